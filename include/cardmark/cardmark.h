@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libcardmark: which pages of a heap were written since I last asked?
+ *
+ * A tracker watches ranges of this process's memory. A card is one page
+ * (cardmark_card_size() bytes). The contract, for every backend:
+ *
+ *   Sound   A card written between two questions is reported by the second,
+ *           whoever wrote it and whatever failed. Over-reporting is allowed,
+ *           under-reporting never; every failure means "all dirty". A backend
+ *           that cannot see some kind of write says so in its capabilities.
+ *   Quiet   What runs while the world is stopped calls no malloc and no stdio,
+ *           and waits for no lock that a stopped thread could hold.
+ *   Honest  It names the backend in use, says why better ones are not, and
+ *           counts everything it had to guess.
+ *
+ * Errors are negative errno values from this closed list:
+ *   -EINVAL   an argument is wrong; cardmark_last_error() says which and why
+ *   -ENOMEM   memory, descriptors or mappings ran out, or the range has a hole
+ *   -ENOTSUP  this backend or this kernel cannot do it
+ *   -EPERM    the kernel refuses this process the facility
+ *   -ENOENT   nothing tracked there
+ *   -EBUSY    another tracker or thread has what this call needs
+ *   -EIO      the kernel failed in a way that fits none of the above
+ *
+ * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
+ * Calls on one tracker may come from any thread; they take turns. Calls on
+ * different trackers are independent. Where a comment says "may run while the
+ * world is stopped", the call also promises to return (with everything dirty,
+ * or -EBUSY) when a stopped thread is inside the library.
+ */
+#ifndef CARDMARK_CARDMARK_H
+#define CARDMARK_CARDMARK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define CARDMARK_API __attribute__((visibility("default")))
+#else
+#define CARDMARK_API
+#endif
+
+/* Backends, best first. AUTO takes the first usable one in this order. */
+enum cardmark_backend {
+	CARDMARK_BACKEND_AUTO = 0,
+	CARDMARK_BACKEND_PAGEMAP,   /* async userfaultfd-wp + PAGEMAP_SCAN, Linux 6.7 */
+	CARDMARK_BACKEND_SOFTDIRTY, /* /proc/self/clear_refs, kernel option */
+	CARDMARK_BACKEND_UFFD,      /* sync userfaultfd-wp and a monitor thread, 5.7 */
+	CARDMARK_BACKEND_MPROTECT,  /* mprotect and SIGSEGV */
+	CARDMARK_BACKEND_ALLDIRTY,  /* everything, always: the reference and last resort */
+	CARDMARK_BACKEND_COUNT
+};
+
+/* What a backend can do. A missing bit is a documented difference. */
+enum cardmark_capability {
+	CARDMARK_CAP_PRECISE = 1 << 0,       /* reports less than everything */
+	CARDMARK_CAP_CONCURRENT = 1 << 1,    /* get-and-clear is sound while mutators write */
+	CARDMARK_CAP_KERNEL_WRITES = 1 << 2, /* read(2) into a clean card works and is reported */
+	CARDMARK_CAP_REMAP = 1 << 3,         /* notices a tracked piece replaced by a new mapping */
+	CARDMARK_CAP_MPROTECT = 1 << 4,      /* the program may mprotect tracked memory */
+	CARDMARK_CAP_NO_TRAP = 1 << 5, /* no signal and no helper thread: may track any data */
+	CARDMARK_CAP_SHARED = 1 << 6,  /* shared and file-backed memory too */
+	CARDMARK_CAP_CATEGORIES =
+		1 << 7 /* every category of the scan query, not only WRITTEN.. SWAPPED */
+};
+
+/* Page categories of the scan query; the values are Linux's PAGE_IS_*. */
+#define CARDMARK_PAGE_WPALLOWED (UINT64_C(1) << 0)
+#define CARDMARK_PAGE_WRITTEN (UINT64_C(1) << 1)
+#define CARDMARK_PAGE_FILE (UINT64_C(1) << 2)
+#define CARDMARK_PAGE_PRESENT (UINT64_C(1) << 3)
+#define CARDMARK_PAGE_SWAPPED (UINT64_C(1) << 4)
+#define CARDMARK_PAGE_PFNZERO (UINT64_C(1) << 5)
+#define CARDMARK_PAGE_HUGE (UINT64_C(1) << 6)
+#define CARDMARK_PAGE_SOFT_DIRTY (UINT64_C(1) << 7)
+#define CARDMARK_PAGE_GUARD (UINT64_C(1) << 8)
+#define CARDMARK_PAGE_ALL UINT64_C(0x1ff)
+
+/* Opaque. */
+struct cardmark;
+struct cardmark_table;
+
+/* ---- About the library ------------------------------------------------- */
+
+/* "1.2.3". Static storage. */
+CARDMARK_API const char *cardmark_version(void);
+
+/* Bytes in a card: the page size of this process. A power of two. */
+CARDMARK_API size_t cardmark_card_size(void);
+
+/* A short text for an error of the closed list (either sign). Never NULL. */
+CARDMARK_API const char *cardmark_strerror(int error);
+
+/* What was wrong in this thread's last failing call, in words: "" if none.
+ * Valid until this thread's next call. */
+CARDMARK_API const char *cardmark_last_error(void);
+
+/* "auto", "pagemap", "softdirty", "uffd", "mprotect", "alldirty"; NULL if
+ * there is no such backend. */
+CARDMARK_API const char *cardmark_backend_name(enum cardmark_backend backend);
+
+/* The other way round. -EINVAL: unknown name. */
+CARDMARK_API int cardmark_backend_parse(const char *name, enum cardmark_backend *out);
+
+/* ---- Probe --------------------------------------------------------------- */
+
+struct cardmark_probe {
+	enum cardmark_backend backend;
+	bool usable;
+	/* 0 unusable, 1 all dirty, 2 traps, 3 kernel bits that need stopped
+	 * writers, 4 atomic get-and-clear, 5 the same with guard pages known */
+	unsigned level;
+	unsigned capabilities; /* enum cardmark_capability */
+	uint64_t categories;   /* CARDMARK_PAGE_* that a scan can answer */
+	char reason[256];      /* why not, or what to know about it: plain words */
+};
+
+/* Tries every backend on a few scratch pages (by behaviour, never by kernel
+ * version) and describes the first n in out, in order of preference. Returns
+ * how many there are. The result is found once per process and cached; the
+ * first call maps memory, opens descriptors and may start and end a thread and
+ * exchange the SIGSEGV handler for an instant. Not while the world is stopped. */
+CARDMARK_API int cardmark_probe(struct cardmark_probe *out, size_t n);
+
+/* ---- Open and close ------------------------------------------------------ */
+
+enum cardmark_open_flags {
+	/* Get-and-clear will run while mutators write: leave out backends that
+	 * need them stopped (automatic choice only). */
+	CARDMARK_OPEN_CONCURRENT = 1 << 0,
+	/* CARDMARK_BACKEND in the environment is not looked at. */
+	CARDMARK_OPEN_NO_ENV = 1 << 1
+};
+
+struct cardmark_options {
+	size_t size; /* sizeof(struct cardmark_options); set by _init */
+	enum cardmark_backend backend;
+	unsigned flags;     /* enum cardmark_open_flags */
+	size_t chunk_bytes; /* longest piece given to one kernel call: another
+			     * thread's mmap or munmap waits for at most one (64 MiB) */
+	size_t vec_len;     /* regions fetched by one kernel call, 8..65536 (512) */
+};
+
+#define CARDMARK_OPTIONS_INIT                                                                      \
+	{                                                                                          \
+		sizeof(struct cardmark_options), CARDMARK_BACKEND_AUTO, 0, 0, 0                    \
+	}
+
+/* Opens a tracker. options may be NULL; zero fields mean the default. The
+ * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC) overrides the
+ * options, so that a user can choose for a program nobody rebuilt. A backend
+ * asked for by name is that backend or an error, never another. Freed by
+ * cardmark_close(). Not while the world is stopped.
+ * -EINVAL bad option or environment; -ENOTSUP or -EPERM that backend cannot
+ * work here (cardmark_last_error() has the probe's reason); -EBUSY only one
+ * softdirty tracker fits in a process; -ENOMEM. */
+CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_options *options);
+
+/* Ends tracking, frees the tracker and detaches its tables, and sets *cm to
+ * NULL. NULL and pointer to NULL are fine. Unregisters before it closes:
+ * before Linux 6.9 pages stayed protected otherwise. Not while the world is
+ * stopped. */
+CARDMARK_API void cardmark_close(struct cardmark **cm);
+
+/* Which backend runs, and why no better one does ("" if it is the best). The
+ * text lives as long as the tracker. */
+CARDMARK_API enum cardmark_backend cardmark_backend_of(const struct cardmark *cm);
+CARDMARK_API unsigned cardmark_capabilities(const struct cardmark *cm);
+CARDMARK_API const char *cardmark_why(const struct cardmark *cm);
+
+/* ---- Ranges ---------------------------------------------------------------- */
+
+enum cardmark_track_flags {
+	/* The caller knows what is mapped there and saves the library a look-up.
+	 * PRIVATE: private anonymous memory. FILE: anything else (a file's private
+	 * pages, shared memory). Saying PRIVATE of shared memory loses writes. */
+	CARDMARK_TRACK_PRIVATE = 1 << 0,
+	CARDMARK_TRACK_FILE = 1 << 1
+};
+
+/* Starts tracking [addr, addr + len). Until its first collect every card that
+ * holds data counts as dirty. Ranges may touch or overlap ranges already
+ * tracked: the new piece is then armed afresh, which is also how a piece that
+ * was mapped anew under us is brought back. Adjacent ranges cost no more than
+ * one. Nothing is tracked if it fails. Table memory is set aside here, so that
+ * collect needs none. No malloc: may run while the world is stopped.
+ * -EINVAL not card-aligned, empty, wraps around, above user space, memory this
+ * backend cannot watch; -ENOMEM not all mapped, or out of memory; -ENOTSUP
+ * huge TLB pages; -EBUSY a stopped thread is inside the library, or another
+ * userfaultfd has the memory. */
+CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags);
+
+/* Stops tracking what is tracked of [addr, addr + len), which may be a middle
+ * piece; its cards leave all tables. Call it before munmap. -EINVAL as above,
+ * -ENOENT nothing there was tracked, -ENOMEM, -EBUSY. May run while the world
+ * is stopped. */
+CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
+
+/* Is every card of [addr, addr + len) tracked? O(log ranges). May run while
+ * the world is stopped. */
+CARDMARK_API bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len);
+
+/* ---- Card tables --------------------------------------------------------- */
+
+struct cardmark_run {
+	uintptr_t start, end; /* bytes, card-aligned, end not included */
+};
+
+/* A table of dirty cards, a bit each, in memory of its own, that grows with
+ * the tracker's ranges. Cards enter it by cardmark_collect() and
+ * cardmark_table_union(), and leave it by cardmark_table_clear() and untrack.
+ * It belongs to the caller and must not be used by two threads at once, nor
+ * while a tracker call runs that changes it. -ENOMEM. */
+CARDMARK_API int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm);
+CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
+
+/* Is this card dirty? O(1). Always true when the table is all dirty. False for
+ * memory never tracked: see cardmark_is_tracked(). */
+CARDMARK_API bool cardmark_table_is_dirty(const struct cardmark_table *table, const void *addr);
+
+/* The first run of dirty cards at or after address from; false if there is no
+ * more. Start with 0 and go on from out->end. An all-dirty table is one run
+ * that covers all of user space: intersect runs with your heap. */
+CARDMARK_API bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
+				      struct cardmark_run *out);
+
+/* True after a collect that could not tell (see there). */
+CARDMARK_API bool cardmark_table_all_dirty(const struct cardmark_table *table);
+
+/* Dirty cards; SIZE_MAX when all dirty. */
+CARDMARK_API size_t cardmark_table_count(const struct cardmark_table *table);
+
+/* Adds the dirty cards of src, a table of the same tracker, to dst. -EINVAL
+ * tables of different trackers. */
+CARDMARK_API int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src);
+
+/* Makes cards clean: all of them, or those of [addr, addr + len). Clearing a
+ * piece leaves an all-dirty table all dirty. */
+CARDMARK_API void cardmark_table_clear(struct cardmark_table *table);
+CARDMARK_API int cardmark_table_clear_range(struct cardmark_table *table, const void *addr,
+					    size_t len);
+
+/* All table calls but new and delete may run while the world is stopped. */
+
+/* ---- The questions --------------------------------------------------------- */
+
+enum cardmark_collected {
+	CARDMARK_EXACT = 0,    /* every card added was reported by the backend */
+	CARDMARK_GUESSED = 1,  /* some ranges were added whole because a call failed */
+	CARDMARK_ALL_DIRTY = 2 /* the table is all dirty; nothing was harvested */
+};
+
+/* The collector's question: adds every card written since it was last asked to
+ * table, and arms those cards again. Cannot fail. Made to run while the world
+ * is stopped; with CARDMARK_CAP_CONCURRENT also while mutators run, and then a
+ * card is either in this table or in the next. */
+CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
+						      struct cardmark_table *table);
+
+enum cardmark_scan_op {
+	CARDMARK_SCAN_GET = 1,          /* look */
+	CARDMARK_SCAN_CLEAR = 2,        /* arm matching pages, report nothing */
+	CARDMARK_SCAN_GET_AND_CLEAR = 3 /* both in one atomic step per page */
+};
+
+enum cardmark_scan_flags {
+	/* Leave out memory that is only new: cards of ranges not cleared since
+	 * they were tracked, or since the kernel was found to have replaced them. */
+	CARDMARK_SCAN_IGNORE_NEW = 1 << 0
+};
+
+struct cardmark_region {
+	uintptr_t start, end; /* bytes, card-aligned */
+	uint64_t categories;  /* those of `returned` that hold for all of it */
+};
+
+/* Zero it, set size, fill in the question, read the answer. */
+struct cardmark_query {
+	size_t size;
+	/* question */
+	void *start; /* card-aligned */
+	size_t len;  /* bytes */
+	enum cardmark_scan_op op;
+	unsigned flags;    /* enum cardmark_scan_flags */
+	uint64_t required; /* pages with all of these ... */
+	uint64_t any_of;   /* ... and, if not 0, at least one of these ... */
+	uint64_t excluded; /* ... and none of these */
+	uint64_t returned; /* categories that split and label regions */
+	size_t max_pages;  /* stop after so many matching cards; 0: no limit */
+	struct cardmark_region *regions;
+	size_t capacity; /* of regions; not 0 unless op is CLEAR */
+	/* answer */
+	size_t count;     /* regions filled in: ascending, coalesced */
+	size_t pages;     /* matching cards: over-reported where guessed */
+	uintptr_t resume; /* where to go on; start + len when complete */
+	bool guessed;     /* some of it was reported because a call failed */
+};
+
+/* The full query, over tracked memory in [start, start + len); the rest is
+ * passed over. Pages that were cleared and reported are never lost: if the
+ * kernel fails half-way, the piece is reported whole. With CLEAR or
+ * GET_AND_CLEAR the WRITTEN bit must be required, as only written pages can be
+ * armed. May run while the world is stopped.
+ * -EINVAL masks that can't match, bad range or capacity; -ENOTSUP a category
+ * that this backend cannot answer; -EBUSY a stopped thread is inside. */
+CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query);
+
+/* ---- Counters -------------------------------------------------------------- */
+
+struct cardmark_stats {
+	size_t size;      /* set by the caller; at most so many bytes are filled in */
+	unsigned version; /* 1 */
+	enum cardmark_backend backend;
+	uint64_t ranges;        /* after coalescing, now */
+	uint64_t tracked_bytes; /* now */
+	uint64_t table_bytes;   /* memory set aside for tables, now */
+	uint64_t collects;
+	uint64_t dirty_cards;    /* reported by collects, sum */
+	uint64_t kernel_calls;   /* made to arm and harvest */
+	uint64_t faults;         /* traps handled (uffd, mprotect) */
+	uint64_t guessed_ranges; /* pieces reported whole after a failure */
+	uint64_t rearmed_ranges; /* pieces found to be mapped anew */
+	uint64_t all_dirty;      /* collects that could not tell */
+	uint64_t forks;          /* times this tracker was rebuilt in a child */
+	uint64_t collect_ns;     /* time in collects, sum */
+	uint64_t collect_max_ns;
+	int last_errno; /* of the last failed kernel call; 0 if none */
+};
+
+/* Fills *stats. Any time. -EINVAL size too small. */
+CARDMARK_API int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
