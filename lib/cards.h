@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A sparse set of cards, a bit each, over all of user space: what card tables
+ * and the trap backends' written bits are made of.
+ *
+ * Two levels: a root of pointers, one for each span of 2^18 cards (1 GiB of
+ * 4 KiB pages), and leaves in slabs of our own memory. Reserving allocates;
+ * everything else is safe while the world is stopped. A leaf has a summary bit
+ * for each of its words, so walking and clearing cost what is dirty, not what
+ * is reserved. Not atomic: whoever shares a set brings a lock. */
+#ifndef CM_CARDS_H
+#define CM_CARDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CM_ADDRESS_BITS 48 /* x86-64 without LA57 hints: 47; arm64: 48 */
+#define CM_ADDRESS_LIMIT ((uintptr_t)1 << CM_ADDRESS_BITS)
+
+struct cardmark_run;
+struct cm_leaf;
+struct cm_slab;
+
+struct cm_cards {
+	struct cm_leaf **root; /* 2^(48 - 18 - card_shift) pointers, touched where used */
+	struct cm_slab *slabs;
+	size_t slab_bytes;
+	size_t lo, hi; /* leaves in use lie in [lo, hi) of root */
+	unsigned card_shift;
+};
+
+int cm_cards_init(struct cm_cards *c); /* 0, -ENOMEM */
+void cm_cards_free(struct cm_cards *c);
+
+/* Makes room for [start, end): 0 or -ENOMEM. */
+int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end);
+
+/* Cards of [start, end), card-aligned; must be reserved for _set. */
+void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end);
+void cm_cards_clear(struct cm_cards *c, uintptr_t start, uintptr_t end);
+void cm_cards_clear_all(struct cm_cards *c);
+bool cm_cards_test(const struct cm_cards *c, uintptr_t addr);
+bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run *out);
+size_t cm_cards_count(const struct cm_cards *c);
+/* Adds src to dst: both have the same cards reserved. */
+void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src);
+
+/* Bytes set aside so far. */
+size_t cm_cards_bytes(const struct cm_cards *c);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The seam to the kernel: everything the library asks of it goes through this
+ * table, and nothing else in lib/ makes a system call. Unit tests and fault
+ * injection put their own table in place of cm_os (before any tracker opens).
+ *
+ * Every function returns 0 or a count or a descriptor, or -errno, and leaves
+ * errno as it was: signal handlers and stopped worlds call in here. None
+ * allocates, none locks. */
+#ifndef CM_OS_OS_H
+#define CM_OS_OS_H
+
+#include "lib/os/uapi.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* One mapping of this process, as far as trackers care. */
+struct cm_vma {
+	uintptr_t start, end;
+	int prot;          /* PROT_* */
+	bool shared;
+	bool file;         /* has an inode: file or shared memory */
+	size_t page_size;  /* larger than the card: hugetlb */
+};
+
+struct cm_os {
+	/* Memory of our own: private, zero, never merged with a neighbour that
+	 * somebody tracks (R14), left out of core dumps. */
+	int (*map)(size_t len, void **out);
+	int (*unmap)(void *addr, size_t len);
+	int (*mprotect)(uintptr_t addr, size_t len, int prot);
+	int (*madvise)(void *addr, size_t len, int advice);
+	/* 0 if all of it is mapped, -ENOMEM if it has a hole. Touches nothing. */
+	int (*covered)(uintptr_t addr, size_t len);
+	/* The mapping that holds addr, or the next one above: -ENOENT if none. */
+	int (*vma_at)(uintptr_t addr, struct cm_vma *out);
+
+	/* Descriptors: O_CLOEXEC and above 200, out of the program's way. */
+	int (*close)(int fd);
+	int (*open_self)(const char *name, int flags); /* in /proc/self */
+	ssize_t (*pread)(int fd, void *buf, size_t len, uint64_t offset);
+	ssize_t (*read)(int fd, void *buf, size_t len);
+	ssize_t (*write)(int fd, const void *buf, size_t len);
+	int (*eventfd)(void);
+	int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
+
+	int (*uffd_open)(bool user_mode_only, uint64_t features);
+	int (*uffd_register)(int fd, uintptr_t start, size_t len);
+	int (*uffd_unregister)(int fd, uintptr_t start, size_t len);
+	int (*uffd_protect)(int fd, uintptr_t start, size_t len, bool protect);
+	/* PAGEMAP_SCAN: regions found, or -errno. */
+	long (*scan)(int fd, struct pm_scan_arg *arg);
+
+	int (*sigaction)(int sig, const struct sigaction *act, struct sigaction *old);
+	uint64_t (*now)(void); /* CLOCK_MONOTONIC, ns */
+};
+
+extern const struct cm_os cm_os_linux;
+extern const struct cm_os *cm_os; /* &cm_os_linux unless a test says otherwise */
+
+#endif
