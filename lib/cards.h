@@ -15,7 +15,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CM_ADDRESS_BITS 48 /* x86-64 without LA57 hints: 47; arm64: 48 */
+/* Where user space ends. Addresses above need an explicit mmap hint on both. */
+#if defined(__x86_64__)
+#define CM_ADDRESS_BITS 47
+#else
+#define CM_ADDRESS_BITS 48
+#endif
 #define CM_ADDRESS_LIMIT ((uintptr_t)1 << CM_ADDRESS_BITS)
 
 struct cardmark_run;
@@ -23,10 +28,12 @@ struct cm_leaf;
 struct cm_slab;
 
 struct cm_cards {
-	struct cm_leaf **root; /* 2^(48 - 18 - card_shift) pointers, touched where used */
+	struct cm_leaf *
+		*root;  /* 2^(CM_ADDRESS_BITS - 18 - card_shift) pointers, touched where used */
+	uint64_t *used; /* a bit for each entry of root that is not NULL */
 	struct cm_slab *slabs;
 	size_t slab_bytes;
-	size_t lo, hi; /* leaves in use lie in [lo, hi) of root */
+	size_t hi; /* entries of root from here on are NULL */
 	unsigned card_shift;
 };
 

@@ -28,8 +28,8 @@ struct cm_ranges {
 
 void cm_ranges_free(struct cm_ranges *r);
 
-/* Makes sure that the next add or remove cannot fail: 0 or -ENOMEM. */
-int cm_ranges_reserve(struct cm_ranges *r);
+/* Makes sure that the next n adds or removes cannot fail: 0 or -ENOMEM. */
+int cm_ranges_reserve(struct cm_ranges *r, size_t n);
 /* Adds a range; what it overlaps is replaced. */
 void cm_ranges_add(struct cm_ranges *r, struct cm_range range);
 /* Removes what is there of [start, end). */

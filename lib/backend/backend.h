@@ -55,7 +55,7 @@ struct cm_backend_ops {
 	/* A backend that watches nothing yet. On failure -errno, and *why is a
 	 * sentence for the user (static storage). */
 	int (*open)(struct cm_backend **out, const struct cm_backend_params *params,
-	            const char **why);
+		    const char **why);
 	/* Stops watching all, gives protection back (R9), frees. */
 	void (*close)(struct cm_backend *b, const struct cm_ranges *all);
 
@@ -67,6 +67,9 @@ struct cm_backend_ops {
 	/* Starts watching a piece, or starts afresh. Until its first harvest
 	 * everything in it counts as written. -errno: nothing changed. */
 	int (*add)(struct cm_backend *b, const struct cm_range *piece);
+	/* Like add, for a piece that overlaps what is watched already: everything
+	 * in it counts as written again. NULL: add does that. */
+	int (*restart)(struct cm_backend *b, const struct cm_range *piece);
 	/* Stops watching; the memory may be gone already. Cannot fail. */
 	void (*remove)(struct cm_backend *b, const struct cm_range *piece);
 
@@ -78,9 +81,9 @@ struct cm_backend_ops {
 	/* One piece of one range for the full query. Goes on until the piece is
 	 * done or the sink is full; *resume says where it stopped (piece->end when
 	 * done). all is there for a backend whose clear is process-wide. */
-	void (*scan)(struct cm_backend *b, const struct cm_ranges *all, const struct cm_range *piece,
-	             const struct cm_masks *masks, enum cardmark_scan_op op, struct cm_sink *sink,
-	             uintptr_t *resume);
+	void (*scan)(struct cm_backend *b, const struct cm_ranges *all,
+		     const struct cm_range *piece, const struct cm_masks *masks,
+		     enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume);
 
 	/* In a fork child: descriptors and registrations are the parent's. Drop
 	 * them without touching the parent and start afresh with everything
@@ -107,9 +110,9 @@ void cm_sink_guess(struct cm_sink *s, uintptr_t start, uintptr_t end, const stru
 #define CM_COMPOSED_CATEGORIES                                                                     \
 	(CARDMARK_PAGE_WRITTEN | CARDMARK_PAGE_FILE | CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED)
 void cm_composed_scan(struct cm_backend *b, const struct cm_range *piece,
-                      const struct cm_masks *masks, enum cardmark_scan_op op, struct cm_sink *sink,
-                      uintptr_t *resume, const struct cm_cards *written,
-                      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
+		      const struct cm_masks *masks, enum cardmark_scan_op op, struct cm_sink *sink,
+		      uintptr_t *resume, const struct cm_cards *written,
+		      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
 
 static inline void cm_note_errno(struct cm_counters *c, int error)
 {

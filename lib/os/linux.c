@@ -45,8 +45,8 @@ static int raise_fd(int fd)
 static int linux_map(size_t len, void **out)
 {
 	int saved = errno;
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-	               -1, 0);
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED) {
 		int error = -errno;
@@ -110,7 +110,7 @@ static void parse_maps_line(const char *p, struct cm_vma *out)
 	out->end = (uintptr_t)hex(&p);
 	p++;
 	out->prot = (p[0] == 'r' ? PROT_READ : 0) | (p[1] == 'w' ? PROT_WRITE : 0) |
-	            (p[2] == 'x' ? PROT_EXEC : 0);
+		    (p[2] == 'x' ? PROT_EXEC : 0);
 	out->shared = p[3] == 's';
 	p += 5;
 	(void)hex(&p);
@@ -177,8 +177,8 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 		out->start = (uintptr_t)q.vma_start;
 		out->end = (uintptr_t)q.vma_end;
 		out->prot = (q.vma_flags & PROCMAP_QUERY_VMA_READABLE ? PROT_READ : 0) |
-		            (q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
-		            (q.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0);
+			    (q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE ? PROT_WRITE : 0) |
+			    (q.vma_flags & PROCMAP_QUERY_VMA_EXECUTABLE ? PROT_EXEC : 0);
 		out->shared = (q.vma_flags & PROCMAP_QUERY_VMA_SHARED) != 0;
 		out->file = q.inode != 0 || q.dev_major != 0 || q.dev_minor != 0;
 		out->page_size = (size_t)q.vma_page_size;
@@ -195,6 +195,26 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 static int linux_close(int fd)
 {
 	RESULT(int, close(fd));
+}
+
+static bool linux_fd_is(int fd, const char *suffix)
+{
+	char link[40] = "/proc/self/fd/", digits[12], path[256];
+	size_t n = strlen(link), want = strlen(suffix);
+	int saved = errno, i = 0;
+	ssize_t len;
+
+	if (fd < 0)
+		return false;
+	do
+		digits[i++] = (char)('0' + fd % 10);
+	while ((fd /= 10) != 0);
+	while (i > 0)
+		link[n++] = digits[--i];
+	link[n] = '\0';
+	len = readlink(link, path, sizeof path);
+	errno = saved;
+	return len >= (ssize_t)want && memcmp(path + len - want, suffix, want) == 0;
 }
 
 static int linux_open_self(const char *name, int flags)
@@ -237,7 +257,7 @@ static int linux_uffd_open(bool user_mode_only, uint64_t features)
 {
 	int saved = errno;
 	int fd = (int)syscall(SYS_userfaultfd,
-	                      O_CLOEXEC | O_NONBLOCK | (user_mode_only ? UFFD_USER_MODE_ONLY : 0));
+			      O_CLOEXEC | O_NONBLOCK | (user_mode_only ? UFFD_USER_MODE_ONLY : 0));
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int error;
 
@@ -255,7 +275,7 @@ static int linux_uffd_open(bool user_mode_only, uint64_t features)
 static int linux_uffd_register(int fd, uintptr_t start, size_t len)
 {
 	struct uffdio_register reg = { .range = { .start = start, .len = len },
-		                       .mode = UFFDIO_REGISTER_MODE_WP };
+				       .mode = UFFDIO_REGISTER_MODE_WP };
 	RESULT(int, ioctl(fd, UFFDIO_REGISTER, &reg));
 }
 
@@ -268,7 +288,7 @@ static int linux_uffd_unregister(int fd, uintptr_t start, size_t len)
 static int linux_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 {
 	struct uffdio_writeprotect wp = { .range = { .start = start, .len = len },
-		                          .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0 };
+					  .mode = protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0 };
 	RESULT(int, ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
 }
 
@@ -298,6 +318,7 @@ const struct cm_os cm_os_linux = {
 	.covered = linux_covered,
 	.vma_at = linux_vma_at,
 	.close = linux_close,
+	.fd_is = linux_fd_is,
 	.open_self = linux_open_self,
 	.pread = linux_pread,
 	.read = linux_read,

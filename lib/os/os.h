@@ -22,10 +22,10 @@
 /* One mapping of this process, as far as trackers care. */
 struct cm_vma {
 	uintptr_t start, end;
-	int prot;          /* PROT_* */
+	int prot; /* PROT_* */
 	bool shared;
-	bool file;         /* has an inode: file or shared memory */
-	size_t page_size;  /* larger than the card: hugetlb */
+	bool file;        /* has an inode: file or shared memory */
+	size_t page_size; /* larger than the card: hugetlb */
 };
 
 struct cm_os {
@@ -42,6 +42,9 @@ struct cm_os {
 
 	/* Descriptors: O_CLOEXEC and above 200, out of the program's way. */
 	int (*close)(int fd);
+	/* Does fd's path in /proc/self/fd end so? Tells a descriptor of ours from
+	 * one the program opened after closing ours. */
+	bool (*fd_is)(int fd, const char *suffix);
 	int (*open_self)(const char *name, int flags); /* in /proc/self */
 	ssize_t (*pread)(int fd, void *buf, size_t len, uint64_t offset);
 	ssize_t (*read)(int fd, void *buf, size_t len);

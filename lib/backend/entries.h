@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading /proc/self/pagemap: one 64-bit entry for each card, walked through a
+ * window on the caller's stack. */
+#ifndef CM_BACKEND_ENTRIES_H
+#define CM_BACKEND_ENTRIES_H
+
+#include "lib/backend/backend.h"
+#include "lib/os/os.h"
+
+#include <errno.h>
+
+#define CM_ENTRIES 512 /* 4 KiB of stack, and 2 MiB of memory: the kernel's own step */
+
+struct cm_entries {
+	int fd;
+	struct cm_counters *counters;
+	size_t card;
+	uintptr_t start, end; /* what v holds now */
+	uint64_t v[CM_ENTRIES];
+};
+
+static inline void cm_entries_init(struct cm_entries *e, int fd, struct cm_counters *counters)
+{
+	e->fd = fd;
+	e->counters = counters;
+	e->card = cardmark_card_size();
+	e->start = e->end = 0;
+}
+
+/* The entry of the card at addr; the window moves on to [addr, limit) if it
+ * must. 0 or -errno; a short read is -EIO, for what is missing is not clean. */
+static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t limit,
+				uint64_t *entry)
+{
+	if (addr < e->start || addr >= e->end) {
+		size_t n = (limit - addr) / e->card;
+		if (n > CM_ENTRIES)
+			n = CM_ENTRIES;
+		size_t bytes = n * sizeof *e->v;
+		uint64_t offset = (uint64_t)(addr / e->card) * sizeof *e->v;
+		CM_COUNT(e->counters->kernel_calls);
+		ssize_t got = cm_os->pread(e->fd, e->v, bytes, offset);
+		if (got < 0 || (size_t)got != bytes) {
+			int error = got < 0 ? (int)got : -EIO;
+			cm_note_errno(e->counters, error);
+			e->start = e->end = 0;
+			return error;
+		}
+		e->start = addr;
+		e->end = addr + n * e->card;
+	}
+	*entry = e->v[(addr - e->start) / e->card];
+	return 0;
+}
+
+/* The first run in [from, limit) of cards that hold data (present or swapped:
+ * R6) and whose bit of mask is as wanted. 1, 0 if there is none, or -errno: then
+ * nothing is known from `from` on. */
+static inline int cm_entries_next(struct cm_entries *e, uintptr_t from, uintptr_t limit,
+				  uint64_t mask, uint64_t wanted, struct cardmark_run *out)
+{
+	bool inside = false;
+	uintptr_t at;
+
+	for (at = from; at < limit; at += e->card) {
+		uint64_t entry;
+		int error = cm_entries_at(e, at, limit, &entry);
+		if (error < 0)
+			return error;
+		bool match = (entry & (CM_PME_PRESENT | CM_PME_SWAPPED)) != 0 &&
+			     (entry & mask) == wanted;
+		if (match && !inside) {
+			out->start = at;
+			inside = true;
+		} else if (!match && inside) {
+			break;
+		}
+	}
+	out->end = at;
+	return inside;
+}
+
+#endif

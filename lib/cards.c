@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/cards.h"
+
+#include "cardmark/cardmark.h"
+#include "lib/os/os.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEAF_BITS 18 /* 2^18 cards: 32 KiB of bits, 1 GiB of 4 KiB pages */
+#define LEAF_CARDS ((size_t)1 << LEAF_BITS)
+#define LEAF_WORDS (LEAF_CARDS / 64)
+#define SUMMARY_WORDS (LEAF_WORDS / 64)
+#define SLAB_LEAVES 32
+
+struct cm_leaf {
+	uint64_t word[LEAF_WORDS];
+	uint64_t summary[SUMMARY_WORDS]; /* bit w: word[w] is not 0 */
+};
+
+/* Leaves come in slabs, so that ten thousand scattered ranges do not make ten
+ * thousand mappings. */
+struct cm_slab {
+	struct cm_slab *next;
+	size_t used;
+	struct cm_leaf leaf[SLAB_LEAVES];
+};
+
+static size_t root_entries(const struct cm_cards *c)
+{
+	return (size_t)1 << (CM_ADDRESS_BITS - LEAF_BITS - c->card_shift);
+}
+
+static size_t root_bytes(const struct cm_cards *c)
+{
+	return root_entries(c) * sizeof(struct cm_leaf *) + root_entries(c) / 8;
+}
+
+/* The first leaf at or after entry i of the root, or c->hi. */
+static size_t next_leaf(const struct cm_cards *c, size_t i)
+{
+	while (i < c->hi) {
+		uint64_t w = c->used[i / 64] >> i % 64;
+		if (w != 0)
+			return i + (size_t)__builtin_ctzll(w);
+		i = (i / 64 + 1) * 64;
+	}
+	return c->hi;
+}
+
+int cm_cards_init(struct cm_cards *c)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	void *p;
+	int error;
+
+	memset(c, 0, sizeof *c);
+	c->card_shift = (unsigned)__builtin_ctzl((unsigned long)page);
+	c->slab_bytes = (sizeof(struct cm_slab) + (size_t)page - 1) & ~((size_t)page - 1);
+	error = cm_os->map(root_bytes(c), &p);
+	if (error < 0)
+		return error;
+	c->root = p;
+	c->used = (uint64_t *)(c->root + root_entries(c));
+	return 0;
+}
+
+void cm_cards_free(struct cm_cards *c)
+{
+	while (c->slabs != NULL) {
+		struct cm_slab *next = c->slabs->next;
+		(void)cm_os->unmap(c->slabs, c->slab_bytes);
+		c->slabs = next;
+	}
+	if (c->root != NULL)
+		(void)cm_os->unmap(c->root, root_bytes(c));
+	memset(c, 0, sizeof *c);
+}
+
+static size_t leaf_index(const struct cm_cards *c, uintptr_t addr)
+{
+	return addr >> (LEAF_BITS + c->card_shift);
+}
+
+int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
+{
+	size_t first = leaf_index(c, start), last = leaf_index(c, end - 1);
+
+	for (size_t i = first; i <= last; i++) {
+		if (c->root[i] != NULL)
+			continue;
+		if (c->slabs == NULL || c->slabs->used == SLAB_LEAVES) {
+			void *p;
+			int error = cm_os->map(c->slab_bytes, &p);
+			if (error < 0)
+				return error; /* leaves reserved so far do no harm */
+			struct cm_slab *s = p;
+			s->next = c->slabs;
+			c->slabs = s;
+		}
+		c->root[i] = &c->slabs->leaf[c->slabs->used++];
+		c->used[i / 64] |= UINT64_C(1) << i % 64;
+		if (i >= c->hi)
+			c->hi = i + 1;
+	}
+	return 0;
+}
+
+/* Bits [from, to) of a word; 0 <= from < to <= 64. */
+static uint64_t bits(size_t from, size_t to)
+{
+	return ~UINT64_C(0) << from & ~UINT64_C(0) >> (64 - to);
+}
+
+/* Sets bits [first, last) of an array of words. */
+static void fill(uint64_t *word, size_t first, size_t last)
+{
+	size_t a = first / 64, b = (last - 1) / 64;
+
+	if (a == b) {
+		word[a] |= bits(first % 64, (last - 1) % 64 + 1);
+		return;
+	}
+	word[a] |= bits(first % 64, 64);
+	for (size_t i = a + 1; i < b; i++)
+		word[i] = ~UINT64_C(0);
+	word[b] |= bits(0, (last - 1) % 64 + 1);
+}
+
+static void leaf_set(struct cm_leaf *l, size_t first, size_t last)
+{
+	if (last - first == 1) { /* scattered single cards are the common case */
+		l->word[first / 64] |= UINT64_C(1) << first % 64;
+		l->summary[first / 4096] |= UINT64_C(1) << first / 64 % 64;
+		return;
+	}
+	fill(l->word, first, last);
+	fill(l->summary, first / 64, (last - 1) / 64 + 1);
+}
+
+static void leaf_clear(struct cm_leaf *l, size_t first, size_t last)
+{
+	size_t w0 = first / 64, w1 = (last - 1) / 64;
+
+	for (size_t s = w0 / 64; s <= w1 / 64; s++) {
+		size_t from = s == w0 / 64 ? w0 % 64 : 0;
+		size_t to = s == w1 / 64 ? w1 % 64 + 1 : 64;
+		uint64_t live = l->summary[s] & bits(from, to);
+
+		for (; live != 0; live &= live - 1) {
+			size_t w = s * 64 + (size_t)__builtin_ctzll(live);
+			size_t b0 = w == w0 ? first % 64 : 0;
+			size_t b1 = w == w1 ? (last - 1) % 64 + 1 : 64;
+
+			l->word[w] &= ~bits(b0, b1);
+			if (l->word[w] == 0)
+				l->summary[s] &= ~(UINT64_C(1) << w % 64);
+		}
+	}
+}
+
+void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end)
+{
+	size_t card = start >> c->card_shift, stop = end >> c->card_shift;
+
+	while (card < stop) {
+		size_t i = card >> LEAF_BITS, first = card & (LEAF_CARDS - 1);
+		size_t n = LEAF_CARDS - first < stop - card ? LEAF_CARDS - first : stop - card;
+
+		leaf_set(c->root[i], first, first + n);
+		card += n;
+	}
+}
+
+void cm_cards_clear(struct cm_cards *c, uintptr_t start, uintptr_t end)
+{
+	size_t card = start >> c->card_shift, stop = end >> c->card_shift;
+
+	while (card < stop) {
+		size_t i = card >> LEAF_BITS, first = card & (LEAF_CARDS - 1);
+		size_t n = LEAF_CARDS - first < stop - card ? LEAF_CARDS - first : stop - card;
+
+		if (i >= c->hi)
+			return;
+		if (c->root[i] != NULL)
+			leaf_clear(c->root[i], first, first + n);
+		card += n;
+	}
+}
+
+void cm_cards_clear_all(struct cm_cards *c)
+{
+	for (size_t i = next_leaf(c, 0); i < c->hi; i = next_leaf(c, i + 1))
+		leaf_clear(c->root[i], 0, LEAF_CARDS);
+}
+
+bool cm_cards_test(const struct cm_cards *c, uintptr_t addr)
+{
+	size_t i = leaf_index(c, addr), card = addr >> c->card_shift & (LEAF_CARDS - 1);
+
+	if (i >= c->hi || c->root[i] == NULL)
+		return false;
+	return c->root[i]->word[card / 64] >> card % 64 & 1;
+}
+
+/* The first set bit at or after from, or LEAF_CARDS. */
+static size_t leaf_next_set(const struct cm_leaf *l, size_t from)
+{
+	uint64_t w = l->word[from / 64] >> from % 64;
+
+	if (w != 0)
+		return from + (size_t)__builtin_ctzll(w);
+	for (size_t i = from / 64 + 1; i < LEAF_WORDS; i = (i / 64 + 1) * 64) {
+		uint64_t s = l->summary[i / 64] >> i % 64;
+		if (s != 0) {
+			i += (size_t)__builtin_ctzll(s);
+			return i * 64 + (size_t)__builtin_ctzll(l->word[i]);
+		}
+	}
+	return LEAF_CARDS;
+}
+
+/* The first clear bit at or after from, or LEAF_CARDS. */
+static size_t leaf_next_clear(const struct cm_leaf *l, size_t from)
+{
+	uint64_t w = ~l->word[from / 64] >> from % 64;
+
+	if (w != 0)
+		return from + (size_t)__builtin_ctzll(w);
+	for (size_t i = from / 64 + 1; i < LEAF_WORDS; i++)
+		if (l->word[i] != ~UINT64_C(0))
+			return i * 64 + (size_t)__builtin_ctzll(~l->word[i]);
+	return LEAF_CARDS;
+}
+
+bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run *out)
+{
+	unsigned leaf_shift = LEAF_BITS + c->card_shift;
+	size_t card =
+		(from >> c->card_shift) + ((from & (((uintptr_t)1 << c->card_shift) - 1)) != 0);
+	size_t i = card >> LEAF_BITS, bit = card & (LEAF_CARDS - 1);
+
+	for (; i < c->hi; i = next_leaf(c, i + 1), bit = 0) {
+		if (c->root[i] == NULL || (bit = leaf_next_set(c->root[i], bit)) == LEAF_CARDS)
+			continue;
+		out->start = (i << leaf_shift) + (bit << c->card_shift);
+		bit = leaf_next_clear(c->root[i], bit);
+		while (bit == LEAF_CARDS && i + 1 < c->hi && c->root[i + 1] != NULL)
+			bit = leaf_next_clear(c->root[++i], 0);
+		out->end = (i << leaf_shift) + (bit << c->card_shift);
+		return true;
+	}
+	return false;
+}
+
+/* Calls body for each word w of leaf l that is not 0. */
+#define FOR_EACH_LIVE_WORD(l, w, body)                                                             \
+	for (size_t s_ = 0; s_ < SUMMARY_WORDS; s_++)                                              \
+		for (uint64_t live_ = (l)->summary[s_]; live_ != 0; live_ &= live_ - 1) {          \
+			size_t w = s_ * 64 + (size_t)__builtin_ctzll(live_);                       \
+			body;                                                                      \
+		}
+
+size_t cm_cards_count(const struct cm_cards *c)
+{
+	size_t n = 0;
+
+	for (size_t i = next_leaf(c, 0); i < c->hi; i = next_leaf(c, i + 1))
+		FOR_EACH_LIVE_WORD(c->root[i], w,
+				   n += (size_t)__builtin_popcountll(c->root[i]->word[w]))
+	return n;
+}
+
+void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src)
+{
+	for (size_t i = next_leaf(src, 0); i < src->hi; i = next_leaf(src, i + 1)) {
+		FOR_EACH_LIVE_WORD(src->root[i], w, dst->root[i]->word[w] |= src->root[i]->word[w])
+		for (size_t s = 0; s < SUMMARY_WORDS; s++)
+			dst->root[i]->summary[s] |= src->root[i]->summary[s];
+	}
+}
+
+size_t cm_cards_bytes(const struct cm_cards *c)
+{
+	size_t n = root_bytes(c);
+
+	for (const struct cm_slab *s = c->slabs; s != NULL; s = s->next)
+		n += c->slab_bytes;
+	return n;
+}

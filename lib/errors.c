@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "lib/tracker.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static _Thread_local char last_error[320];
+
+int cm_fail(int error, const char *format, ...)
+{
+	va_list args;
+	int saved = errno;
+
+	va_start(args, format);
+	/* vsnprintf into a buffer takes no lock and, for %s, %zu and %p, no memory. */
+	(void)vsnprintf(last_error, sizeof last_error, format, args);
+	va_end(args);
+	errno = saved;
+	return error;
+}
+
+int cm_closed_error(int error)
+{
+	switch (error) {
+	case -EINVAL:
+	case -ENOMEM:
+	case -ENOTSUP:
+	case -EPERM:
+	case -EBUSY:
+		return error;
+	case -EMFILE:
+	case -ENFILE:
+		return -ENOMEM;
+	case -EACCES:
+		return -EPERM;
+	default:
+		return -EIO;
+	}
+}
+
+const char *cardmark_last_error(void)
+{
+	return last_error;
+}
+
+const char *cardmark_strerror(int error)
+{
+	switch (error < 0 ? -error : error) {
+	case 0:
+		return "success";
+	case EINVAL:
+		return "invalid argument";
+	case ENOMEM:
+		return "out of memory, descriptors or mappings, or the range is not all mapped";
+	case ENOTSUP:
+		return "not supported by this backend or kernel";
+	case EPERM:
+		return "not permitted to this process";
+	case ENOENT:
+		return "nothing tracked there";
+	case EBUSY:
+		return "in use by another tracker or thread";
+	case EIO:
+		return "unexpected failure of the kernel";
+	default:
+		return "unknown error";
+	}
+}
+
+const char *cardmark_version(void)
+{
+	return PACKAGE_VERSION;
+}
+
+size_t cardmark_card_size(void)
+{
+	static size_t size;
+
+	/* Every thread would store the same. */
+	size_t s = __atomic_load_n(&size, __ATOMIC_RELAXED);
+	if (s == 0) {
+		s = (size_t)sysconf(_SC_PAGESIZE);
+		__atomic_store_n(&size, s, __ATOMIC_RELAXED);
+	}
+	return s;
+}

@@ -1,0 +1,37 @@
+# The core: a convenience library that tests link, so that internals can be
+# reached, and the installed one around it.
+include_cardmarkdir = $(includedir)/cardmark
+include_cardmark_HEADERS = include/cardmark/cardmark.h
+
+noinst_LTLIBRARIES += lib/libcm.la
+lib_libcm_la_SOURCES = \
+	lib/backend/alldirty.c \
+	lib/backend/backend.h \
+	lib/backend/composed.c \
+	lib/backend/entries.h \
+	lib/backend/mprotect.c \
+	lib/backend/pagemap.c \
+	lib/backend/softdirty.c \
+	lib/backend/uffd.c \
+	lib/cards.c lib/cards.h \
+	lib/errors.c \
+	lib/fork.c \
+	lib/options.c \
+	lib/os/linux.c lib/os/os.h lib/os/uapi.h \
+	lib/probe.c \
+	lib/ranges.c lib/ranges.h \
+	lib/scan.c \
+	lib/table.c \
+	lib/tracker.c lib/tracker.h
+lib_libcm_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+lib_libcm_la_LIBADD = $(PTHREAD_LIBS)
+
+lib_LTLIBRARIES += lib/libcardmark.la
+lib_libcardmark_la_SOURCES =
+lib_libcardmark_la_LIBADD = lib/libcm.la
+lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+	-Wl,--version-script=$(srcdir)/lib/libcardmark.map
+EXTRA_lib_libcardmark_la_DEPENDENCIES = lib/libcardmark.map
+EXTRA_DIST += lib/libcardmark.map
+
+pkgconfig_DATA += lib/libcardmark.pc

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/ranges.h"
+
+#include "lib/os/os.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FIRST_CAPACITY 128
+
+void cm_ranges_free(struct cm_ranges *r)
+{
+	if (r->v != NULL)
+		(void)cm_os->unmap(r->v, r->cap * sizeof *r->v);
+	memset(r, 0, sizeof *r);
+}
+
+int cm_ranges_reserve(struct cm_ranges *r, size_t n)
+{
+	/* An add in the middle of a range makes three of it, a remove two. */
+	size_t want = r->n + 2 * n, cap = r->cap == 0 ? FIRST_CAPACITY : r->cap;
+	void *p;
+	int error;
+
+	if (want <= r->cap)
+		return 0;
+	while (cap < want)
+		cap *= 2;
+	error = cm_os->map(cap * sizeof *r->v, &p);
+	if (error < 0)
+		return error;
+	if (r->v != NULL) {
+		memcpy(p, r->v, r->n * sizeof *r->v);
+		(void)cm_os->unmap(r->v, r->cap * sizeof *r->v);
+	}
+	r->v = p;
+	r->cap = cap;
+	return 0;
+}
+
+size_t cm_ranges_find(const struct cm_ranges *r, uintptr_t addr)
+{
+	size_t lo = 0, hi = r->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (r->v[mid].end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+static void open_gap(struct cm_ranges *r, size_t i, size_t n)
+{
+	memmove(&r->v[i + n], &r->v[i], (r->n - i) * sizeof *r->v);
+	r->n += n;
+}
+
+static void close_gap(struct cm_ranges *r, size_t i, size_t n)
+{
+	memmove(&r->v[i], &r->v[i + n], (r->n - i - n) * sizeof *r->v);
+	r->n -= n;
+}
+
+void cm_ranges_remove(struct cm_ranges *r, uintptr_t start, uintptr_t end)
+{
+	size_t i = cm_ranges_find(r, start), n = 0;
+
+	if (i == r->n || r->v[i].start >= end)
+		return;
+	if (r->v[i].start < start) {
+		if (r->v[i].end > end) { /* a middle piece */
+			open_gap(r, i, 1);
+			r->v[i].end = start;
+			r->v[i + 1].start = end;
+			return;
+		}
+		r->v[i++].end = start;
+	}
+	while (i + n < r->n && r->v[i + n].end <= end)
+		n++;
+	close_gap(r, i, n);
+	if (i < r->n && r->v[i].start < end)
+		r->v[i].start = end;
+}
+
+static bool alike(const struct cm_range *a, const struct cm_range *b)
+{
+	return a->end == b->start && a->kind == b->kind && a->prot == b->prot;
+}
+
+void cm_ranges_add(struct cm_ranges *r, struct cm_range range)
+{
+	size_t i;
+
+	cm_ranges_remove(r, range.start, range.end);
+	i = cm_ranges_find(r, range.start);
+	if (i > 0 && alike(&r->v[i - 1], &range)) {
+		r->v[i - 1].end = range.end;
+		i--;
+	} else {
+		open_gap(r, i, 1);
+		r->v[i] = range;
+	}
+	if (i + 1 < r->n && alike(&r->v[i], &r->v[i + 1])) {
+		r->v[i].end = r->v[i + 1].end;
+		close_gap(r, i + 1, 1);
+	}
+}
+
+bool cm_ranges_cover(const struct cm_ranges *r, uintptr_t start, uintptr_t end)
+{
+	for (size_t i = cm_ranges_find(r, start); i < r->n && r->v[i].start <= start; i++) {
+		start = r->v[i].end;
+		if (start >= end)
+			return true;
+	}
+	return false;
+}
+
+bool cm_ranges_touch(const struct cm_ranges *r, uintptr_t start, uintptr_t end)
+{
+	size_t i = cm_ranges_find(r, start);
+
+	return i < r->n && r->v[i].start < end;
+}
+
+uint64_t cm_ranges_bytes(const struct cm_ranges *r)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->v[i].end - r->v[i].start;
+	return n;
+}
+
+struct cm_range cm_ranges_clip(const struct cm_ranges *r, size_t i, uintptr_t start, uintptr_t end)
+{
+	struct cm_range piece = r->v[i];
+
+	if (piece.start < start)
+		piece.start = start;
+	if (piece.end > end)
+		piece.end = end;
+	return piece;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Card tables: what collectors read. */
+#include "lib/tracker.h"
+#include "lib/os/os.h"
+
+#include <errno.h>
+
+static size_t table_bytes(void)
+{
+	size_t card = cardmark_card_size();
+
+	return (sizeof(struct cardmark_table) + card - 1) & ~(card - 1);
+}
+
+int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm)
+{
+	struct cardmark_table *t;
+	void *mem;
+	int error;
+
+	*out = NULL;
+	error = cm_os->map(table_bytes(), &mem);
+	if (error < 0)
+		return cm_fail(-ENOMEM, "no memory for a card table");
+	t = mem;
+	error = cm_cards_init(&t->cards);
+	if (error < 0)
+		goto unmap;
+	if (!cm_tracker_lock(cm, CM_WAIT_CALL_NS)) {
+		error = -EBUSY;
+		goto free_cards;
+	}
+	for (size_t i = 0; i < cm->ranges.n && error == 0; i++)
+		error = cm_cards_reserve(&t->cards, cm->ranges.v[i].start, cm->ranges.v[i].end);
+	if (error == 0) {
+		t->owner = cm;
+		t->next = cm->tables;
+		cm->tables = t;
+	}
+	cm_tracker_unlock(cm);
+	if (error == 0) {
+		*out = t;
+		return 0;
+	}
+free_cards:
+	cm_cards_free(&t->cards);
+unmap:
+	(void)cm_os->unmap(mem, table_bytes());
+	return cm_fail(error,
+		       error == -EBUSY ? "the tracker is busy" : "no memory for a card table");
+}
+
+void cardmark_table_delete(struct cardmark_table **handle)
+{
+	struct cardmark_table *t = handle == NULL ? NULL : *handle;
+
+	if (t == NULL)
+		return;
+	*handle = NULL;
+	if (t->owner != NULL) {
+		struct cardmark *cm = t->owner;
+		/* Whoever holds the lock may be about to walk the list. */
+		while (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
+			;
+		for (struct cardmark_table **p = &cm->tables; *p != NULL; p = &(*p)->next) {
+			if (*p == t) {
+				*p = t->next;
+				break;
+			}
+		}
+		cm_tracker_unlock(cm);
+	}
+	cm_cards_free(&t->cards);
+	(void)cm_os->unmap(t, table_bytes());
+}
+
+bool cardmark_table_is_dirty(const struct cardmark_table *table, const void *addr)
+{
+	return table->all_dirty || cm_cards_test(&table->cards, (uintptr_t)addr);
+}
+
+bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
+			 struct cardmark_run *out)
+{
+	if (!table->all_dirty)
+		return cm_cards_next(&table->cards, from, out);
+	out->start = from & ~(uintptr_t)(cardmark_card_size() - 1);
+	out->end = CM_ADDRESS_LIMIT;
+	return from < CM_ADDRESS_LIMIT;
+}
+
+bool cardmark_table_all_dirty(const struct cardmark_table *table)
+{
+	return table->all_dirty;
+}
+
+size_t cardmark_table_count(const struct cardmark_table *table)
+{
+	return table->all_dirty ? SIZE_MAX : cm_cards_count(&table->cards);
+}
+
+int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src)
+{
+	/* One tracker's tables have the same cards reserved. */
+	if (dst->owner != src->owner || dst->owner == NULL)
+		return cm_fail(-EINVAL, "cardmark_table_union: tables of different trackers");
+	cm_cards_or(&dst->cards, &src->cards);
+	dst->all_dirty |= src->all_dirty;
+	return 0;
+}
+
+void cardmark_table_clear(struct cardmark_table *table)
+{
+	cm_cards_clear_all(&table->cards);
+	table->all_dirty = false;
+}
+
+int cardmark_table_clear_range(struct cardmark_table *table, const void *addr, size_t len)
+{
+	uintptr_t start = (uintptr_t)addr;
+
+	if ((start | len) % cardmark_card_size() != 0 || start > CM_ADDRESS_LIMIT ||
+	    len > CM_ADDRESS_LIMIT - start)
+		return cm_fail(-EINVAL,
+			       "cardmark_table_clear_range: %#zx + %#zx is not a range of cards",
+			       (size_t)start, len);
+	if (len != 0)
+		cm_cards_clear(&table->cards, start, start + len);
+	return 0;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the tracker share: its state and its lock. */
+#ifndef CM_TRACKER_H
+#define CM_TRACKER_H
+
+#include "cardmark/cardmark.h"
+#include "lib/backend/backend.h"
+#include "lib/cards.h"
+#include "lib/ranges.h"
+
+#include <pthread.h>
+
+struct cardmark_table {
+	struct cardmark_table *next; /* of the owner's list */
+	struct cardmark *owner;      /* NULL once the tracker is closed */
+	struct cm_cards cards;
+	bool all_dirty;
+};
+
+struct cardmark {
+	struct cardmark *next; /* of all open trackers: lib/fork.c */
+	/* Protects everything below. A thread may be stopped while it holds it,
+	 * so nobody waits for it without a bound. No malloc is called under it. */
+	pthread_mutex_t lock;
+	struct cm_backend *backend; /* constant after open */
+	struct cm_ranges ranges;
+	struct cardmark_table *tables;
+	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
+	bool any_fresh;
+	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
+	struct cm_counters counters;
+	_Atomic uint64_t all_dirty;  /* counted without the lock */
+	struct cardmark_stats stats; /* what the counters do not have */
+	char why[512];
+};
+
+/* How long to wait for a lock whose holder may be stopped. */
+#define CM_WAIT_COLLECT_NS 20000000ull /* inside a pause: then all is dirty */
+#define CM_WAIT_CALL_NS 2000000000ull  /* elsewhere: then -EBUSY */
+
+/* Rebuilds trackers first if this is a fork child that has not yet. */
+bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
+void cm_tracker_unlock(struct cardmark *cm);
+
+/* lib/fork.c */
+int cm_fork_register(struct cardmark *cm);
+void cm_fork_unregister(struct cardmark *cm);
+void cm_fork_check(void);
+/* lib/tracker.c: called in the child, alone. intact: nobody was inside at the fork. */
+void cm_tracker_rebuild(struct cardmark *cm, bool intact);
+
+/* lib/options.c: defaults, then options, then the environment. */
+int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);
+
+/* lib/probe.c: best usable backend for these options, or the one asked for;
+ * fills why. */
+int cm_probe_choose(const struct cardmark_options *options, const struct cm_backend_ops **out,
+		    char *why, size_t len);
+extern const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1];
+
+/* lib/errors.c: the error of the closed list that stands for any -errno. */
+int cm_closed_error(int error);
+/* Sets this thread's last error, returns error. */
+int cm_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
