@@ -151,6 +151,7 @@ int cardmark_scan(struct cardmark *cm, struct cardmark_query *query)
 			       "cardmark_scan: another thread is inside the library and does "
 			       "not come out: is it stopped?");
 	scan_locked(cm, query);
+	cm_tracker_recheck(cm);
 	cm_tracker_unlock(cm);
 	return 0;
 }

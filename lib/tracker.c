@@ -263,6 +263,7 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 	struct cm_range piece;
 	uintptr_t at;
 	size_t pieces = 0;
+	bool one;
 	int error;
 
 	for (at = start; at < end; at = piece.end, pieces++) {
@@ -270,12 +271,13 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 		if (error < 0)
 			return error;
 	}
+	one = pieces == 1; /* the usual case: no need to look again */
 	error = reserve(cm, start, end, pieces + 1);
 	if (error < 0)
 		return error;
-	/* Mappings can change between the two passes: then the second one fails. */
+	/* Mappings can change between the passes: then the second one fails. */
 	for (at = start; at < end; at = piece.end) {
-		error = next_piece(cm, flags, at, end, &piece);
+		error = one ? 0 : next_piece(cm, flags, at, end, &piece);
 		if (error == 0)
 			error = watch(cm, &piece);
 		if (error < 0) {
@@ -283,10 +285,10 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 			return error;
 		}
 	}
-	for (at = start; at < end; at = piece.end) {
-		if (next_piece(cm, flags, at, end, &piece) < 0 || pieces-- == 0)
-			/* It went away under us. What is watched is tracked; the kind that
-			 * loses nothing whatever comes there next is FILE. */
+	for (at = start; at < end; at = piece.end, pieces--) {
+		if (!one && (pieces == 0 || next_piece(cm, flags, at, end, &piece) < 0))
+			/* It went away under us. It is watched, so it is tracked; FILE
+			 * loses nothing whatever comes there next. */
 			piece = (struct cm_range){ at, end, CM_KIND_FILE, PROT_READ | PROT_WRITE };
 		cm_ranges_add(&cm->ranges, piece);
 	}
@@ -359,6 +361,26 @@ bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 	return yes;
 }
 
+/* Private memory may have been replaced by shared memory, and the mask for the
+ * one loses writes to the other once a page is reclaimed (R6). */
+void cm_tracker_recheck(struct cardmark *cm)
+{
+	uintptr_t at = cm->counters.anew_start, end = cm->counters.anew_end;
+	struct cm_vma vma;
+
+	cm->counters.anew_start = cm->counters.anew_end = 0;
+	while (at < end && cm_os->vma_at(at, &vma) == 0 && vma.start < end) {
+		uintptr_t from = vma.start > at ? vma.start : at,
+			  to = vma.end < end ? vma.end : end;
+
+		for (size_t i = cm_ranges_find(&cm->ranges, from);
+		     (vma.shared || vma.file) && i < cm->ranges.n && cm->ranges.v[i].start < to;
+		     i++)
+			cm->ranges.v[i].kind = CM_KIND_FILE;
+		at = vma.end;
+	}
+}
+
 /* ---- Collect --------------------------------------------------------------- */
 
 /* A backend that could not be rebuilt in a fork child: everything is dirty
@@ -380,6 +402,7 @@ static enum cardmark_collected collect_locked(struct cardmark *cm, struct cardma
 		guessed = cm->ranges.n;
 	} else {
 		guessed = cm->backend->ops->harvest(cm->backend, &cm->ranges, &table->cards);
+		cm_tracker_recheck(cm);
 		if (cm->any_fresh)
 			cm_cards_clear_all(&cm->fresh);
 		cm->any_fresh = false;

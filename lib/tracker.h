@@ -47,7 +47,10 @@ void cm_tracker_unlock(struct cardmark *cm);
 int cm_fork_register(struct cardmark *cm);
 void cm_fork_unregister(struct cardmark *cm);
 void cm_fork_check(void);
-/* lib/tracker.c: called in the child, alone. intact: nobody was inside at the fork. */
+/* lib/tracker.c: after a harvest or scan: what came to be mapped anew may be of
+ * another kind. */
+void cm_tracker_recheck(struct cardmark *cm);
+/* Called in the child, alone. intact: nobody was inside at the fork. */
 void cm_tracker_rebuild(struct cardmark *cm, bool intact);
 
 /* lib/options.c: defaults, then options, then the environment. */

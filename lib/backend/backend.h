@@ -19,6 +19,9 @@
 struct cm_counters {
 	_Atomic uint64_t kernel_calls, faults, guessed, rearmed;
 	_Atomic int last_errno; /* positive */
+	/* Around all that was found to be mapped anew, for the tracker to see what
+	 * kind of memory came there; empty when start >= end. Its lock protects it. */
+	uintptr_t anew_start, anew_end;
 };
 
 #define CM_COUNT(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
@@ -113,6 +116,20 @@ void cm_composed_scan(struct cm_backend *b, const struct cm_range *piece,
 		      const struct cm_masks *masks, enum cardmark_scan_op op, struct cm_sink *sink,
 		      uintptr_t *resume, const struct cm_cards *written,
 		      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
+
+static inline void cm_note_anew(struct cm_counters *c, uintptr_t start, uintptr_t end)
+{
+	CM_COUNT(c->rearmed);
+	if (c->anew_start >= c->anew_end) {
+		c->anew_start = start;
+		c->anew_end = end;
+		return;
+	}
+	if (start < c->anew_start)
+		c->anew_start = start;
+	if (end > c->anew_end)
+		c->anew_end = end;
+}
 
 static inline void cm_note_errno(struct cm_counters *c, int error)
 {

@@ -215,7 +215,7 @@ static void recover(struct pagemap *p, const struct cm_ranges *all, int error, u
 		(void)cm_backend_pagemap.fork_child(&p->base, all);
 	} else if (error == -EPERM) {
 		/* A mapping that is not registered has replaced ours (R2). */
-		CM_COUNT(p->base.params.counters->rearmed);
+		cm_note_anew(p->base.params.counters, start, end);
 		(void)pagemap_add(&p->base, &piece);
 	}
 }
