@@ -1,0 +1,16 @@
+# The cardmark command. Needs jansson for its reports.
+if HAVE_JANSSON
+bin_PROGRAMS += tools/cardmark
+endif
+
+tools_cardmark_SOURCES = \
+	tools/main.c tools/tool.h tools/probe.c tools/run.c tools/locate.c tools/elfcheck.c \
+	tools/stats.c tools/stats.h tools/bench.c tools/bench.h tools/bench_plan.c \
+	tools/bench_schedule.c tools/bench_child.c tools/bench_report.c tools/bench_env.c \
+	tools/bench_summary.c tools/bench_table.c tools/bench_goals.c tools/bench_json.c
+tools_cardmark_CPPFLAGS = $(AM_CPPFLAGS) \
+	-DCM_PKGLIBDIR='"$(pkglibdir)"' \
+	-DCM_PKGLIBEXECDIR='"$(pkglibexecdir)"' \
+	-DCM_PKGDATADIR='"$(pkgdatadir)"'
+tools_cardmark_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
+tools_cardmark_LDADD = lib/libcardmark.la $(JANSSON_LIBS) -lm

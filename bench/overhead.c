@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the library costs above the bare system call. Each case is measured
+ * against a loop around PAGEMAP_SCAN with a userfaultfd of its own, in one
+ * process, in turns, each side on a buffer of its own of the same size that is
+ * dirtied in the same way just before. The bare loop runs as two independent
+ * sides: their ratio (A/A) is what the ratios of this run are worth. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cardmark/cardmark.h>
+#include "lib/os/uapi.h"
+
+enum { REGIONS = 512, ALL_SIDES = 3, MAX_REPEATS = 1000 };
+
+static size_t page;
+static int uffd = -1, pagemap = -1;
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+_Noreturn static void fail(const char *what)
+{
+	fprintf(stderr, "cardmark-overhead: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+/* ---- The bare side ---------------------------------------------------------- */
+
+static bool bare_open(void)
+{
+	struct uffdio_api api = { .api = UFFD_API,
+				  .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
+
+	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	return uffd >= 0 && pagemap >= 0 && ioctl(uffd, UFFDIO_API, &api) == 0;
+}
+
+static void bare_register(const char *p, size_t len)
+{
+	struct uffdio_register r = { .range = { (uintptr_t)p, len },
+				     .mode = UFFDIO_REGISTER_MODE_WP };
+
+	if (ioctl(uffd, UFFDIO_REGISTER, &r) != 0)
+		fail("UFFDIO_REGISTER");
+}
+
+/* The shortest loop that is right: 512 regions a call, until a call does not
+ * fill them. */
+static uint64_t bare_collect(const char *p, size_t len)
+{
+	static struct page_region vec[REGIONS];
+	uint64_t at = (uintptr_t)p, end = at + len, pages = 0;
+
+	while (at < end) {
+		struct pm_scan_arg arg = { .size = sizeof arg,
+					   .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+					   .start = at,
+					   .end = end,
+					   .vec = (uintptr_t)vec,
+					   .vec_len = REGIONS,
+					   .category_mask = PAGE_IS_WRITTEN,
+					   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+					   .return_mask = PAGE_IS_WRITTEN };
+		int n = ioctl(pagemap, PAGEMAP_SCAN, &arg);
+
+		if (n < 0)
+			fail("PAGEMAP_SCAN");
+		for (int i = 0; i < n; i++)
+			pages += (vec[i].end - vec[i].start) / page;
+		if (n < REGIONS)
+			break;
+		at = arg.walk_end;
+	}
+	return pages;
+}
+
+/* ---- Both sides --------------------------------------------------------------- */
+
+/* A buffer and who asks about it. */
+struct side {
+	const char *name;
+	char *buffer;
+	size_t len;
+	struct cardmark *cm; /* NULL: the bare loop */
+	struct cardmark_table *table;
+	uint64_t times[MAX_REPEATS];
+};
+
+static uint64_t ask(struct side *s)
+{
+	uint64_t pages;
+
+	if (s->cm == NULL)
+		return bare_collect(s->buffer, s->len);
+	if (cardmark_collect(s->cm, s->table) != CARDMARK_EXACT) {
+		fprintf(stderr, "cardmark-overhead: a collect had to guess\n");
+		exit(1);
+	}
+	pages = cardmark_table_count(s->table);
+	return pages;
+}
+
+static char *map(size_t len)
+{
+	/* Guard pages keep sides from merging into one mapping. */
+	char *p = mmap(NULL, len + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		       -1, 0);
+
+	if (p == MAP_FAILED || mprotect(p + page, len, PROT_READ | PROT_WRITE) != 0)
+		fail("mmap");
+	/* Small pages on both sides, or huge ones would decide the result. */
+	madvise(p + page, len, MADV_NOHUGEPAGE);
+	memset(p + page, 1, len);
+	return p + page;
+}
+
+static void side_new(struct side *s, const char *name, size_t len, bool ours)
+{
+	memset(s, 0, sizeof *s);
+	s->name = name;
+	s->len = len;
+	s->buffer = map(len);
+	if (!ours)
+		return;
+	struct cardmark_options opt = CARDMARK_OPTIONS_INIT;
+
+	opt.backend = CARDMARK_BACKEND_PAGEMAP;
+	opt.flags = CARDMARK_OPEN_NO_ENV;
+	if (cardmark_open(&s->cm, &opt) != 0 || cardmark_table_new(&s->table, s->cm) != 0) {
+		fprintf(stderr, "cardmark-overhead: %s\n", cardmark_last_error());
+		exit(1);
+	}
+}
+
+static void side_track(struct side *s, size_t at, size_t len)
+{
+	if (s->cm == NULL) {
+		bare_register(s->buffer + at, len);
+	} else if (cardmark_track(s->cm, s->buffer + at, len, CARDMARK_TRACK_PRIVATE) != 0) {
+		fprintf(stderr, "cardmark-overhead: track: %s\n", cardmark_last_error());
+		exit(1);
+	}
+}
+
+static void side_free(struct side *s)
+{
+	cardmark_table_delete(&s->table);
+	cardmark_close(&s->cm);
+	munmap(s->buffer - page, s->len + 2 * page);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median_us(struct side *s, unsigned n)
+{
+	qsort(s->times, n, sizeof *s->times, by_value);
+	return (double)(s->times[(n - 1) / 2] + s->times[n / 2]) / 2e3;
+}
+
+static uint64_t rnd;
+
+static uint64_t random_below(uint64_t n)
+{
+	rnd ^= rnd << 13;
+	rnd ^= rnd >> 7;
+	rnd ^= rnd << 17;
+	return ((rnd >> 32) * n) >> 32;
+}
+
+/* Dirties `dirty` random pages of every side, the same ones, then asks each
+ * side in turn, in an order that rotates. */
+static void measure(struct side **sides, unsigned n, size_t dirty, unsigned repeats)
+{
+	uint64_t seed = 88172645463325252u;
+
+	for (unsigned i = 0; i < n; i++)
+		ask(sides[i]);
+	for (unsigned r = 0; r < repeats + 1; r++) {
+		uint64_t found[ALL_SIDES];
+
+		for (unsigned k = 0; k < n; k++) {
+			unsigned i = (r + k) % n;
+			struct side *s = sides[i];
+			uint64_t t;
+
+			rnd = seed + r;
+			for (size_t d = 0; d < dirty; d++)
+				s->buffer[random_below(s->len / page) * page]++;
+			if (s->table != NULL)
+				cardmark_table_clear(s->table);
+			t = now_ns();
+			found[i] = ask(s);
+			t = now_ns() - t;
+			if (r > 0) /* the first is for the caches */
+				s->times[r - 1] = t;
+		}
+		for (unsigned i = 1; i < n; i++)
+			if (found[i] != found[0]) {
+				fprintf(stderr,
+					"cardmark-overhead: %s found %llu dirty pages, %s %llu\n",
+					sides[i]->name, (unsigned long long)found[i],
+					sides[0]->name, (unsigned long long)found[0]);
+				exit(1);
+			}
+	}
+}
+
+/* ---- Cases ---------------------------------------------------------------------- */
+
+static void verdict(const char *what, double value, const char *unit, double goal)
+{
+	printf("  %-52s %7.3f%s  goal %.2f%s: %s\n", what, value, unit, goal, unit,
+	       value <= goal ? "met" : "NOT MET");
+}
+
+static void case_dirty(size_t mb, unsigned repeats)
+{
+	static struct side bare, again, ours;
+	struct side *sides[] = { &bare, &again, &ours };
+	static const double percent[] = { 0, 1, 10 };
+
+	side_new(&bare, "bare", mb << 20, false);
+	side_new(&again, "bare again", mb << 20, false);
+	side_new(&ours, "cardmark", mb << 20, true);
+	for (unsigned i = 0; i < 3; i++)
+		side_track(sides[i], 0, sides[i]->len);
+	printf("\nGet-and-clear of %zu MiB, random pages dirty, medians of %u:\n", mb, repeats);
+	for (unsigned i = 0; i < 3; i++) {
+		char what[80];
+		double b, a, o;
+
+		measure(sides, 3, (size_t)((double)(bare.len / page) * percent[i] / 100), repeats);
+		b = median_us(&bare, repeats);
+		a = median_us(&again, repeats);
+		o = median_us(&ours, repeats);
+		printf("  %2.0f %% dirty: bare %.1f us, cardmark %.1f us; A/A %.3f\n", percent[i],
+		       b, o, a / b);
+		snprintf(what, sizeof what, "    ratio to the bare loop");
+		verdict(what, o / ((a + b) / 2), "", 1.05);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		side_free(sides[i]);
+}
+
+static void case_adjacent(size_t ranges, unsigned repeats)
+{
+	enum { PIECE = 65536 };
+	static struct side one, again, many;
+	struct side *sides[] = { &one, &again, &many };
+	double a, b, o;
+
+	side_new(&one, "one range", ranges * PIECE, true);
+	side_new(&again, "one range again", ranges * PIECE, true);
+	side_new(&many, "many ranges", ranges * PIECE, true);
+	side_track(&one, 0, one.len);
+	side_track(&again, 0, again.len);
+	for (size_t i = 0; i < ranges; i++)
+		side_track(&many, i * PIECE, PIECE);
+	measure(sides, 3, one.len / page / 100, repeats);
+	b = median_us(&one, repeats);
+	a = median_us(&again, repeats);
+	o = median_us(&many, repeats);
+	printf("\n%zu adjacent ranges of 64 KiB against one of the same size, 1 %% dirty:\n",
+	       ranges);
+	printf("  one %.1f us, adjacent %.1f us; A/A %.3f\n", b, o, a / b);
+	verdict("  ratio to one range", o / ((a + b) / 2), "", 1.2);
+	for (unsigned i = 0; i < 3; i++)
+		side_free(sides[i]);
+}
+
+static void case_gaps(size_t ranges, unsigned repeats)
+{
+	enum { PIECE = 16384, STRIDE = 2 * PIECE };
+	static struct side gaps;
+	struct side *sides[] = { &gaps };
+	double us;
+
+	side_new(&gaps, "ranges with gaps", ranges * STRIDE, true);
+	for (size_t i = 0; i < ranges; i++)
+		side_track(&gaps, i * STRIDE, PIECE);
+	measure(sides, 1, gaps.len / page / 100, repeats);
+	us = median_us(&gaps, repeats) / (double)ranges;
+	printf("\n%zu ranges of 16 KiB with gaps of 16 KiB, 1 %% dirty:\n", ranges);
+	verdict("  time per range", us, " us", 2);
+	side_free(&gaps);
+}
+
+static unsigned long number(const char *text, unsigned long min, unsigned long max)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (*text == '\0' || *end != '\0' || v < min || v > max) {
+		fprintf(stderr, "cardmark-overhead: \"%s\" is not a number from %lu to %lu\n", text,
+			min, max);
+		exit(2);
+	}
+	return v;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = { { "size-mb", required_argument, NULL, 's' },
+						 { "ranges", required_argument, NULL, 'r' },
+						 { "repeats", required_argument, NULL, 'n' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
+	struct cardmark_probe probe;
+	unsigned repeats = 25;
+	size_t mb = 1024, ranges = 10000;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 's':
+			mb = number(optarg, 1, 65536);
+			break;
+		case 'r':
+			ranges = number(optarg, 1, 1000000);
+			break;
+		case 'n':
+			repeats = (unsigned)number(optarg, 3, MAX_REPEATS);
+			break;
+		case 'h':
+			printf("Usage: cardmark-overhead [--size-mb=%zu] [--ranges=%zu] "
+			       "[--repeats=%u]\n"
+			       "The cost of the library above a bare PAGEMAP_SCAN loop. Goals are "
+			       "printed, not enforced.\n",
+			       mb, ranges, repeats);
+			return 0;
+		default:
+			return 2;
+		}
+	}
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	if (cardmark_probe(&probe, 1) < 1 || !probe.usable) {
+		printf("The pagemap backend cannot work here, so there is nothing to compare: %s\n",
+		       probe.reason);
+		return 0;
+	}
+	if (!bare_open())
+		fail("cannot open a userfaultfd or /proc/self/pagemap");
+	fprintf(stderr, "cardmark-overhead: takes about 10 s and %zu MiB\n", 3 * mb);
+	printf("cardmark %s on backend pagemap, vector of %d regions on both sides\n",
+	       cardmark_version(), REGIONS);
+	case_dirty(mb, repeats);
+	case_adjacent(ranges, repeats);
+	case_gaps(ranges, repeats);
+	return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ * The cardmark command: finds the subcommand. */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/tool.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+} subcommands[] = {
+	{ "probe", tool_probe, "which backends work here, and why the others do not" },
+	{ "run", tool_run, "run a program with its Boehm GC on our write tracking" },
+	{ "bench", tool_bench, "compare pauses and run time of the backends on real programs" },
+};
+
+enum { SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
+
+static void print_help(void)
+{
+	printf("Usage: cardmark COMMAND [OPTION]...\n"
+	       "Which pages of a heap were written: probe, use and measure it.\n\n");
+	for (size_t i = 0; i < SUBCOMMANDS; i++)
+		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].what);
+	printf("\n  --help, --version\n\n"
+	       "'cardmark COMMAND --help' says more. Exit status: 0 good, 1 cannot do it here,\n"
+	       "2 bad usage; 'run' has the program's own, or 126 and 127 as a shell.\n");
+}
+
+int tool_usage_error(const char *sub, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "cardmark%s%s: ", sub ? " " : "", sub ? sub : "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, " (see 'cardmark %s%s--help')\n", sub ? sub : "", sub ? " " : "");
+	return TOOL_USAGE;
+}
+
+void tool_message(const char *sub, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "cardmark%s%s: ", sub ? " " : "", sub ? sub : "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+bool tool_parse_number(const char *text, double min, double max, double *out)
+{
+	char *end;
+	double v;
+
+	/* Digits and a point only: no "inf", "nan", "0x" or signs. */
+	if (*text == '\0' || strspn(text, "0123456789.") != strlen(text))
+		return false;
+	errno = 0;
+	v = strtod(text, &end);
+	if (errno != 0 || *end != '\0' || !isfinite(v) || v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
+bool tool_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+	unsigned long long v;
+	char *end;
+
+	if (*text == '\0' || strspn(text, "0123456789") != strlen(text))
+		return false;
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	if (errno != 0 || v < min || v > max)
+		return false;
+	*out = v;
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	int status = -1;
+
+	if (argc < 2)
+		return tool_usage_error(NULL, "what shall I do? probe, run or bench");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_help();
+		status = TOOL_OK;
+	} else if (strcmp(argv[1], "--version") == 0) {
+		printf("cardmark %s\n", cardmark_version());
+		status = TOOL_OK;
+	}
+	for (size_t i = 0; status < 0 && i < SUBCOMMANDS; i++)
+		if (strcmp(argv[1], subcommands[i].name) == 0)
+			status = subcommands[i].run(argc - 1, argv + 1);
+	if (status < 0)
+		return tool_usage_error(NULL, "there is no command \"%s\"", argv[1]);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		tool_message(NULL, "cannot write the output: %s", strerror(errno));
+		return status != TOOL_OK ? status : TOOL_CANNOT;
+	}
+	return status;
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * cardmark probe: each backend, usable or why not. */
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "tools/tool.h"
+
+static const char *const capability_names[] = { "precise", "concurrent", "kernel-writes",
+						"remap",   "mprotect",   "no-trap",
+						"shared",  "categories" };
+
+static const char newer_kernel[] =
+	"Linux 6.7 or newer, built with userfaultfd and PAGEMAP_SCAN, gives the pagemap backend: "
+	"no signal and no helper thread per write, no split mappings, and system calls that "
+	"write into the heap just work.";
+
+bool tool_probe_one(enum cardmark_backend backend, struct cardmark_probe *out)
+{
+	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+
+	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
+		if (all[i].backend == backend) {
+			*out = all[i];
+			return true;
+		}
+	return false;
+}
+
+enum cardmark_backend tool_probe_best(void)
+{
+	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+
+	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
+		if (all[i].usable)
+			return all[i].backend;
+	return CARDMARK_BACKEND_ALLDIRTY;
+}
+
+static int print_json(const struct cardmark_probe *all, int n, const char *kernel,
+		      const char *automatic, bool pagemap)
+{
+	json_t *list = json_array();
+	json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o}", "format", "cardmark-probe",
+				 "version", 1, "library", cardmark_version(), "kernel", kernel,
+				 "automatic", automatic, "backends", list);
+	int err;
+
+	if (root == NULL)
+		return TOOL_CANNOT;
+	for (int i = 0; i < n; i++) {
+		json_t *caps = json_array();
+
+		for (unsigned c = 0; c < sizeof capability_names / sizeof *capability_names; c++)
+			if (all[i].capabilities & (1u << c))
+				json_array_append_new(caps, json_string(capability_names[c]));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:b, s:i, s:s, s:o}", "name",
+						cardmark_backend_name(all[i].backend), "usable",
+						(int)all[i].usable, "level", (int)all[i].level,
+						"reason", all[i].reason, "capabilities", caps));
+	}
+	if (!pagemap)
+		json_object_set_new(root, "advice", json_string(newer_kernel));
+	err = json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+	return err ? TOOL_CANNOT : TOOL_OK;
+}
+
+static void print_text(const struct cardmark_probe *all, int n, const char *kernel,
+		       const char *automatic, bool pagemap)
+{
+	printf("Kernel %s, cards of %zu bytes\n\n", kernel, cardmark_card_size());
+	for (int i = 0; i < n; i++)
+		printf("  %-10s %-8s  %s\n", cardmark_backend_name(all[i].backend),
+		       all[i].usable ? "usable" : "no", all[i].reason);
+	printf("\nThe automatic choice takes %s.\n", automatic);
+	if (!pagemap)
+		printf("%s\n", newer_kernel);
+}
+
+int tool_probe(int argc, char **argv)
+{
+	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
+	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	const char *automatic;
+	bool json = false, pagemap = false;
+	struct utsname un;
+	int c, n;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			printf("Usage: cardmark probe [--json]\n"
+			       "Tries every backend on a few pages of its own and says which work\n"
+			       "here, why the others do not, and which one is chosen by itself.\n");
+			return TOOL_OK;
+		default:
+			return tool_usage_error("probe", "unknown option \"%s\"", argv[optind - 1]);
+		}
+	}
+	if (optind < argc)
+		return tool_usage_error("probe", "takes no argument, but got \"%s\"", argv[optind]);
+
+	n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+	if (n > CARDMARK_BACKEND_COUNT)
+		n = CARDMARK_BACKEND_COUNT;
+	for (int i = 0; i < n; i++)
+		if (all[i].backend == CARDMARK_BACKEND_PAGEMAP)
+			pagemap = all[i].usable;
+	automatic = cardmark_backend_name(tool_probe_best());
+	if (uname(&un) != 0)
+		strcpy(un.release, "unknown");
+	if (json)
+		return print_json(all, n, un.release, automatic, pagemap);
+	print_text(all, n, un.release, automatic, pagemap);
+	return TOOL_OK;
+}

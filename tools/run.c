@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ * cardmark run: hands the choices to the preload object through the
+ * environment, and becomes the program. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/tool.h"
+
+/* libgc's own ways of collecting, with our recording. */
+static const char *const gc_modes[] = { "auto", "libgc-mprotect", "stop-the-world" };
+
+static bool is_gc_mode(const char *name)
+{
+	for (size_t i = 0; i < sizeof gc_modes / sizeof *gc_modes; i++)
+		if (strcmp(name, gc_modes[i]) == 0)
+			return true;
+	return false;
+}
+
+bool run_backend_known(const char *name)
+{
+	enum cardmark_backend b;
+
+	return is_gc_mode(name) || cardmark_backend_parse(name, &b) == 0;
+}
+
+static void help(void)
+{
+	printf("Usage: cardmark run [OPTION]... [--] PROGRAM [ARG]...\n"
+	       "Runs PROGRAM with its Boehm GC collecting incrementally on our write tracking.\n"
+	       "PROGRAM is not rebuilt or changed; it must use a shared libgc.\n\n"
+	       "  --backend=B        auto (default)");
+	for (int b = CARDMARK_BACKEND_AUTO + 1; b < CARDMARK_BACKEND_COUNT; b++)
+		printf(", %s", cardmark_backend_name((enum cardmark_backend)b));
+	printf(",\n"
+	       "                     or libgc's own: libgc-mprotect, stop-the-world\n"
+	       "  --way=A|B          how the tracking reaches libgc: A its soft-dirty mode,\n"
+	       "                     B manual dirty bits (default: A where it works)\n"
+	       "  --pause-target=MS  aim for stops of at most so many milliseconds\n"
+	       "  --stats[=FILE]     JSON report at exit (default: standard error; %%p in the\n"
+	       "                     name is the process id)\n"
+	       "  --raw              each stop's start and end in the report too\n"
+	       "  --verbose          say what is done\n"
+	       "  --help\n\n"
+	       "The exit status is the program's own; 127 not found, 126 not executable,\n"
+	       "1 that backend cannot work here, 2 bad usage.\n");
+}
+
+static bool set(const char *name, const char *value)
+{
+	int err = value != NULL ? setenv(name, value, 1) : unsetenv(name);
+
+	if (err != 0)
+		tool_message("run", "cannot set %s: %s", name, strerror(errno));
+	return err == 0;
+}
+
+bool run_prepare(const struct run_options *opt, const char *preload)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char list[2 * TOOL_PATH], pid[24];
+	int n = snprintf(list, sizeof list, "%s%s%s", preload, old && *old ? ":" : "",
+			 old && *old ? old : "");
+
+	if (n < 0 || (size_t)n >= sizeof list) {
+		tool_message("run", "LD_PRELOAD is too long");
+		return false;
+	}
+	snprintf(pid, sizeof pid, "%ld", (long)getpid());
+	if (!set("LD_PRELOAD", list) || !set("CARDMARK_RUN_PID", pid))
+		return false;
+	if (opt->backend != NULL) {
+		bool mode = is_gc_mode(opt->backend);
+
+		if (!set("CARDMARK_GC_MODE", mode ? opt->backend : "auto") ||
+		    !set("CARDMARK_BACKEND", mode ? NULL : opt->backend))
+			return false;
+	}
+	return (opt->way == NULL || set("CARDMARK_GC_WAY", opt->way)) &&
+	       (opt->pause_target == NULL || set("CARDMARK_PAUSE_TARGET", opt->pause_target)) &&
+	       (opt->stats == NULL || set("CARDMARK_STATS", opt->stats)) &&
+	       (!opt->raw || set("CARDMARK_STATS_RAW", "1")) &&
+	       (!opt->verbose || set("CARDMARK_RUN_VERBOSE", "1"));
+}
+
+/* 0, or the exit status for a backend that cannot work here. */
+static int check_backend(const char *name)
+{
+	enum cardmark_backend b;
+	struct cardmark_probe probe;
+
+	if (name == NULL || is_gc_mode(name) || cardmark_backend_parse(name, &b) != 0)
+		return TOOL_OK;
+	if (!tool_probe_one(b, &probe)) {
+		tool_message("run", "backend %s is not in this build", name);
+		return TOOL_CANNOT;
+	}
+	if (!probe.usable) {
+		tool_message("run", "backend %s cannot work here: %s", name, probe.reason);
+		return TOOL_CANNOT;
+	}
+	return TOOL_OK;
+}
+
+/* -1 to go on, or the exit status. */
+static int parse(int argc, char **argv, struct run_options *opt)
+{
+	static const struct option options[] = { { "backend", required_argument, NULL, 'b' },
+						 { "way", required_argument, NULL, 'w' },
+						 { "pause-target", required_argument, NULL, 't' },
+						 { "stats", optional_argument, NULL, 's' },
+						 { "raw", no_argument, NULL, 'r' },
+						 { "verbose", no_argument, NULL, 'v' },
+						 { "help", no_argument, NULL, 'h' },
+						 { NULL, 0, NULL, 0 } };
+	double ms;
+	int c;
+
+	opterr = 0;
+	/* '+': what follows PROGRAM is the program's. */
+	while ((c = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		switch (c) {
+		case 'b':
+			if (!run_backend_known(optarg))
+				return tool_usage_error("run", "there is no backend \"%s\"",
+							optarg);
+			opt->backend = optarg;
+			break;
+		case 'w':
+			if (strcmp(optarg, "A") != 0 && strcmp(optarg, "B") != 0)
+				return tool_usage_error("run", "--way is A or B, not \"%s\"",
+							optarg);
+			opt->way = optarg;
+			break;
+		case 't':
+			if (!tool_parse_number(optarg, 0.1, 1e6, &ms))
+				return tool_usage_error("run",
+							"--pause-target is milliseconds, 0.1 to "
+							"1000000, not \"%s\"",
+							optarg);
+			opt->pause_target = optarg;
+			break;
+		case 's':
+			opt->stats = optarg != NULL && *optarg != '\0' ? optarg : "-";
+			break;
+		case 'r':
+			opt->raw = true;
+			break;
+		case 'v':
+			opt->verbose = true;
+			break;
+		case 'h':
+			help();
+			return TOOL_OK;
+		case ':':
+			return tool_usage_error("run", "%s needs a value", argv[optind - 1]);
+		default:
+			return tool_usage_error("run", "unknown option \"%s\"", argv[optind - 1]);
+		}
+	}
+	if (optind >= argc)
+		return tool_usage_error("run", "which program?");
+	if (opt->raw && opt->stats == NULL)
+		return tool_usage_error("run", "--raw needs --stats");
+	return -1;
+}
+
+int tool_run(int argc, char **argv)
+{
+	struct run_options opt = { 0 };
+	char program[TOOL_PATH], preload[TOOL_PATH];
+	const char *why;
+	int status = parse(argc, argv, &opt);
+
+	if (status >= 0)
+		return status;
+	argv += optind;
+	status = check_backend(opt.backend);
+	if (status != TOOL_OK)
+		return status;
+	switch (tool_find_program(argv[0], program)) {
+	case 0:
+		break;
+	case EACCES:
+		tool_message("run", "%s is not executable", argv[0]);
+		return TOOL_NOT_EXECUTABLE;
+	default:
+		tool_message("run", "%s: not found", argv[0]);
+		return TOOL_NOT_FOUND;
+	}
+	if (!tool_find_preload(preload)) {
+		tool_message("run",
+			     "the preload object is missing (looked at %s): is this build without "
+			     "the Boehm GC adapter?",
+			     preload);
+		return TOOL_CANNOT;
+	}
+	why = tool_preload_obstacle(program);
+	if (why != NULL)
+		tool_message("run",
+			     "%s runs as it is, without our tracking: %s, so LD_PRELOAD is ignored",
+			     argv[0], why);
+	if (!run_prepare(&opt, preload))
+		return TOOL_CANNOT;
+	fflush(NULL);
+	execv(program, argv);
+	if (errno == ENOEXEC) { /* a script without #!, which shells run */
+		char **shell = calloc((size_t)(argc - optind) + 3, sizeof *shell);
+
+		if (shell != NULL) {
+			size_t n = 0;
+
+			shell[n++] = strdup("sh");
+			shell[n++] = program;
+			for (char **a = argv + 1; *a != NULL; a++)
+				shell[n++] = *a;
+			execv("/bin/sh", shell);
+		}
+		errno = ENOEXEC;
+	}
+	status = errno == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE;
+	tool_message("run", "cannot start %s: %s", program, strerror(errno));
+	return status;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT
+ * The statistics of cardmark bench. */
+#ifndef CARDMARK_TOOL_STATS_H
+#define CARDMARK_TOOL_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The middle value, or the mean of the two middle ones; NaN if n is 0. */
+double stat_median(const double *v, size_t n);
+
+/* Sorts v. */
+void stat_sort(uint64_t *v, size_t n);
+
+/* The smallest value that at least fraction q of them do not exceed (nearest
+ * rank); v is sorted; 0 if n is 0. */
+uint64_t stat_rank(const uint64_t *sorted, size_t n, double q);
+
+/* A ratio and its 95 % interval. NaN if there were no blocks. */
+struct stat_ratio {
+	double mid, low, high;
+};
+
+/* a[i] and b[i] are from the same block. The geometric mean of a[i] / b[i], and
+ * a percentile bootstrap over blocks of the mean log ratio. Blocks in which
+ * either value is missing (not above 0) do not count. */
+struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n, uint64_t seed);
+
+/* The smallest relative difference worth a number, from the ratio of the
+ * reference to itself: the farther end of its interval. 0.03 means 3 %. */
+double stat_resolution(struct stat_ratio control);
+
+/* Does the ratio differ from 1 by less than the resolution? */
+int stat_same(double ratio, double resolution);
+
+#endif

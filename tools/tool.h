@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT
+ * What the parts of the cardmark command share. */
+#ifndef CARDMARK_TOOL_H
+#define CARDMARK_TOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cardmark/cardmark.h>
+
+enum {
+	TOOL_OK = 0,
+	TOOL_CANNOT = 1, /* understood, but it does not work here */
+	TOOL_USAGE = 2,
+	TOOL_NOT_EXECUTABLE = 126, /* as the shell has it */
+	TOOL_NOT_FOUND = 127,
+};
+
+enum { TOOL_PATH = 4096 };
+
+/* The subcommands: argv[0] is the subcommand's name. They return the exit
+ * status. */
+int tool_probe(int argc, char **argv);
+int tool_run(int argc, char **argv);
+int tool_bench(int argc, char **argv);
+
+/* "cardmark SUB: message", a hint where help is, and TOOL_USAGE. */
+int tool_usage_error(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* "cardmark SUB: message". */
+void tool_message(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* A decimal number from min to max; false if text is anything else. */
+bool tool_parse_number(const char *text, double min, double max, double *out);
+bool tool_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/* ---- probe.c -------------------------------------------------------------- */
+
+/* The probe's answer about one backend; false if the library has none. */
+bool tool_probe_one(enum cardmark_backend backend, struct cardmark_probe *out);
+
+/* What the automatic choice takes here. */
+enum cardmark_backend tool_probe_best(void);
+
+/* ---- locate.c -------------------------------------------------------------- */
+
+/* Where the preload object is: CARDMARK_PRELOAD, the build tree this command
+ * runs from, or the installed place. False if none is readable; out then names
+ * the place last tried. */
+bool tool_find_preload(char out[TOOL_PATH]);
+
+/* The same for a benchmark program or script, by name. */
+bool tool_find_bench(const char *name, char out[TOOL_PATH]);
+
+/* Looks a program up as execvp() does. 0, or ENOENT or EACCES. */
+int tool_find_program(const char *name, char out[TOOL_PATH]);
+
+/* ---- elfcheck.c ------------------------------------------------------------ */
+
+/* Why the dynamic linker will not load a preload object into this program, in
+ * words, or NULL if it will (as far as can be told). */
+const char *tool_preload_obstacle(const char *path);
+
+/* ---- run.c ----------------------------------------------------------------- */
+
+struct run_options {
+	const char *backend;      /* NULL: leave it to the environment */
+	const char *way;          /* "A", "B" or NULL */
+	const char *stats;        /* file, "-" or NULL */
+	const char *pause_target; /* milliseconds, as text, or NULL */
+	bool raw;
+	bool verbose;
+};
+
+/* Is this a name that --backend takes? */
+bool run_backend_known(const char *name);
+
+/* Sets the environment for the preload object. False, with a message printed,
+ * if memory ran out. */
+bool run_prepare(const struct run_options *opt, const char *preload);
+
+#endif
