@@ -1,0 +1,46 @@
+# The Boehm GC adapter. Both objects are built from the same files and need no
+# header of libgc: it is looked up at run time. The preload object has the core
+# inside, so that it is one file and adds no library to the program.
+if HAVE_BDWGC
+include_cardmark_HEADERS += include/cardmark/gc.h
+
+gc_glue_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
+gc_glue_cflags = $(AM_CFLAGS) -fvisibility=hidden
+gc_glue_sources = \
+	gc-glue/boehm/enable.c \
+	gc-glue/boehm/gcapi.c \
+	gc-glue/boehm/glue.h \
+	gc-glue/boehm/heapmap.c \
+	gc-glue/boehm/histogram.c \
+	gc-glue/boehm/maps.c \
+	gc-glue/boehm/plt.c \
+	gc-glue/boehm/ranges.c \
+	gc-glue/boehm/record.c \
+	gc-glue/boehm/report.c \
+	gc-glue/boehm/roots.c \
+	gc-glue/boehm/stall.c \
+	gc-glue/boehm/waya.c \
+	gc-glue/boehm/wayb.c
+
+noinst_LTLIBRARIES += gc-glue/boehm/libcmgc.la
+gc_glue_boehm_libcmgc_la_SOURCES = $(gc_glue_sources)
+gc_glue_boehm_libcmgc_la_CPPFLAGS = $(gc_glue_cppflags)
+gc_glue_boehm_libcmgc_la_CFLAGS = $(gc_glue_cflags)
+
+lib_LTLIBRARIES += gc-glue/boehm/libcardmark-gc.la
+gc_glue_boehm_libcardmark_gc_la_SOURCES =
+gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la $(PTHREAD_LIBS)
+gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
+EXTRA_gc_glue_boehm_libcardmark_gc_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
+
+pkglib_LTLIBRARIES += gc-glue/boehm/libcardmark-preload.la
+gc_glue_boehm_libcardmark_preload_la_SOURCES = gc-glue/boehm/preload.c
+gc_glue_boehm_libcardmark_preload_la_CPPFLAGS = $(gc_glue_cppflags)
+gc_glue_boehm_libcardmark_preload_la_CFLAGS = $(gc_glue_cflags)
+gc_glue_boehm_libcardmark_preload_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcm.la $(PTHREAD_LIBS)
+gc_glue_boehm_libcardmark_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
+EXTRA_gc_glue_boehm_libcardmark_preload_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
+endif
+EXTRA_DIST += gc-glue/boehm/libcardmark-gc.map

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Chooses the way in, opens the tracker and connects the two.
+ */
+#include "gc-glue/boehm/glue.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct cm_gc_config cm_gc_config;
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+int cm_gc_fail(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(cm_gc_config.error, sizeof(cm_gc_config.error), format, args);
+	va_end(args);
+	return error;
+}
+
+static void because(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void because(const char *format, ...)
+{
+	char *why = cm_gc_config.why;
+	size_t n = strlen(why);
+	va_list args;
+
+	if (n)
+		n += (size_t)snprintf(why + n, sizeof(cm_gc_config.why) - n, "; ");
+	if (n >= sizeof(cm_gc_config.why))
+		return;
+	va_start(args, format);
+	vsnprintf(why + n, sizeof(cm_gc_config.why) - n, format, args);
+	va_end(args);
+}
+
+static const char *const mode_names[] = { "auto", "libgc-mprotect", "stop-the-world" };
+static const char *const way_names[] = { "auto", "A", "B" };
+
+const char *cm_gc_mode_name(enum cardmark_gc_mode mode)
+{
+	return mode_names[mode];
+}
+
+/* -1: not one of them */
+static int name_index(const char *const *names, size_t n, const char *s)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], s) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* ---- What libgc reads from the environment, as long as its slot is ours ---- */
+
+static char *hook_getenv(const char *name)
+{
+	static char one[] = "1", zero[] = "0";
+	const struct cm_gc_config *c = &cm_gc_config;
+	bool incremental = c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD;
+
+	if (strcmp(name, "GC_ENABLE_INCREMENTAL") == 0)
+		return incremental ? one : NULL;
+	if (strcmp(name, "GC_DISABLE_INCREMENTAL") == 0)
+		return incremental ? NULL : one;
+	if (strcmp(name, "GC_USE_GETWRITEWATCH") == 0)
+		return c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? zero : one;
+	if (strcmp(name, "GC_PAUSE_TIME_TARGET") == 0 && c->target_ns)
+		return NULL;
+	return getenv(name);
+}
+
+/* ---- Slots -------------------------------------------------------------------- */
+
+#define SLOT(symbol, function)                                                                     \
+	{                                                                                          \
+		symbol, (void *)function, 0                                                        \
+	}
+
+/* Calls that libgc makes. */
+static struct cm_gc_slot way_a_slots[] = {
+	SLOT("__open_2", cm_gc_hook_open), SLOT("open", cm_gc_hook_open),
+	SLOT("open64", cm_gc_hook_open),   SLOT("__open64_2", cm_gc_hook_open),
+	SLOT("lseek", cm_gc_hook_lseek),   SLOT("lseek64", cm_gc_hook_lseek),
+	SLOT("read", cm_gc_hook_read),     SLOT("__read_chk", cm_gc_hook_read_chk),
+	SLOT("write", cm_gc_hook_write),   SLOT("close", cm_gc_hook_close),
+};
+static struct cm_gc_slot memory_slots[] = {
+	SLOT("mmap", cm_gc_hook_mmap),         SLOT("mmap64", cm_gc_hook_mmap),
+	SLOT("munmap", cm_gc_hook_munmap),     SLOT("madvise", cm_gc_hook_madvise),
+	SLOT("mprotect", cm_gc_hook_mprotect),
+};
+static struct cm_gc_slot mprotect_slot[] = { SLOT("mprotect", cm_gc_hook_mprotect) };
+static struct cm_gc_slot phdr_slot[] = { SLOT("dl_iterate_phdr", cm_gc_hook_dl_iterate_phdr) };
+static struct cm_gc_slot getenv_slots[] = { SLOT("getenv", hook_getenv),
+					    SLOT("secure_getenv", hook_getenv) };
+
+/* Calls to libgc, from anywhere. */
+static struct cm_gc_slot api_slots[] = {
+	SLOT("GC_set_on_collection_event", cm_gc_hook_set_on_collection_event),
+	SLOT("GC_get_on_collection_event", cm_gc_hook_get_on_collection_event),
+	SLOT("GC_set_on_heap_resize", cm_gc_hook_set_on_heap_resize),
+	SLOT("GC_get_on_heap_resize", cm_gc_hook_get_on_heap_resize),
+	SLOT("GC_generic_malloc", cm_gc_hook_generic_malloc),
+	SLOT("GC_generic_malloc_many", cm_gc_hook_generic_malloc_many),
+	SLOT("GC_generic_malloc_ignore_off_page", cm_gc_hook_generic_malloc_ignore_off_page),
+	SLOT("GC_generic_malloc_uncollectable", cm_gc_hook_generic_malloc_uncollectable),
+};
+static struct cm_gc_slot roots_slot[] = { SLOT("GC_add_roots", cm_gc_hook_add_roots) };
+
+static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symbol)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(slots[i].symbol, symbol) == 0)
+			return slots[i].found;
+	return 0;
+}
+
+/* Why way A cannot be; NULL if it can. */
+static const char *no_way_a(void)
+{
+#if !defined(__x86_64__)
+	return "way A is for x86-64";
+#else
+	struct cm_gc_slot *s = way_a_slots;
+	unsigned v = cm_gc_api.GC_get_version();
+	size_t n = COUNT(way_a_slots);
+
+	if (!cm_gc_api.shared)
+		return "libgc is linked statically: it has no slots to redirect";
+	if (v >> 8 != (8 << 8 | 2))
+		return "way A is for libgc 8.2";
+	cm_gc_plt_redirect(cm_gc_api.base, s, n, false);
+	if (!(found(s, n, "__open_2") || found(s, n, "open") || found(s, n, "__open64_2") ||
+	      found(s, n, "open64")) ||
+	    !(found(s, n, "lseek") || found(s, n, "lseek64")) ||
+	    !(found(s, n, "read") || found(s, n, "__read_chk")) || !found(s, n, "write") ||
+	    !found(s, n, "close"))
+		return "this libgc does not make the calls that way A answers";
+	cm_gc_plt_redirect(cm_gc_api.base, memory_slots, COUNT(memory_slots), false);
+	if (!found(memory_slots, COUNT(memory_slots), "mmap") &&
+	    !found(memory_slots, COUNT(memory_slots), "mmap64"))
+		return "this libgc does not map memory through mmap";
+	return NULL;
+#endif
+}
+
+static int choose_way(enum cardmark_gc_way asked)
+{
+	const char *no_a = no_way_a();
+	bool b = cm_gc_api.GC_set_manual_vdb_allowed != NULL;
+
+	if (asked == CARDMARK_GC_WAY_A && no_a)
+		return cm_gc_fail(-ENOTSUP, "way A was asked for, but %s", no_a);
+	if (asked == CARDMARK_GC_WAY_B && !b)
+		return cm_gc_fail(-ENOTSUP, "way B was asked for, but this libgc has no "
+					    "GC_set_manual_vdb_allowed");
+	if (asked == CARDMARK_GC_WAY_AUTO && no_a && !b)
+		return cm_gc_fail(-ENOTSUP,
+				  "%s, and without GC_set_manual_vdb_allowed way B "
+				  "cannot work either",
+				  no_a);
+	cm_gc_config.way = asked ? asked : no_a ? CARDMARK_GC_WAY_B : CARDMARK_GC_WAY_A;
+	if (asked == CARDMARK_GC_WAY_B)
+		because("way B was asked for");
+	else if (no_a)
+		because("%s", no_a);
+	return 0;
+}
+
+/* ---- Settings -------------------------------------------------------------------- */
+
+static int read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way)
+{
+	struct cm_gc_config *c = &cm_gc_config;
+	struct cardmark_gc_options o = CARDMARK_GC_OPTIONS_INIT;
+	const char *s;
+	int i;
+
+	if (options && options->size < sizeof(o.size) + sizeof(o.backend))
+		return cm_gc_fail(-EINVAL, "the options have no size: use _INIT");
+	if (options)
+		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+	if ((unsigned)o.mode >= COUNT(mode_names) || (unsigned)o.way >= COUNT(way_names))
+		return cm_gc_fail(-EINVAL, "no such mode or way");
+	c->backend = o.backend;
+	c->mode = o.mode;
+	c->target_ns = o.pause_target_ms * UINT64_C(1000000);
+	*way = o.way;
+	if ((s = getenv("CARDMARK_GC_MODE")) && *s) {
+		if ((i = name_index(mode_names, COUNT(mode_names), s)) < 0)
+			return cm_gc_fail(-EINVAL,
+					  "CARDMARK_GC_MODE=%s: not one of auto, "
+					  "libgc-mprotect, stop-the-world",
+					  s);
+		c->mode = (enum cardmark_gc_mode)i;
+	}
+	if ((s = getenv("CARDMARK_GC_WAY")) && *s) {
+		if ((i = name_index(way_names, COUNT(way_names), s)) < 0)
+			return cm_gc_fail(-EINVAL, "CARDMARK_GC_WAY=%s: not one of auto, A, B", s);
+		*way = (enum cardmark_gc_way)i;
+	}
+	if ((s = getenv("CARDMARK_PAUSE_TARGET")) && *s) {
+		char *end;
+		double ms = strtod(s, &end);
+
+		if (*end || !(ms > 0 && ms < 3.6e6))
+			return cm_gc_fail(-EINVAL,
+					  "CARDMARK_PAUSE_TARGET=%s: not a number of "
+					  "milliseconds above 0",
+					  s);
+		c->target_ns = (uint64_t)(ms * 1e6);
+	}
+	if ((s = getenv("CARDMARK_GC_TEST_DROP")) && *s)
+		c->drop_percent = (unsigned)strtoul(s, NULL, 10);
+	c->no_root_defence = (s = getenv("CARDMARK_GC_TEST_NO_ROOT_DEFENCE")) && *s == '1';
+	return 0;
+}
+
+bool cm_gc_test_drop(void)
+{
+	static uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % 100 < cm_gc_config.drop_percent;
+}
+
+/* A stop that does not finish within the limit is given up and marking goes on
+ * in slices of `rate` blocks inside the allocator; after so many tries the last
+ * stop runs without limit (GC_collect_a_little_inner in alloc.c). */
+static void set_knobs(void)
+{
+	uint64_t ns = cm_gc_config.target_ns;
+	struct cm_gc_timeval limit = { (unsigned long)(ns / 1000000),
+				       (unsigned long)(ns % 1000000) };
+	const char *attempts = getenv("CARDMARK_GC_TEST_ATTEMPTS"), *rate;
+
+	if (!ns || cm_gc_config.mode == CARDMARK_GC_MODE_STOP_THE_WORLD)
+		return;
+	if (cm_gc_api.GC_set_time_limit_tv)
+		cm_gc_api.GC_set_time_limit_tv(limit);
+	else
+		cm_gc_api.GC_set_time_limit(limit.ms ? limit.ms : 1);
+	rate = getenv("CARDMARK_GC_TEST_RATE");
+	if (cm_gc_api.GC_set_max_prior_attempts)
+		cm_gc_api.GC_set_max_prior_attempts(attempts ? atoi(attempts) : 30);
+	if (cm_gc_api.GC_set_rate)
+		cm_gc_api.GC_set_rate(rate ? atoi(rate) : 40);
+}
+
+static int open_tracker(void)
+{
+	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
+	struct cm_gc_heap *h = &cm_gc_heap;
+	int r;
+
+	o.backend = cm_gc_config.backend;
+	r = cardmark_open(&h->cm, &o);
+	if (r != 0)
+		return cm_gc_fail(r, "%s", cardmark_last_error());
+	r = cardmark_table_new(&h->table, h->cm);
+	if (r != 0) {
+		cardmark_close(&h->cm);
+		return cm_gc_fail(r, "no memory for a card table");
+	}
+	h->caps = cardmark_capabilities(h->cm);
+	if (*cardmark_why(h->cm))
+		because("%s", cardmark_why(h->cm));
+	return 0;
+}
+
+static void after_fork(void)
+{
+	/* The core rebuilds the tracker; libgc opens its files again. The world is
+	 * this thread. */
+	if (cm_gc_config.enabled)
+		cm_gc_record_reset();
+}
+
+static bool gc_started(void)
+{
+	if (cm_gc_api.GC_is_init_called)
+		return cm_gc_api.GC_is_init_called();
+	return cm_gc_api.GC_get_heap_size() != 0;
+}
+
+int cm_gc_prepare(const struct cardmark_gc_options *options)
+{
+	struct cm_gc_config *c = &cm_gc_config;
+	const char *raw = getenv("CARDMARK_STATS_RAW");
+	enum cardmark_gc_way way = CARDMARK_GC_WAY_AUTO;
+	int r;
+
+	c->start_ns = cm_gc_now();
+	c->pid = getpid();
+	c->why[0] = c->error[0] = '\0';
+	if ((r = cm_gc_api_load()) != 0 || (r = read_settings(options, &way)) != 0)
+		return r;
+	c->init_called = gc_started();
+	if (c->init_called && cm_gc_api.GC_is_incremental_mode &&
+	    cm_gc_api.GC_is_incremental_mode() && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
+		return cm_gc_fail(-EBUSY, "libgc is in incremental mode already");
+	if (!cm_gc_rec && cm_gc_record_init(raw && *raw == '1') != 0)
+		return cm_gc_fail(-ENOMEM, "no memory for the recorder");
+	if (c->mode == CARDMARK_GC_MODE_AUTO &&
+	    ((r = choose_way(way)) != 0 || (r = open_tracker()) != 0)) {
+		c->way = CARDMARK_GC_WAY_AUTO;
+		return r;
+	}
+
+	/* From here on nothing fails. */
+	pthread_atfork(NULL, NULL, after_fork);
+	cm_gc_heap.early = !c->init_called && cm_gc_api.shared;
+	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
+	if (cm_gc_api.shared) {
+		cm_gc_plt_redirect(cm_gc_api.base, getenv_slots, COUNT(getenv_slots), true);
+		if (c->mode == CARDMARK_GC_MODE_AUTO)
+			cm_gc_plt_redirect(cm_gc_api.base, memory_slots, COUNT(memory_slots), true);
+		if (c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT)
+			cm_gc_plt_redirect(cm_gc_api.base, mprotect_slot, 1, true);
+	}
+	if (c->way == CARDMARK_GC_WAY_A) {
+		cm_gc_plt_redirect(cm_gc_api.base, phdr_slot, 1, true);
+		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
+		cm_gc_plt_redirect(cm_gc_api.base, way_a_slots, COUNT(way_a_slots), true);
+	}
+	if (c->way == CARDMARK_GC_WAY_B)
+		cm_gc_api.GC_set_manual_vdb_allowed(1);
+	cm_gc_record_install();
+	set_knobs();
+	if (c->init_called && cm_gc_heap.cm)
+		cm_gc_heap_adopt();
+	c->enabled = true;
+	return 0;
+}
+
+const char *cardmark_gc_error(void)
+{
+	return cm_gc_config.error;
+}
+
+int cardmark_gc_enable(const struct cardmark_gc_options *options)
+{
+	static bool called;
+	struct cm_gc_config *c = &cm_gc_config;
+	bool mprotect_mode;
+	int r;
+
+	if (c->enabled && !called) { /* by the preload object */
+		called = true;
+		cm_gc_api.GC_init();
+		return 0;
+	}
+	if (c->enabled)
+		return cm_gc_fail(-EBUSY, "enabled before");
+	if ((r = cm_gc_prepare(options)) != 0)
+		return r;
+	called = true;
+	mprotect_mode = c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT;
+	if (c->mode == CARDMARK_GC_MODE_STOP_THE_WORLD) {
+		cm_gc_api.GC_init();
+		return 0;
+	}
+	/* A static libgc asks the real environment. */
+	if (!cm_gc_api.shared)
+		setenv("GC_USE_GETWRITEWATCH", mprotect_mode ? "0" : "1", 1);
+	cm_gc_api.GC_enable_incremental();
+	if (cm_gc_api.GC_is_incremental_mode && !cm_gc_api.GC_is_incremental_mode())
+		because("libgc refused incremental mode");
+	return 0;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the Boehm adapter know of each other. Both the adapter
+ * library and the preload object are built from these files.
+ *
+ * Locking: all state below is written with libgc's allocation lock held (libgc
+ * makes its mapping calls, its dirty-bit calls and its callbacks under it), or
+ * before libgc starts. Nothing here waits for another lock, uses malloc or
+ * stdio, or lets errno change, on a path that libgc calls.
+ */
+#ifndef CM_GC_GLUE_H
+#define CM_GC_GLUE_H
+
+#include <cardmark/gc.h>
+
+#include <link.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <time.h>
+
+/* ---- libgc's public interface, looked up at run time (gcapi.c) ------------ */
+
+enum cm_gc_event { /* GC_EventType of gc.h, fixed since 7.6 */
+		   CM_GC_EV_START,
+		   CM_GC_EV_MARK_START,
+		   CM_GC_EV_MARK_END,
+		   CM_GC_EV_RECLAIM_START,
+		   CM_GC_EV_RECLAIM_END,
+		   CM_GC_EV_END,
+		   CM_GC_EV_PRE_STOP_WORLD,
+		   CM_GC_EV_POST_STOP_WORLD,
+		   CM_GC_EV_PRE_START_WORLD,
+		   CM_GC_EV_POST_START_WORLD
+};
+
+struct cm_gc_timeval { /* struct GC_timeval_s of gc.h */
+	unsigned long ms, ns;
+};
+
+typedef void cm_gc_event_fn(int);
+typedef void cm_gc_resize_fn(size_t);
+
+/* X(required, result, name, parameters) */
+#define CM_GC_API(X)                                                                               \
+	X(1, void, GC_init, (void))                                                                \
+	X(1, unsigned, GC_get_version, (void))                                                     \
+	X(1, size_t, GC_get_gc_no, (void))                                                         \
+	X(1, size_t, GC_get_heap_size, (void))                                                     \
+	X(1, void, GC_enable_incremental, (void))                                                  \
+	X(1, void, GC_gcollect, (void))                                                            \
+	X(1, int, GC_is_heap_ptr, (const void *))                                                  \
+	X(1, void, GC_set_on_collection_event, (cm_gc_event_fn *))                                 \
+	X(1, cm_gc_event_fn *, GC_get_on_collection_event, (void))                                 \
+	X(1, void, GC_set_on_heap_resize, (cm_gc_resize_fn *))                                     \
+	X(1, cm_gc_resize_fn *, GC_get_on_heap_resize, (void))                                     \
+	X(1, void, GC_set_time_limit, (unsigned long))                                             \
+	X(1, void, GC_end_stubborn_change, (const void *))                                         \
+	X(1, void, GC_add_roots, (void *, void *))                                                 \
+	X(0, int, GC_is_init_called, (void))                                                       \
+	X(0, int, GC_is_incremental_mode, (void))                                                  \
+	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
+	X(0, void, GC_set_max_prior_attempts, (int))                                               \
+	X(0, void, GC_set_rate, (int))                                                             \
+	X(0, void, GC_set_manual_vdb_allowed, (int))                                               \
+	X(0, int, GC_get_manual_vdb_allowed, (void))                                               \
+	X(0, int, GC_get_suspend_signal, (void))                                                   \
+	X(1, void *, GC_generic_malloc, (size_t, int))                                             \
+	X(0, void, GC_generic_malloc_many, (size_t, int, void **))                                 \
+	X(0, void *, GC_generic_malloc_ignore_off_page, (size_t, int))                             \
+	X(0, void *, GC_generic_malloc_uncollectable, (size_t, int))
+
+struct cm_gc_api {
+#define CM_GC_API_FIELD(required, result, name, parameters) result(*name) parameters;
+	CM_GC_API(CM_GC_API_FIELD)
+#undef CM_GC_API_FIELD
+	const void *base; /* load address of the object that holds libgc */
+	char object[256]; /* its file name; "" if it is the program itself */
+	bool shared;
+	bool threads; /* a threaded build: stop events exist */
+};
+extern struct cm_gc_api cm_gc_api;
+
+/* Finds libgc in this process. -ENOTSUP: none, or one too old. */
+int cm_gc_api_load(void);
+
+/* ---- Redirected slots (plt.c) ------------------------------------------------ */
+
+struct cm_gc_slot {
+	const char *symbol;
+	void *replacement;
+	unsigned found; /* slots redirected */
+};
+
+/* Counts (apply false) or redirects the slots of the object loaded at base, or
+ * of every object if base is NULL. Returns how many. Our own object is left
+ * alone. Not while the world is stopped. */
+unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
+
+/* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
+
+struct cm_gc_ranges {
+	struct cardmark_run *v; /* sorted, disjoint, not touching */
+	size_t n, cap;
+};
+
+int cm_gc_ranges_add(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end);
+int cm_gc_ranges_remove(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end);
+/* Index of the first range that ends after addr. */
+size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr);
+bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr_t end);
+
+/* ---- The heap (heapmap.c, maps.c) ------------------------------------------------ */
+
+struct cm_gc_heap {
+	struct cardmark *cm;
+	struct cardmark_table *table;
+	unsigned caps;
+	struct cm_gc_ranges tracked; /* what the tracker watches */
+	struct cm_gc_ranges heap;    /* found to be heap, writable or not */
+	struct cm_gc_ranges mapped;  /* all that libgc mapped and we saw */
+	bool early;                  /* hooks were in place before GC_init */
+	bool blind;                  /* heap grew in a way we did not see */
+	uint64_t track_failures;
+};
+extern struct cm_gc_heap cm_gc_heap;
+
+/* Takes over heap that exists already: finds it in /proc/self/maps. */
+void cm_gc_heap_adopt(void);
+/* libgc's on_heap_resize: its newest mappings have become heap. */
+void cm_gc_heap_resized(size_t bytes);
+/* Watches, or no longer watches, static data. */
+void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags);
+void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
+/* Calls fn for every piece of memory that may hold heap and is not tracked.
+ * False if it cannot say. May run while the world is stopped. */
+bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
+
+/* Private anonymous writable mappings of this process, stacks excluded, in order
+ * of address; by raw system calls into a buffer of our own. -EIO. */
+int cm_gc_maps_each(void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg);
+uint64_t cm_gc_maps_count(void);
+
+/* Replacements for libgc's own calls. */
+void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
+int cm_gc_hook_munmap(void *addr, size_t len);
+int cm_gc_hook_mprotect(void *addr, size_t len, int prot);
+int cm_gc_hook_madvise(void *addr, size_t len, int advice);
+
+/* ---- Static roots (roots.c) --------------------------------------------------------- */
+
+int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *), void *arg);
+void cm_gc_hook_add_roots(void *start, void *end);
+/* Tracks large static segments that came, drops those that went. */
+void cm_gc_roots_update(void);
+
+/* ---- Way A (waya.c) and way B (wayb.c) -------------------------------------------------- */
+
+int cm_gc_hook_open(const char *path, int flags, ...);
+off_t cm_gc_hook_lseek(int fd, off_t off, int whence);
+ssize_t cm_gc_hook_read(int fd, void *buf, size_t len);
+ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room);
+ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len);
+int cm_gc_hook_close(int fd);
+bool cm_gc_waya_opened(void);
+
+/* The world is stopped and libgc is about to read its dirty bits. */
+void cm_gc_wayb_feed(void);
+
+/* ---- Recording (record.c, histogram.c, stall.c) ------------------------------------------- */
+
+#define CM_GC_HIST_SUB 32 /* per octave: 3 % */
+#define CM_GC_HIST_SIZE (CM_GC_HIST_SUB * 44)
+
+struct cm_gc_histogram {
+	_Atomic uint64_t count, total, max;
+	_Atomic uint64_t bucket[CM_GC_HIST_SIZE];
+};
+
+void cm_gc_hist_add(struct cm_gc_histogram *h, uint64_t ns);
+/* Upper bound of the bucket of the q quantile, at most the maximum. */
+uint64_t cm_gc_hist_quantile(const struct cm_gc_histogram *h, double q);
+
+enum cm_gc_phase { CM_GC_PH_STOP, CM_GC_PH_DIRTY, CM_GC_PH_MARK, CM_GC_PH_RESUME, CM_GC_PH_COUNT };
+
+struct cm_gc_recorder {
+	struct cm_gc_histogram stops, stalls;
+	uint64_t phase_total[CM_GC_PH_COUNT], phase_max[CM_GC_PH_COUNT];
+	uint64_t dirty_cards;
+	uint64_t raw_n, raw_cap;
+	struct {
+		uint64_t start, end;
+	} raw[];
+};
+extern struct cm_gc_recorder *cm_gc_rec;
+/* True between POST_STOP_WORLD and PRE_START_WORLD. */
+extern bool cm_gc_world_stopped;
+
+int cm_gc_record_init(bool raw);
+void cm_gc_record_reset(void);
+/* Time spent on dirty bits in the stop under way. */
+void cm_gc_record_dirty(uint64_t ns, uint64_t cards);
+void cm_gc_record_install(void);
+void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
+cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
+void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn);
+cm_gc_resize_fn *cm_gc_hook_get_on_heap_resize(void);
+
+void *cm_gc_hook_generic_malloc(size_t lb, int k);
+void cm_gc_hook_generic_malloc_many(size_t lb, int k, void **result);
+void *cm_gc_hook_generic_malloc_ignore_off_page(size_t lb, int k);
+void *cm_gc_hook_generic_malloc_uncollectable(size_t lb, int k);
+
+static inline uint64_t cm_gc_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Choice and report (enable.c, report.c) -------------------------------------------------- */
+
+struct cm_gc_config {
+	enum cardmark_backend backend;
+	enum cardmark_gc_mode mode;
+	enum cardmark_gc_way way; /* chosen */
+	uint64_t target_ns;
+	char why[512];
+	char error[320];
+	bool enabled, init_called;
+	pid_t pid;
+	uint64_t start_ns;
+	unsigned drop_percent; /* test: share of dirty cards called clean */
+	bool no_root_defence;  /* test */
+};
+extern struct cm_gc_config cm_gc_config;
+
+const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
+/* Reads options and environment, opens the tracker, redirects, sets the knobs.
+ * Incremental mode is then on from GC_init on; it is not called here. */
+int cm_gc_prepare(const struct cardmark_gc_options *options);
+/* Test: should this dirty card be called clean? */
+bool cm_gc_test_drop(void);
+/* Fails the enable with words. Returns error. */
+int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

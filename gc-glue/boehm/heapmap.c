@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which memory is libgc's heap. All of libgc's memory comes from mmap: a
+ * mapping that is followed by on_heap_resize has become heap and is tracked;
+ * the others are tables and mark stacks, which libgc writes to while it marks
+ * and which tracking would slow down. Old tables are put into the heap later
+ * without any event: so only what is tracked may ever be called clean.
+ */
+#include "gc-glue/boehm/glue.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+struct cm_gc_heap cm_gc_heap;
+
+#define PENDING_MAX 64
+static struct cardmark_run pending[PENDING_MAX]; /* mapped since the last resize */
+static size_t pending_n;
+static size_t heap_bytes; /* as of the last resize; 0 if not known */
+
+static void track(uintptr_t start, uintptr_t end, unsigned flags)
+{
+	struct cm_gc_heap *h = &cm_gc_heap;
+
+	if (!h->cm || start >= end)
+		return;
+	if (cardmark_track(h->cm, (void *)start, end - start, flags) != 0) {
+		h->track_failures++;
+		return;
+	}
+	/* Without room to remember it, it stays dirty for ever. */
+	cm_gc_ranges_add(&h->tracked, start, end);
+}
+
+static void untrack(uintptr_t start, uintptr_t end)
+{
+	struct cm_gc_heap *h = &cm_gc_heap;
+	size_t i = cm_gc_ranges_from(&h->tracked, start);
+
+	if (!h->cm || i == h->tracked.n || h->tracked.v[i].start >= end)
+		return;
+	cm_gc_ranges_remove(&h->tracked, start, end);
+	cardmark_untrack(h->cm, (void *)start, end - start);
+}
+
+void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags)
+{
+	track(start, end, flags);
+}
+
+void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end)
+{
+	untrack(start, end);
+}
+
+static void heap_add(uintptr_t start, uintptr_t end)
+{
+	if (cm_gc_ranges_add(&cm_gc_heap.heap, start, end) != 0)
+		cm_gc_heap.blind = true;
+	track(start, end, CARDMARK_TRACK_PRIVATE);
+}
+
+/* A large free block has a header for its first page only: look at a few. */
+static bool holds_heap(uintptr_t start, uintptr_t end)
+{
+	size_t page = cardmark_card_size(), step = page;
+
+	if ((end - start) / page > 4096)
+		step = (end - start) / 4096 & ~(page - 1);
+	for (uintptr_t p = start; p < end; p += step)
+		if (cm_gc_api.GC_is_heap_ptr((void *)p))
+			return true;
+	return false;
+}
+
+void cm_gc_heap_resized(size_t bytes)
+{
+	size_t delta = heap_bytes && bytes > heap_bytes ? bytes - heap_bytes : 0;
+	size_t best = pending_n;
+
+	if (!heap_bytes && cm_gc_heap.early)
+		delta = bytes;
+	heap_bytes = bytes;
+	/* Of mappings of the right size, the heap is the one that libgc already has
+	 * a header in, or (merged with a free neighbour) the last one. */
+	for (size_t i = 0; i < pending_n; i++) {
+		const struct cardmark_run *r = &pending[i];
+
+		if (delta && r->end - r->start != delta)
+			continue;
+		if (cm_gc_api.GC_is_heap_ptr((void *)r->start)) {
+			best = i;
+			break;
+		}
+		if (delta)
+			best = i;
+	}
+	if (best < pending_n)
+		heap_add(pending[best].start, pending[best].end);
+	else
+		cm_gc_heap.blind = true; /* sbrk, or a call we do not see */
+	pending_n = 0;
+}
+
+static void adopt(uintptr_t start, uintptr_t end, void *arg)
+{
+	(void)arg;
+	if (holds_heap(start, end))
+		heap_add(start, end);
+}
+
+void cm_gc_heap_adopt(void)
+{
+	/* The mapping may hold other things too (a neighbour merged with it, even
+	 * a thread's stack): harmless unless tracking means traps. Then what was
+	 * there before stays dirty. */
+	if (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP)
+		cm_gc_maps_each(adopt, NULL);
+}
+
+static void (*untracked_fn)(uintptr_t, uintptr_t);
+
+static void minus_tracked(uintptr_t start, uintptr_t end, void *arg)
+{
+	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
+
+	(void)arg;
+	for (size_t i = cm_gc_ranges_from(t, start); start < end; i++) {
+		uintptr_t stop = i < t->n && t->v[i].start < end ? t->v[i].start : end;
+
+		if (start < stop)
+			untracked_fn(start, stop);
+		if (i >= t->n)
+			break;
+		start = t->v[i].end > start ? t->v[i].end : start;
+	}
+}
+
+bool cm_gc_heap_untracked(void (*fn)(uintptr_t, uintptr_t))
+{
+	const struct cm_gc_ranges *m = &cm_gc_heap.mapped;
+
+	untracked_fn = fn;
+	if (!cm_gc_heap.early || cm_gc_heap.blind)
+		return cm_gc_maps_each(minus_tracked, NULL) == 0;
+	for (size_t i = 0; i < m->n; i++)
+		minus_tracked(m->v[i].start, m->v[i].end, NULL);
+	return true;
+}
+
+static uintptr_t page_end(uintptr_t addr, size_t len)
+{
+	size_t page = cardmark_card_size();
+
+	return addr + ((len + page - 1) & ~(page - 1));
+}
+
+/* A piece of the heap was mapped anew or made writable again. */
+static void rearm(uintptr_t start, uintptr_t end)
+{
+	const struct cm_gc_ranges *heap = &cm_gc_heap.heap;
+
+	for (size_t i = cm_gc_ranges_from(heap, start); i < heap->n; i++) {
+		uintptr_t from = heap->v[i].start > start ? heap->v[i].start : start;
+		uintptr_t to = heap->v[i].end < end ? heap->v[i].end : end;
+
+		if (from >= to)
+			break;
+		track(from, to, CARDMARK_TRACK_PRIVATE);
+	}
+}
+
+void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
+	bool fixed = flags & MAP_FIXED;
+	void *p;
+	int saved;
+
+	if (fixed)
+		untrack(start, end);
+	p = mmap(addr, len, prot, flags, fd, off);
+	if (p == MAP_FAILED)
+		return p;
+	saved = errno;
+	if (fixed) {
+		if (prot & PROT_WRITE)
+			rearm(start, end);
+	} else if ((prot & PROT_WRITE) && (flags & MAP_PRIVATE)) {
+		start = (uintptr_t)p;
+		end = page_end(start, len);
+		if (cm_gc_ranges_add(&cm_gc_heap.mapped, start, end) != 0)
+			cm_gc_heap.blind = true;
+		if (pending_n == PENDING_MAX)
+			pending_n = 0;
+		pending[pending_n++] = (struct cardmark_run){ start, end };
+	}
+	errno = saved;
+	return p;
+}
+
+int cm_gc_hook_munmap(void *addr, size_t len)
+{
+	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
+	int saved = errno;
+
+	untrack(start, end);
+	if (cm_gc_ranges_remove(&cm_gc_heap.heap, start, end) != 0 ||
+	    cm_gc_ranges_remove(&cm_gc_heap.mapped, start, end) != 0)
+		cm_gc_heap.blind = true;
+	errno = saved;
+	return munmap(addr, len);
+}
+
+int cm_gc_hook_mprotect(void *addr, size_t len, int prot)
+{
+	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
+	uint64_t t = cm_gc_world_stopped ? cm_gc_now() : 0;
+	int saved, result;
+
+	if (!(prot & PROT_WRITE) && !(cm_gc_heap.caps & CARDMARK_CAP_MPROTECT))
+		untrack(start, end);
+	result = mprotect(addr, len, prot);
+	saved = errno;
+	if ((prot & PROT_WRITE) && !(cm_gc_heap.caps & CARDMARK_CAP_MPROTECT))
+		rearm(start, end);
+	if (t) /* libgc's own mprotect mode arms its heap here */
+		cm_gc_record_dirty(cm_gc_now() - t, 0);
+	errno = saved;
+	return result;
+}
+
+int cm_gc_hook_madvise(void *addr, size_t len, int advice)
+{
+	uintptr_t start = (uintptr_t)addr;
+	int result = madvise(addr, len, advice), saved = errno;
+
+	/* The page that comes in for a dropped one may not be armed. */
+	if (result == 0 && advice == MADV_DONTNEED && !(cm_gc_heap.caps & CARDMARK_CAP_REMAP))
+		rearm(start, page_end(start, len));
+	errno = saved;
+	return result;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A sorted set of address ranges in memory of its own (mmap: this runs under
+ * libgc's allocation lock, where malloc may be libgc's).
+ */
+#include "gc-glue/boehm/glue.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static int grow(struct cm_gc_ranges *set)
+{
+	size_t cap = set->cap ? set->cap * 2 : 256;
+	void *v = mmap(NULL, cap * sizeof(*set->v), PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (v == MAP_FAILED)
+		return -ENOMEM;
+	if (set->v) {
+		memcpy(v, set->v, set->n * sizeof(*set->v));
+		munmap(set->v, set->cap * sizeof(*set->v));
+	}
+	set->v = v;
+	set->cap = cap;
+	return 0;
+}
+
+size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr)
+{
+	size_t low = 0, high = set->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (set->v[mid].end <= addr)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void replace(struct cm_gc_ranges *set, size_t at, size_t drop, size_t put)
+{
+	memmove(&set->v[at + put], &set->v[at + drop], (set->n - at - drop) * sizeof(*set->v));
+	set->n = set->n - drop + put;
+}
+
+int cm_gc_ranges_add(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end)
+{
+	size_t i, n = 0;
+
+	if (start >= end)
+		return 0;
+	if (set->n == set->cap && grow(set) != 0)
+		return -ENOMEM;
+	i = cm_gc_ranges_from(set, start ? start - 1 : 0);
+	while (i + n < set->n && set->v[i + n].start <= end) {
+		if (set->v[i + n].start < start)
+			start = set->v[i + n].start;
+		if (set->v[i + n].end > end)
+			end = set->v[i + n].end;
+		n++;
+	}
+	replace(set, i, n, 1);
+	set->v[i] = (struct cardmark_run){ start, end };
+	return 0;
+}
+
+int cm_gc_ranges_remove(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end)
+{
+	size_t i = cm_gc_ranges_from(set, start), n = 0, put = 0;
+	struct cardmark_run keep[2];
+
+	if (start >= end)
+		return 0;
+	while (i + n < set->n && set->v[i + n].start < end) {
+		const struct cardmark_run *r = &set->v[i + n];
+
+		if (r->start < start)
+			keep[put++] = (struct cardmark_run){ r->start, start };
+		if (r->end > end)
+			keep[put++] = (struct cardmark_run){ end, r->end };
+		n++;
+	}
+	bool short_of_room = put > n && set->n == set->cap && grow(set) != 0;
+
+	if (short_of_room)
+		put = 1; /* forget the tail: what is in no set counts as dirty */
+	replace(set, i, n, put);
+	for (size_t k = 0; k < put; k++)
+		set->v[i + k] = keep[k];
+	return short_of_room ? -ENOMEM : 0;
+}
+
+bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr_t end)
+{
+	size_t i = cm_gc_ranges_from(set, start);
+
+	return i < set->n && set->v[i].start <= start && set->v[i].end >= end;
+}

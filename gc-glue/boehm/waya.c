@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Way A: libgc's soft-dirty mode (SOFT_VDB in os_dep.c, 8.2.0 to 8.2.x),
+ * answered from our tracker. libgc opens /proc/PID/clear_refs and pagemap, and
+ * with the world stopped reads the entry of every page of its heap and static
+ * roots (aligned down and read ahead: a superset), then writes "4\n" to
+ * clear_refs. That is one pass; a full collection only writes.
+ *
+ * We harvest at the first read of a pass and answer all of it from the table,
+ * as the same page may be read twice. What the pass read is cleared at its end.
+ */
+#include "gc-glue/boehm/glue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ENTRY_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
+#define LOWEST_FD 200 /* out of the way of programs that count on small numbers */
+
+/* The descriptors are real ones, so that their numbers are ours, and nothing
+ * but. They are known by number; the inode says whether one is still ours. */
+struct stand_in {
+	int fd;
+	dev_t dev;
+	ino_t ino;
+};
+static struct stand_in clear_refs = { .fd = -1 }, pagemap = { .fd = -1 };
+static bool opened;
+
+static off_t position;
+static bool pass_open;
+static struct cm_gc_ranges seen; /* read in this pass */
+static bool seen_lost;
+
+static int make_stand_in(struct stand_in *s)
+{
+	struct stat st;
+	int fd = (int)syscall(SYS_memfd_create, "cardmark-libgc", 1u /* MFD_CLOEXEC */), high;
+
+	if (fd < 0)
+		return -1;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD);
+	if (high >= 0) {
+		close(fd);
+		fd = high;
+	}
+	if (fstat(fd, &st) != 0) {
+		close(fd);
+		return -1;
+	}
+	*s = (struct stand_in){ fd, st.st_dev, st.st_ino };
+	return fd;
+}
+
+static bool ours(const struct stand_in *s)
+{
+	struct stat st;
+
+	return fstat(s->fd, &st) == 0 && st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+/* "/proc/<number or self>/<name>" */
+static bool is_proc(const char *path, const char *name)
+{
+	const char *last = strrchr(path, '/');
+
+	return strncmp(path, "/proc/", 6) == 0 && last && strcmp(last + 1, name) == 0;
+}
+
+int cm_gc_hook_open(const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	int fd;
+
+	if (flags & (O_CREAT | O_TMPFILE)) {
+		va_list args;
+
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	if (is_proc(path, "clear_refs"))
+		return make_stand_in(&clear_refs);
+	if (is_proc(path, "pagemap")) {
+		opened = true;
+		pass_open = false;
+		return make_stand_in(&pagemap);
+	}
+	fd = open(path, flags, mode);
+	if (fd >= 0 && (fd == clear_refs.fd || fd == pagemap.fd)) {
+		/* The program closed ours and the number was given out again. */
+		int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+		close(fd);
+		fd = other;
+	}
+	return fd;
+}
+
+int cm_gc_hook_close(int fd)
+{
+	struct stand_in *s = fd < 0                ? NULL
+			     : fd == clear_refs.fd ? &clear_refs
+			     : fd == pagemap.fd    ? &pagemap
+						   : NULL;
+	bool mine;
+
+	if (!s)
+		return close(fd);
+	mine = ours(s);
+	s->fd = -1;
+	return mine ? close(fd) : 0;
+}
+
+bool cm_gc_waya_opened(void)
+{
+	return opened;
+}
+
+off_t cm_gc_hook_lseek(int fd, off_t off, int whence)
+{
+	if (fd < 0 || fd != pagemap.fd)
+		return lseek(fd, off, whence);
+	position = whence == SEEK_CUR ? position + off : off;
+	return position;
+}
+
+static void begin_pass(void)
+{
+	if (pass_open)
+		return;
+	pass_open = true;
+	seen.n = 0;
+	seen_lost = false;
+	if (cm_gc_heap.cm)
+		cardmark_collect(cm_gc_heap.cm, cm_gc_heap.table);
+}
+
+/* Entries of the tracked range [start, end), all of them in the window. */
+static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uintptr_t end)
+{
+	size_t page = cardmark_card_size();
+	struct cardmark_run run;
+	uint64_t dirty = 0;
+
+	for (uintptr_t p = start; p < end; p += page)
+		entries[(p - window) / page] = ENTRY_PRESENT;
+	for (uintptr_t at = start;
+	     at < end && cardmark_table_next(cm_gc_heap.table, at, &run) && run.start < end;
+	     at = run.end) {
+		uintptr_t from = run.start > start ? run.start : start;
+		uintptr_t to = run.end < end ? run.end : end;
+
+		for (uintptr_t p = from; p < to; p += page) {
+			if (cm_gc_config.drop_percent && cm_gc_test_drop())
+				continue;
+			entries[(p - window) / page] |= ENTRY_SOFT_DIRTY;
+			dirty++;
+		}
+	}
+	return dirty;
+}
+
+static uint64_t fill(uint64_t *entries, size_t n, uintptr_t window)
+{
+	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
+	uintptr_t end = window + n * cardmark_card_size();
+	uint64_t dirty = 0;
+
+	for (size_t i = 0; i < n; i++)
+		entries[i] = ENTRY_PRESENT | ENTRY_SOFT_DIRTY;
+	for (size_t i = cm_gc_ranges_from(t, window); i < t->n && t->v[i].start < end; i++)
+		dirty += answer(entries, window, t->v[i].start > window ? t->v[i].start : window,
+				t->v[i].end < end ? t->v[i].end : end);
+	return dirty;
+}
+
+ssize_t cm_gc_hook_read(int fd, void *buf, size_t len)
+{
+	int saved = errno;
+	uint64_t t, dirty;
+	uintptr_t window;
+	size_t n = len / sizeof(uint64_t);
+
+	if (fd < 0 || fd != pagemap.fd)
+		return read(fd, buf, len);
+	t = cm_gc_now();
+	begin_pass();
+	window = (uintptr_t)position / sizeof(uint64_t) * cardmark_card_size();
+	dirty = fill(buf, n, window);
+	if (cm_gc_ranges_add(&seen, window, window + n * cardmark_card_size()) != 0)
+		seen_lost = true;
+	position += (off_t)(n * sizeof(uint64_t));
+	cm_gc_record_dirty(cm_gc_now() - t, dirty);
+	errno = saved;
+	return (ssize_t)(n * sizeof(uint64_t));
+}
+
+ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room)
+{
+	(void)room; /* libgc reads into buffers whose size it knows */
+	return cm_gc_hook_read(fd, buf, len);
+}
+
+static void end_pass(void)
+{
+	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
+	struct cardmark_table *table = cm_gc_heap.table;
+	bool all = true;
+
+	if (!cm_gc_heap.cm)
+		return;
+	/* GC_enable_incremental() makes a pass while other threads run and then
+	 * throws the answer away: what it read must be reported again. */
+	if (cm_gc_api.threads && !cm_gc_world_stopped) {
+		pass_open = false;
+		return;
+	}
+	if (!pass_open) { /* full collection: marks everything anyway */
+		cardmark_collect(cm_gc_heap.cm, table);
+		cardmark_table_clear(table);
+	} else {
+		for (size_t i = 0; i < t->n; i++)
+			all = all && cm_gc_ranges_cover(&seen, t->v[i].start, t->v[i].end);
+		if (all && !seen_lost)
+			cardmark_table_clear(table);
+		else
+			for (size_t i = 0; i < seen.n; i++)
+				cardmark_table_clear_range(table, (void *)seen.v[i].start,
+							   seen.v[i].end - seen.v[i].start);
+	}
+	pass_open = false;
+	cm_gc_roots_update();
+}
+
+ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)
+{
+	int saved = errno;
+	uint64_t t;
+
+	if (fd < 0 || fd != clear_refs.fd)
+		return write(fd, buf, len);
+	t = cm_gc_now();
+	end_pass();
+	cm_gc_record_dirty(cm_gc_now() - t, 0);
+	errno = saved;
+	return (ssize_t)len;
+}
