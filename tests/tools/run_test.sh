@@ -1,0 +1,74 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: cardmark run passes arguments, exit status and environment on,
+# and says clearly what it cannot do.
+. "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
+
+status 127 "$cardmark" run no-such-program-anywhere
+said err "not found"
+status 127 "$cardmark" run "$scratch/nothing"
+echo text >"$scratch/plain"
+status 126 "$cardmark" run "$scratch/plain"
+said err "not executable"
+status 126 "$cardmark" run "$scratch"
+
+# Without the preload object nothing runs.
+status 1 env CARDMARK_PRELOAD=$scratch/missing.so "$cardmark" run true
+said err "missing.so"
+
+# A backend that cannot work here is an error with its reason, never another.
+"$cardmark" probe >"$scratch/probe"
+for backend in pagemap softdirty uffd mprotect; do
+	grep -q "^ *$backend *no " "$scratch/probe" || continue
+	status 1 "$cardmark" run --backend="$backend" true
+	said err "$backend cannot work here: "
+done
+
+[ -r "$preload" ] || skip "the rest: this build has no preload object"
+
+status 0 "$cardmark" run true
+status 7 "$cardmark" run -- sh -c 'exit 7'
+status 0 "$cardmark" run -- printf '%s|' a 'b  c' --backend=nosuch ''
+said out "a|b  c|--backend=nosuch||"
+[ "$("$cardmark" run sh -c 'kill -TERM $$'; echo $?)" -eq 143 ] || fail "a signal's status is lost"
+
+# The contract with the preload object is the environment.
+status 0 "$cardmark" run --backend=libgc-mprotect --pause-target=7.5 --stats="$scratch/s-%p" \
+	--raw --verbose env
+said out "CARDMARK_GC_MODE=libgc-mprotect"
+said out "CARDMARK_PAUSE_TARGET=7.5"
+said out "CARDMARK_STATS=$scratch/s-%p"
+said out "CARDMARK_STATS_RAW=1"
+said out "CARDMARK_RUN_VERBOSE=1"
+said out "CARDMARK_RUN_PID="
+said out "LD_PRELOAD="
+status 0 env CARDMARK_BACKEND=uffd "$cardmark" run --backend=alldirty --way=B --stats env
+said out "CARDMARK_GC_MODE=auto"
+said out "CARDMARK_BACKEND=alldirty"
+said out "CARDMARK_GC_WAY=B"
+said out "CARDMARK_STATS=-"
+# What is preloaded already stays, behind ours.
+other=$(cd "$builddir" && pwd)/lib/.libs/libcardmark.so
+if [ -r "$other" ]; then
+	status 0 env LD_PRELOAD=$other "$cardmark" run env
+	said out "libcardmark-preload.so:$other"
+fi
+
+# A program that does not use libgc: a clear message, its own status.
+status 3 "$cardmark" run sh -c 'exit 3'
+said err "does not use libgc"
+
+# Programs that LD_PRELOAD cannot reach run as they are, and it is said.
+cat >"$scratch/static.c" <<'END'
+int main(void) { return 5; }
+END
+if ${CC:-cc} -static -o "$scratch/static" "$scratch/static.c" 2>/dev/null; then
+	status 5 "$cardmark" run "$scratch/static"
+	said err "statically linked"
+fi
+
+# A script without a first line runs as a shell runs it.
+printf 'exit 9\n' >"$scratch/script"
+chmod +x "$scratch/script"
+status 9 "$cardmark" run "$scratch/script"
+finish
