@@ -123,7 +123,7 @@ static uintptr_t take_entries(struct query *q, uintptr_t start, uintptr_t end, u
 
 	while (at < end) {
 		uintptr_t stop = at;
-		uint64_t entry, categories = 0;
+		uint64_t entry = 0, categories = 0;
 		do {
 			if ((*error = cm_entries_at(&q->entries, stop, limit, &entry)) < 0)
 				break;

@@ -63,8 +63,9 @@ static inline int cm_entries_next(struct cm_entries *e, uintptr_t from, uintptr_
 	bool inside = false;
 	uintptr_t at;
 
+	out->start = out->end = from;
 	for (at = from; at < limit; at += e->card) {
-		uint64_t entry;
+		uint64_t entry = 0;
 		int error = cm_entries_at(e, at, limit, &entry);
 		if (error < 0)
 			return error;
