@@ -37,11 +37,16 @@ static struct softdirty *self(struct cm_backend *b)
 	return (struct softdirty *)b;
 }
 
+static bool files_are_ours(const struct softdirty *t)
+{
+	return cm_os->fd_is(t->pagemap, "/pagemap") && cm_os->fd_is(t->clear_refs, "/clear_refs");
+}
+
 static void close_files(struct softdirty *t)
 {
-	if (t->pagemap >= 0)
+	if (cm_os->fd_is(t->pagemap, "/pagemap"))
 		(void)cm_os->close(t->pagemap);
-	if (t->clear_refs >= 0)
+	if (cm_os->fd_is(t->clear_refs, "/clear_refs"))
 		(void)cm_os->close(t->clear_refs);
 	t->pagemap = t->clear_refs = -1;
 }
@@ -62,24 +67,6 @@ static int open_files(struct softdirty *t, const char **why)
 		return error;
 	}
 	return 0;
-}
-
-/* From what open(2) says to the closed list. */
-static int listed(int error)
-{
-	switch (error) {
-	case -EACCES:
-	case -EPERM:
-		return -EPERM;
-	case -ENOENT:
-		return -ENOTSUP;
-	case -EMFILE:
-	case -ENFILE:
-	case -ENOMEM:
-		return -ENOMEM;
-	default:
-		return -EIO;
-	}
 }
 
 static int softdirty_open(struct cm_backend **out, const struct cm_backend_params *params,
@@ -117,7 +104,7 @@ fail_unmap:
 	(void)cm_os->unmap(memory, sizeof(struct softdirty));
 fail:
 	atomic_flag_clear_explicit(&in_use, memory_order_release);
-	return listed(error);
+	return error;
 }
 
 static void softdirty_close(struct cm_backend *b, const struct cm_ranges *all)
@@ -155,6 +142,19 @@ static void softdirty_remove(struct cm_backend *b, const struct cm_range *piece)
 	cm_cards_clear(&self(b)->held, piece->start, piece->end);
 }
 
+/* Programs close descriptors they do not know; the number is then another's.
+ * The bits are the kernel's, so nothing is lost by opening again, and if that
+ * fails every read does. */
+static void check_files(struct softdirty *t)
+{
+	const char *why;
+
+	if (!files_are_ours(t)) {
+		close_files(t);
+		(void)open_files(t, &why);
+	}
+}
+
 /* Adds the kernel's bits of a piece to held. False: it is held whole. */
 static bool fold(struct softdirty *t, struct cm_entries *e, const struct cm_range *piece)
 {
@@ -179,6 +179,7 @@ static size_t fold_all(struct softdirty *t, const struct cm_ranges *all)
 	struct cm_entries e;
 	size_t guessed = 0;
 
+	check_files(t);
 	cm_entries_init(&e, t->pagemap, t->b.params.counters);
 	for (size_t i = 0; i < all->n; i++)
 		guessed += !fold(t, &e, &all->v[i]);
@@ -221,6 +222,7 @@ static void softdirty_scan(struct cm_backend *b, const struct cm_ranges *all,
 	struct cm_entries e;
 
 	if (op == CARDMARK_SCAN_GET) {
+		check_files(t);
 		cm_entries_init(&e, t->pagemap, b->params.counters);
 		sink->guessed |= !fold(t, &e, piece);
 	} else {
@@ -240,7 +242,7 @@ static int softdirty_fork_child(struct cm_backend *b, const struct cm_ranges *al
 	for (size_t i = 0; i < all->n; i++)
 		cm_cards_set(&t->held, all->v[i].start, all->v[i].end);
 	int error = open_files(t, &why);
-	return error < 0 ? listed(error) : 0;
+	return error;
 }
 
 const struct cm_backend_ops cm_backend_softdirty = {
