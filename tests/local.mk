@@ -1,0 +1,58 @@
+# Tests. Unit tests use fakes and need cmocka. Live tests run on this kernel,
+# once for each backend: tests/support/each-backend.sh, a TAP line for each case
+# and backend. CARDMARK_REQUIRE=pagemap[,uffd...] fails what would be skipped.
+TEST_EXTENSIONS = .sh .tap
+TAP_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+AM_TESTS_ENVIRONMENT = \
+	CARDMARK_SRCDIR='$(abs_top_srcdir)'; export CARDMARK_SRCDIR; \
+	CARDMARK_BUILDDIR='$(abs_top_builddir)'; export CARDMARK_BUILDDIR; \
+	unset CARDMARK_BACKEND CARDMARK_CHUNK CARDMARK_VEC;
+
+check_LTLIBRARIES = tests/libsupport.la
+tests_libsupport_la_SOURCES = \
+	tests/support/live.c tests/support/live.h \
+	tests/support/random.h \
+	tests/support/tap.c tests/support/tap.h \
+	tests/support/unit.h
+tests_libsupport_la_LIBADD = lib/libcm.la
+EXTRA_DIST += tests/support/each-backend.sh
+
+# ---- Unit --------------------------------------------------------------------
+
+if HAVE_CMOCKA
+unit_tests = \
+	tests/unit/cards_test \
+	tests/unit/ranges_test
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
+
+unit_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+unit_ldadd = tests/libsupport.la $(CMOCKA_LIBS)
+
+tests_unit_cards_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_cards_test_LDADD = $(unit_ldadd)
+tests_unit_ranges_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_ranges_test_LDADD = $(unit_ldadd)
+
+# ---- Live ----------------------------------------------------------------------
+
+live_tests = \
+	tests/live/track_test
+check_PROGRAMS += $(live_tests)
+live_scripts = $(live_tests:=.tap)
+TESTS += $(live_scripts)
+check_SCRIPTS += $(live_scripts)
+CLEANFILES += $(live_scripts)
+
+# One line of shell for each program: the driver wants a file to run.
+$(live_scripts): Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	printf '#!/bin/sh\nexec "%s" "%s"\n' \
+		'$(abs_top_srcdir)/tests/support/each-backend.sh' \
+		"$(abs_builddir)/$$(echo $@ | sed 's/\.tap$$//')" >$@ && chmod +x $@
+
+tests_live_track_test_LDADD = tests/libsupport.la
+
+include tests/boehm/local.mk
+include tests/tools/local.mk

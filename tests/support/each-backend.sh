@@ -1,0 +1,14 @@
+#!/bin/sh
+# Runs a live test program once for each backend, as one TAP stream. A program
+# that dies is a failing line of its own.
+set -u
+program=$1
+shift
+for backend in ${CARDMARK_TEST_BACKENDS:-pagemap softdirty uffd mprotect alldirty}; do
+	$program "$backend" "$@"
+	status=$?
+	case $status in
+	0 | 1 | 77) ;;
+	*) echo "not ok - $backend: the program ended with status $status" ;;
+	esac
+done | awk '{ print; fflush() } /^(not )?ok/ { n++ } END { print "1.." n + 0 }'

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Frame for tests that run against this kernel, once for each backend.
+ *
+ * PROGRAM [BACKEND] prints a TAP line a case. A backend that cannot work here
+ * skips the program, with the probe's reason, or fails it if
+ * CARDMARK_REQUIRE=pagemap[,uffd...] names it. A case that needs a capability
+ * that the backend says it lacks is skipped and says so. */
+#ifndef CM_TESTS_LIVE_H
+#define CM_TESTS_LIVE_H
+
+#include "cardmark/cardmark.h"
+#include "tests/support/tap.h"
+
+struct live_case {
+	const char *name;
+	void (*run)(void);
+	unsigned needs; /* enum cardmark_capability: all of these */
+};
+
+#define LIVE_CASES(cases) (cases), sizeof(cases) / sizeof *(cases)
+
+int live_main(int argc, char **argv, const struct live_case *cases, size_t n);
+
+/* What runs now. */
+extern enum cardmark_backend live_backend;
+extern unsigned live_capabilities;
+extern uint64_t live_categories;
+extern size_t live_card;
+bool live_can(unsigned capability);
+
+/* Trackers, tables and memory that go when the case ends. */
+struct cardmark *live_open(void);
+struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len);
+struct cardmark_table *live_table(struct cardmark *cm);
+unsigned char *live_map(size_t cards);
+unsigned char *live_map_at(unsigned char *at, size_t cards); /* MAP_FIXED */
+void live_own_memory(void *addr, size_t bytes);
+
+/* Opens, tracks and collects once, so that everything is clean and armed. */
+struct cardmark *live_armed(unsigned char *mem, size_t cards, struct cardmark_table **table);
+
+/* Empties the table and collects into it. */
+enum cardmark_collected live_collect(struct cardmark *cm, struct cardmark_table *table);
+
+/* Every card i < n with want[i] must be dirty in the table; where the backend
+ * is precise, no other may. */
+void live_expect(const struct cardmark_table *table, const unsigned char *mem, size_t n,
+		 const bool *want);
+void live_expect_clean(const struct cardmark_table *table, const unsigned char *mem, size_t n);
+void live_expect_dirty(const struct cardmark_table *table, const unsigned char *mem, size_t n);
+
+struct cardmark_stats live_stats(const struct cardmark *cm);
+
+/* A store that the compiler keeps. */
+static inline void live_store(unsigned char *p, unsigned char v)
+{
+	*(volatile unsigned char *)p = v;
+}
+
+#endif

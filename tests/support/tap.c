@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/tap.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CASE_SECONDS 150 /* a case that hangs ends the program, and fails it */
+
+enum outcome { OUTCOME_FAIL = 1, OUTCOME_SKIP };
+
+static sigjmp_buf leave;
+static bool in_child;
+static char skip_reason[512];
+static unsigned passed, failed, skipped;
+
+static void say(const char *prefix, const char *format, va_list ap)
+{
+	(void)fputs(prefix, stdout);
+	(void)vfprintf(stdout, format, ap);
+	(void)fputc('\n', stdout);
+	(void)fflush(stdout);
+}
+
+void tap_note(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	say("# ", format, ap);
+	va_end(ap);
+}
+
+_Noreturn static void end(enum outcome outcome)
+{
+	if (in_child)
+		_exit(1);
+	siglongjmp(leave, outcome);
+}
+
+_Noreturn void tap_fail(const char *file, int line, const char *what)
+{
+	tap_note("%s:%d: failed: %s", file, line, what);
+	end(OUTCOME_FAIL);
+}
+
+void tap_check_equal(const char *file, int line, const char *what, long long got, long long want)
+{
+	if (got == want)
+		return;
+	tap_note("%s:%d: failed: %s is %lld, not %lld", file, line, what, got, want);
+	end(OUTCOME_FAIL);
+}
+
+_Noreturn void tap_skip(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(skip_reason, sizeof skip_reason, format, ap);
+	va_end(ap);
+	end(OUTCOME_SKIP);
+}
+
+void tap_line(bool ok, const char *group, const char *name, const char *reason)
+{
+	if (!ok)
+		failed++;
+	else if (reason != NULL)
+		skipped++;
+	else
+		passed++;
+	(void)printf("%s - %s: %s%s%s\n", ok ? "ok" : "not ok", group, name,
+		     reason != NULL ? " # SKIP " : "", reason != NULL ? reason : "");
+	(void)fflush(stdout);
+}
+
+void tap_run(const char *group, const char *name, void (*run)(void), void (*cleanup)(void))
+{
+	int outcome;
+
+	(void)alarm(CASE_SECONDS);
+	outcome = sigsetjmp(leave, 1);
+	if (outcome == 0)
+		run();
+	if (cleanup != NULL)
+		cleanup();
+	(void)alarm(0);
+	tap_line(outcome != OUTCOME_FAIL, group, name,
+		 outcome == OUTCOME_SKIP ? skip_reason : NULL);
+}
+
+int tap_status(void)
+{
+	if (failed != 0)
+		return 1;
+	return passed == 0 ? 77 : 0;
+}
+
+int tap_in_child(void (*fn)(void *arg), void *arg)
+{
+	int status = -1;
+	pid_t pid;
+
+	(void)fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		in_child = true;
+		(void)alarm(CASE_SECONDS / 2);
+		fn(arg);
+		(void)fflush(stdout);
+		_exit(0);
+	}
+	CHECK(pid > 0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}

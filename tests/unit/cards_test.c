@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the card set (lib/cards.c) does what a plain array of booleans
+ * does, under random operations over scattered address windows. */
+#include "lib/cards.h"
+
+#include "cardmark/cardmark.h"
+#include "tests/support/random.h"
+#include "tests/support/unit.h"
+
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *seed_text;
+
+#define WINDOWS 4
+#define WINDOW_CARDS 3000
+
+/* Windows whose middle lies on the edge of a leaf (1 GiB of 4 KiB cards), at
+ * both ends of the address space and two that touch. */
+struct model {
+	uintptr_t base[WINDOWS];
+	bool dirty[WINDOWS][WINDOW_CARDS];
+	uintptr_t card;
+};
+
+static struct model model_new(struct cm_cards *c)
+{
+	struct model m;
+	uintptr_t leaf;
+
+	memset(&m, 0, sizeof m);
+	m.card = (uintptr_t)sysconf(_SC_PAGESIZE);
+	leaf = m.card << 18;
+	m.base[0] = m.card;
+	m.base[1] = 5 * leaf - WINDOW_CARDS / 2 * m.card;
+	m.base[2] = m.base[1] + WINDOW_CARDS * m.card;
+	m.base[3] = CM_ADDRESS_LIMIT - (WINDOW_CARDS + 1) * m.card;
+	assert_int_equal(cm_cards_init(c), 0);
+	for (size_t w = 0; w < WINDOWS; w++)
+		assert_int_equal(cm_cards_reserve(c, m.base[w], m.base[w] + WINDOW_CARDS * m.card),
+				 0);
+	return m;
+}
+
+static void model_fill(struct model *m, uintptr_t start, uintptr_t end, bool dirty)
+{
+	for (size_t w = 0; w < WINDOWS; w++)
+		for (size_t i = 0; i < WINDOW_CARDS; i++) {
+			uintptr_t addr = m->base[w] + i * m->card;
+			if (addr >= start && addr < end)
+				m->dirty[w][i] = dirty;
+		}
+}
+
+/* By single tests, by count and by runs: three views that must agree. */
+static void compare(const struct cm_cards *c, const struct model *m)
+{
+	struct cardmark_run run = { 0, 0 };
+	size_t count = 0, by_runs = 0;
+	uintptr_t last = 0;
+
+	for (size_t w = 0; w < WINDOWS; w++)
+		for (size_t i = 0; i < WINDOW_CARDS; i++) {
+			uintptr_t addr = m->base[w] + i * m->card;
+			assert_int_equal(cm_cards_test(c, addr), m->dirty[w][i]);
+			assert_int_equal(cm_cards_test(c, addr + m->card - 1), m->dirty[w][i]);
+			count += m->dirty[w][i];
+		}
+	assert_int_equal(cm_cards_count(c), count);
+	while (cm_cards_next(c, run.end, &run)) {
+		assert_true(run.start < run.end);
+		assert_true(last == 0 || run.start > last); /* maximal runs */
+		last = run.end;
+		assert_int_equal(run.start % m->card, 0);
+		for (uintptr_t a = run.start; a < run.end; a += m->card)
+			assert_true(cm_cards_test(c, a));
+		by_runs += (run.end - run.start) / m->card;
+	}
+	assert_int_equal(by_runs, count);
+}
+
+static void random_piece(const struct model *m, uint64_t *rng, uintptr_t *start, uintptr_t *end)
+{
+	size_t w = random_below(rng, WINDOWS);
+	size_t a = random_below(rng, WINDOW_CARDS);
+	size_t n = random_below(rng, 4) == 0 ? 1 + random_below(rng, WINDOW_CARDS - a)
+					     : 1 + random_below(rng, 3);
+
+	if (n > WINDOW_CARDS - a)
+		n = WINDOW_CARDS - a;
+	*start = m->base[w] + a * m->card;
+	*end = *start + n * m->card;
+}
+
+static void agrees_with_a_plain_array(void **state)
+{
+	uint64_t rng = random_seed(seed_text);
+	struct cm_cards c;
+	struct model m = model_new(&c);
+
+	(void)state;
+	for (unsigned i = 0; i < 20000; i++) {
+		uintptr_t start, end;
+
+		random_piece(&m, &rng, &start, &end);
+		switch (random_below(&rng, 16)) {
+		case 0:
+			cm_cards_clear_all(&c);
+			model_fill(&m, 0, UINTPTR_MAX, false);
+			break;
+		case 1: /* clearing may reach over what was never reserved */
+			cm_cards_clear(&c, m.base[0], end);
+			model_fill(&m, m.base[0], end, false);
+			break;
+		case 2:
+		case 3:
+		case 4:
+			cm_cards_clear(&c, start, end);
+			model_fill(&m, start, end, false);
+			break;
+		default:
+			cm_cards_set(&c, start, end);
+			model_fill(&m, start, end, true);
+		}
+		if (i % 97 == 0)
+			compare(&c, &m);
+	}
+	compare(&c, &m);
+	cm_cards_free(&c);
+}
+
+static void or_adds_and_takes_nothing_away(void **state)
+{
+	uint64_t rng = random_seed(seed_text);
+	struct cm_cards a, b;
+	struct model ma = model_new(&a), mb = model_new(&b);
+
+	(void)state;
+	for (unsigned round = 0; round < 30; round++) {
+		for (unsigned i = 0; i < 40; i++) {
+			uintptr_t start, end;
+			random_piece(&ma, &rng, &start, &end);
+			cm_cards_set(&a, start, end);
+			model_fill(&ma, start, end, true);
+			random_piece(&ma, &rng, &start, &end);
+			cm_cards_set(&b, start, end);
+			model_fill(&mb, start, end, true);
+		}
+		cm_cards_or(&a, &b);
+		for (size_t w = 0; w < WINDOWS; w++)
+			for (size_t i = 0; i < WINDOW_CARDS; i++)
+				ma.dirty[w][i] |= mb.dirty[w][i];
+		compare(&a, &ma);
+		compare(&b, &mb);
+		cm_cards_clear_all(&b);
+		model_fill(&mb, 0, UINTPTR_MAX, false);
+	}
+	cm_cards_free(&a);
+	cm_cards_free(&b);
+}
+
+static void next_rounds_up_from_the_middle_of_a_card(void **state)
+{
+	struct cm_cards c;
+	struct model m = model_new(&c);
+	struct cardmark_run run;
+
+	(void)state;
+	cm_cards_set(&c, m.base[1], m.base[1] + m.card);
+	cm_cards_set(&c, m.base[1] + 2 * m.card, m.base[1] + 3 * m.card);
+	assert_true(cm_cards_next(&c, m.base[1], &run));
+	assert_int_equal(run.start, m.base[1]);
+	assert_int_equal(run.end, m.base[1] + m.card);
+	assert_true(cm_cards_next(&c, m.base[1] + 1, &run));
+	assert_int_equal(run.start, m.base[1] + 2 * m.card);
+	assert_false(cm_cards_next(&c, m.base[1] + 3 * m.card, &run));
+	assert_false(cm_cards_next(&c, UINTPTR_MAX, &run));
+	cm_cards_free(&c);
+}
+
+static void a_run_goes_over_the_edge_of_a_leaf(void **state)
+{
+	struct cm_cards c;
+	struct model m = model_new(&c);
+	struct cardmark_run run;
+	uintptr_t start = m.base[1], end = m.base[2] + WINDOW_CARDS * m.card;
+
+	(void)state;
+	cm_cards_set(&c, start, end);
+	assert_int_equal(cm_cards_count(&c), 2 * WINDOW_CARDS);
+	assert_true(cm_cards_next(&c, 0, &run));
+	assert_int_equal(run.start, start);
+	assert_int_equal(run.end, end);
+	cm_cards_clear(&c, start, end);
+	assert_int_equal(cm_cards_count(&c), 0);
+	assert_false(cm_cards_next(&c, 0, &run));
+	cm_cards_free(&c);
+}
+
+static void reserving_again_keeps_what_is_set(void **state)
+{
+	struct cm_cards c;
+	struct model m = model_new(&c);
+	size_t bytes = cm_cards_bytes(&c);
+
+	(void)state;
+	cm_cards_set(&c, m.base[2], m.base[2] + m.card);
+	assert_int_equal(cm_cards_reserve(&c, m.base[1], m.base[2] + m.card), 0);
+	assert_true(cm_cards_test(&c, m.base[2]));
+	assert_int_equal(cm_cards_bytes(&c), bytes);
+	assert_int_equal(cm_cards_reserve(&c, UINT64_C(1) << 40, UINT64_C(3) << 40), 0);
+	assert_true(cm_cards_bytes(&c) > bytes);
+	assert_int_equal(cm_cards_count(&c), 1);
+	cm_cards_free(&c);
+	assert_null(c.root);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(agrees_with_a_plain_array),
+		cmocka_unit_test(or_adds_and_takes_nothing_away),
+		cmocka_unit_test(next_rounds_up_from_the_middle_of_a_card),
+		cmocka_unit_test(a_run_goes_over_the_edge_of_a_leaf),
+		cmocka_unit_test(reserving_again_keeps_what_is_set),
+	};
+
+	seed_text = argc > 1 ? argv[1] : NULL;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}
