@@ -1,0 +1,34 @@
+# The manual: a page for each public function; functions of one page share it
+# through .so links. man/check-man.sh compares it with the code.
+dist_man_MANS += \
+	man/cardmark.7 \
+	man/cardmark_backend_name.3 \
+	man/cardmark_backend_of.3 \
+	man/cardmark_backend_parse.3 \
+	man/cardmark_capabilities.3 \
+	man/cardmark_card_size.3 \
+	man/cardmark_close.3 \
+	man/cardmark_collect.3 \
+	man/cardmark_is_tracked.3 \
+	man/cardmark_last_error.3 \
+	man/cardmark_open.3 \
+	man/cardmark_probe.3 \
+	man/cardmark_scan.3 \
+	man/cardmark_stats.3 \
+	man/cardmark_strerror.3 \
+	man/cardmark_table_all_dirty.3 \
+	man/cardmark_table_clear.3 \
+	man/cardmark_table_clear_range.3 \
+	man/cardmark_table_count.3 \
+	man/cardmark_table_delete.3 \
+	man/cardmark_table_is_dirty.3 \
+	man/cardmark_table_new.3 \
+	man/cardmark_table_next.3 \
+	man/cardmark_table_union.3 \
+	man/cardmark_track.3 \
+	man/cardmark_untrack.3 \
+	man/cardmark_version.3 \
+	man/cardmark_why.3
+
+TESTS += man/check-man.sh
+EXTRA_DIST += man/check-man.sh

@@ -1,0 +1,107 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# The manual keeps up with the code: a page for each public function, every
+# error, variable and counter in it, and pages that format without a warning.
+set -eu
+src=${CARDMARK_SRCDIR:-$(dirname "$0")/..}
+cd "$src"
+bad=0
+
+complain()
+{
+	echo "$*" >&2
+	bad=1
+}
+
+# mentions PAGE WORD WHAT
+mentions()
+{
+	grep -qw -- "$2" "man/$1" || complain "man/$1 does not name the $3 $2"
+}
+
+public_symbols()
+{
+	sed -nE 's/^[[:space:]]*(cardmark_[a-z0-9_]+);$/\1/p' "$@" | sort
+}
+
+# Functions declared in a header: the name before the parenthesis.
+declared()
+{
+	sed -nE '/^CARDMARK_API/s/^[^(]*[ *](cardmark_[a-z0-9_]+)\(.*/\1/p' "$@" | sort
+}
+
+# ---- A page for each function, and it says so --------------------------------
+
+for pair in lib/libcardmark.map:include/cardmark/cardmark.h \
+	gc-glue/boehm/libcardmark-gc.map:include/cardmark/gc.h; do
+	map=${pair%%:*} header=${pair#*:}
+	[ -f "$map" ] || continue
+	[ "$(public_symbols "$map")" = "$(declared "$header")" ] ||
+		complain "$map and $header do not have the same functions"
+	for symbol in $(public_symbols "$map"); do
+		page=$symbol.3
+		if [ ! -f "man/$page" ]; then
+			complain "no man page: man/$page"
+			continue
+		fi
+		target=$(sed -nE 's,^\.so man3/(.*)$,\1,p' "man/$page")
+		page=${target:-$page}
+		if [ -f "man/$page" ]; then
+			mentions "$page" "$symbol" function
+		else
+			complain "man/$symbol.3 leads to $page, which is missing"
+		fi
+	done
+done
+
+# ---- Lists that could drift ---------------------------------------------------
+
+# all_named PAGE WHAT WORD...
+all_named()
+{
+	page=$1 what=$2
+	shift 2
+	[ $# -gt 0 ] || complain "found no $what in the sources to compare with man/$page"
+	for word in "$@"; do
+		mentions "$page" "$word" "$what"
+	done
+}
+
+header=include/cardmark/cardmark.h
+# The words of a list are arguments here.
+# shellcheck disable=SC2046
+{
+	all_named cardmark.7 variable \
+		$(sed -nE 's/.*"(CARDMARK_[A-Z]+)".*/\1/p' lib/options.c | sort -u)
+	all_named cardmark.7 error $(sed -nE 's/^ \*   -(E[A-Z]+) .*/\1/p' $header)
+	all_named cardmark.7 backend \
+		$(sed -nE 's/.*CARDMARK_BACKEND_[A-Z]+, +\/\*.*/&/p' $header |
+			sed -nE 's/.*CARDMARK_BACKEND_([A-Z]+),.*/\1/p' | tr '[:upper:]' '[:lower:]')
+	all_named cardmark_scan.3 category \
+		$(sed -nE 's/^#define (CARDMARK_PAGE_[A-Z_]+) .*UINT64_C\(1\).*/\1/p' $header)
+	all_named cardmark_probe.3 capability \
+		$(sed -nE 's/^[[:space:]](CARDMARK_CAP_[A-Z_]+) =.*/\1/p' $header)
+	all_named cardmark_stats.3 counter \
+		$(sed -n '/^struct cardmark_stats {/,/^}/p' $header |
+			sed -nE 's/^[[:space:]]+[a-z0-9_ ]+ ([a-z_]+);.*/\1/p')
+}
+
+# ---- Pages that format without a warning --------------------------------------
+
+for page in man/*.[137]; do
+	if grep -q '^\.so ' "$page"; then
+		continue
+	fi
+	if command -v mandoc >/dev/null; then
+		out=$(mandoc -Tlint -Wwarning "$page" 2>&1) || true
+		[ -z "$out" ] || complain "$out"
+	fi
+	if command -v man >/dev/null && command -v groff >/dev/null; then
+		out=$(LC_ALL=C.UTF-8 MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 \
+			>/dev/null)
+		[ -z "$out" ] || complain "$page: $out"
+	fi
+done
+
+exit $bad
