@@ -3,6 +3,7 @@
  * Everything is dirty, always: the fallback that runs anywhere, and the
  * reference that the others are measured against. */
 #include "lib/backend/backend.h"
+#include "lib/backend/entries.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -27,12 +28,6 @@ static void alldirty_close(struct cm_backend *b, const struct cm_ranges *all)
 {
 	(void)all;
 	(void)cm_os->unmap(b, sizeof *b);
-}
-
-static uint64_t alldirty_categories(struct cm_backend *b)
-{
-	(void)b;
-	return CM_COMPOSED_CATEGORIES;
 }
 
 static int alldirty_add(struct cm_backend *b, const struct cm_range *piece)
@@ -86,7 +81,7 @@ const struct cm_backend_ops cm_backend_alldirty = {
 			CARDMARK_CAP_MPROTECT | CARDMARK_CAP_NO_TRAP | CARDMARK_CAP_SHARED,
 	.open = alldirty_open,
 	.close = alldirty_close,
-	.categories = alldirty_categories,
+	.categories = cm_composed_categories,
 	.add = alldirty_add,
 	.remove = alldirty_remove,
 	.harvest = alldirty_harvest,

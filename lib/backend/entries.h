@@ -10,6 +10,13 @@
 
 #include <errno.h>
 
+/* The vtable's categories for those that answer with cm_composed_scan. */
+static inline uint64_t cm_composed_categories(struct cm_backend *b)
+{
+	(void)b;
+	return CM_COMPOSED_CATEGORIES;
+}
+
 #define CM_ENTRIES 512 /* 4 KiB of stack, and 2 MiB of memory: the kernel's own step */
 
 struct cm_entries {
@@ -80,6 +87,24 @@ static inline int cm_entries_next(struct cm_entries *e, uintptr_t from, uintptr_
 	}
 	out->end = at;
 	return inside;
+}
+
+/* Adds what cm_entries_next finds in a piece to a set. What cannot be read
+ * counts as found; then false. */
+static inline bool cm_entries_fold(struct cm_entries *e, const struct cm_range *piece,
+				   uint64_t mask, uint64_t wanted, struct cm_cards *set)
+{
+	struct cardmark_run run;
+	uintptr_t at = piece->start;
+	int found;
+
+	while ((found = cm_entries_next(e, at, piece->end, mask, wanted, &run)) > 0) {
+		cm_cards_set(set, run.start, run.end);
+		at = run.end;
+	}
+	if (found < 0)
+		cm_cards_set(set, at, piece->end);
+	return found == 0;
 }
 
 #endif

@@ -118,12 +118,6 @@ static void softdirty_close(struct cm_backend *b, const struct cm_ranges *all)
 	atomic_flag_clear_explicit(&in_use, memory_order_release);
 }
 
-static uint64_t softdirty_categories(struct cm_backend *b)
-{
-	(void)b;
-	return CM_COMPOSED_CATEGORIES;
-}
-
 static int softdirty_add(struct cm_backend *b, const struct cm_range *piece)
 {
 	struct softdirty *t = self(b);
@@ -158,20 +152,11 @@ static void check_files(struct softdirty *t)
 /* Adds the kernel's bits of a piece to held. False: it is held whole. */
 static bool fold(struct softdirty *t, struct cm_entries *e, const struct cm_range *piece)
 {
-	struct cardmark_run run;
-	uintptr_t at = piece->start;
-	int found;
+	bool sure = cm_entries_fold(e, piece, CM_PME_SOFT_DIRTY, CM_PME_SOFT_DIRTY, &t->held);
 
-	while ((found = cm_entries_next(e, at, piece->end, CM_PME_SOFT_DIRTY, CM_PME_SOFT_DIRTY,
-					&run)) > 0) {
-		cm_cards_set(&t->held, run.start, run.end);
-		at = run.end;
-	}
-	if (found < 0) {
-		cm_cards_set(&t->held, at, piece->end);
+	if (!sure)
 		CM_COUNT(t->b.params.counters->guessed);
-	}
-	return found == 0;
+	return sure;
 }
 
 static size_t fold_all(struct softdirty *t, const struct cm_ranges *all)
@@ -252,7 +237,7 @@ const struct cm_backend_ops cm_backend_softdirty = {
 			CARDMARK_CAP_MPROTECT | CARDMARK_CAP_NO_TRAP,
 	.open = softdirty_open,
 	.close = softdirty_close,
-	.categories = softdirty_categories,
+	.categories = cm_composed_categories,
 	.add = softdirty_add,
 	.remove = softdirty_remove,
 	.harvest = softdirty_harvest,

@@ -20,159 +20,24 @@
  * unprotected, and WP_UNPOPULATED (6.4) is not asked for. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
+#include "lib/backend/monitor.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 
 #define PME_UFFD_WP (UINT64_C(1) << 57) /* 5.14 */
-#define MESSAGES 16
-#define TRIES 100
-
-struct uffd {
-	struct cm_backend b; /* first */
-	int uffd, stop, pagemap;
-	bool privileged, running;
-	pthread_t monitor;
-	/* The program closed our descriptor: faults no longer come, the page
-	 * table tells nothing. Everything is dirty from then on. */
-	_Atomic bool broken;
-	struct cm_cards snapshot; /* what a scan found written */
-};
 
 static struct uffd *self(struct cm_backend *b)
 {
 	return (struct uffd *)b;
 }
 
-static bool is_broken(const struct uffd *t)
-{
-	return atomic_load_explicit(&t->broken, memory_order_relaxed);
-}
-
 /* From what the kernel says of ranges to the closed list. */
 static int listed(int error)
 {
 	return error == -ENOENT ? -ENOMEM : error == -EAGAIN ? -EBUSY : error;
-}
-
-/* EAGAIN: the address space is changing (fork, mremap, munmap under way). */
-static int set_protection(struct uffd *t, uintptr_t start, uintptr_t end, bool protect)
-{
-	int error = 0;
-
-	for (int i = 0; i < TRIES; i++) {
-		CM_COUNT(t->b.params.counters->kernel_calls);
-		error = cm_os->uffd_protect(t->uffd, start, end - start, protect);
-		if (error != -EAGAIN)
-			break;
-		(void)sched_yield();
-	}
-	if (error < 0)
-		cm_note_errno(t->b.params.counters, error);
-	return error;
-}
-
-/* ---- Descriptors ----------------------------------------------------------- */
-
-static bool uffd_is_ours(const struct uffd *t)
-{
-	return cm_os->fd_is(t->uffd, "[userfaultfd]");
-}
-
-/* Programs close descriptors they do not know; the number is then another's. */
-static void check_files(struct uffd *t)
-{
-	if (!uffd_is_ours(t))
-		atomic_store_explicit(&t->broken, true, memory_order_relaxed);
-	if (!cm_os->fd_is(t->pagemap, "/pagemap"))
-		t->pagemap = cm_os->open_self("pagemap", O_RDONLY); /* or every read fails */
-}
-
-static void close_files(struct uffd *t)
-{
-	if (uffd_is_ours(t))
-		(void)cm_os->close(t->uffd);
-	if (cm_os->fd_is(t->pagemap, "/pagemap"))
-		(void)cm_os->close(t->pagemap);
-	if (cm_os->fd_is(t->stop, "[eventfd]"))
-		(void)cm_os->close(t->stop);
-	t->uffd = t->pagemap = t->stop = -1;
-}
-
-/* ---- The monitor ----------------------------------------------------------- */
-
-static void resolve(struct uffd *t, const struct uffd_msg *msg)
-{
-	size_t card = cardmark_card_size();
-
-	if (msg->event != UFFD_EVENT_PAGEFAULT)
-		return;
-	uintptr_t addr = (uintptr_t)msg->arg.pagefault.address & ~(uintptr_t)(card - 1);
-	CM_COUNT(t->b.params.counters->faults);
-	/* Also wakes the writers. If it fails the range was unregistered since,
-	 * which woke them too. */
-	(void)set_protection(t, addr, addr + card, false);
-}
-
-/* Waits for no lock and touches nothing but the tracker and its own stack:
- * nothing that anybody could have protected. */
-static void *monitor(void *arg)
-{
-	struct uffd *t = arg;
-	struct uffd_msg msgs[MESSAGES];
-
-	for (;;) {
-		struct pollfd fds[2] = { { .fd = t->stop, .events = POLLIN },
-					 { .fd = t->uffd, .events = POLLIN } };
-		if (is_broken(t))
-			fds[1].fd = -1;
-		int n = cm_os->poll(fds, 2, -1);
-		if (n <= 0)
-			continue;
-		if (fds[0].revents != 0)
-			return NULL;
-		if (fds[1].revents == 0)
-			continue;
-		ssize_t got = uffd_is_ours(t) ? cm_os->read(t->uffd, msgs, sizeof msgs) : -EBADF;
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof *msgs; i++)
-			resolve(t, &msgs[i]);
-		if (got <= 0 && got != -EAGAIN && got != -EINTR) {
-			cm_note_errno(t->b.params.counters, got < 0 ? (int)got : -EIO);
-			atomic_store_explicit(&t->broken, true, memory_order_relaxed);
-		}
-	}
-}
-
-static int start_monitor(struct uffd *t)
-{
-	sigset_t every, before;
-
-	/* It inherits the mask: a collector that stops threads by signal must
-	 * not stop this one, or a writer in a fault never gets to its own stop. */
-	(void)sigfillset(&every);
-	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
-	int error = pthread_create(&t->monitor, NULL, monitor, t);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	t->running = error == 0;
-	return error == 0 ? 0 : -ENOMEM; /* EAGAIN: no more threads */
-}
-
-static void stop_monitor(struct uffd *t)
-{
-	uint64_t one = 1;
-
-	if (!t->running)
-		return;
-	if (cm_os->fd_is(t->stop, "[eventfd]"))
-		(void)cm_os->write(t->stop, &one, sizeof one);
-	else /* closed by the program; poll(2) is a cancellation point */
-		(void)pthread_cancel(t->monitor);
-	(void)pthread_join(t->monitor, NULL);
-	t->running = false;
 }
 
 /* ---- Open and close -------------------------------------------------------- */
@@ -210,36 +75,6 @@ static int open_files(struct uffd *t, const char **why)
 	return 0;
 }
 
-/* Does pagemap show the protection? Without it every card would be dirty. */
-static int check_visible(struct uffd *t, const char **why)
-{
-	size_t card = cardmark_card_size();
-	struct cm_entries e;
-	uint64_t entry = 0;
-	void *page;
-	int error = cm_os->map(card, &page);
-
-	*why = "write-protection of a scratch page failed";
-	if (error < 0)
-		return error;
-	uintptr_t addr = (uintptr_t)page;
-	*(volatile char *)page = 1;
-	cm_entries_init(&e, t->pagemap, t->b.params.counters);
-	error = cm_os->uffd_register(t->uffd, addr, card);
-	if (error == 0) {
-		error = set_protection(t, addr, addr + card, true);
-		if (error == 0)
-			error = cm_entries_at(&e, addr, addr + card, &entry);
-		(void)cm_os->uffd_unregister(t->uffd, addr, card);
-	}
-	(void)cm_os->unmap(page, card);
-	if (error == 0 && (entry & PME_UFFD_WP) == 0) {
-		*why = "pagemap does not show write-protection (5.14)";
-		error = -ENOTSUP;
-	}
-	return error;
-}
-
 static int uffd_open(struct cm_backend **out, const struct cm_backend_params *params,
 		     const char **why)
 {
@@ -255,8 +90,6 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	if (error < 0)
 		goto fail_unmap;
 	error = open_files(t, why);
-	if (error == 0)
-		error = check_visible(t, why);
 	if (error == 0) {
 		*why = "no thread for the monitor";
 		error = start_monitor(t);
@@ -295,12 +128,6 @@ static void uffd_close(struct cm_backend *b, const struct cm_ranges *all)
 	close_files(t);
 	cm_cards_free(&t->snapshot);
 	(void)cm_os->unmap(t, sizeof *t);
-}
-
-static uint64_t uffd_categories(struct cm_backend *b)
-{
-	(void)b;
-	return CM_COMPOSED_CATEGORIES;
 }
 
 static unsigned uffd_capabilities_now(struct cm_backend *b)
@@ -352,27 +179,24 @@ static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, u
 			error = set_protection(t, start, end, true);
 		}
 	}
+	if (error < 0)
+		CM_COUNT(t->b.params.counters->guessed);
 	return error == 0;
 }
 
 /* Makes the snapshot of a piece. What cannot be read counts as written. */
 static bool look(struct uffd *t, const struct cm_range *piece)
 {
-	struct cardmark_run run;
 	struct cm_entries e;
-	uintptr_t at = piece->start;
-	int found = -EBADF;
 
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
 	cm_entries_init(&e, t->pagemap, t->b.params.counters);
-	while (!is_broken(t) &&
-	       (found = cm_entries_next(&e, at, piece->end, PME_UFFD_WP, 0, &run)) > 0) {
-		cm_cards_set(&t->snapshot, run.start, run.end);
-		at = run.end;
-	}
-	if (found < 0)
-		cm_cards_set(&t->snapshot, at, piece->end);
-	return found == 0;
+	if (!is_broken(t) && cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot))
+		return true;
+	if (is_broken(t))
+		cm_cards_set(&t->snapshot, piece->start, piece->end);
+	CM_COUNT(t->b.params.counters->guessed);
+	return false;
 }
 
 static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all, struct cm_cards *into)
@@ -384,7 +208,7 @@ static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all, st
 	for (size_t i = 0; i < all->n; i++) {
 		const struct cm_range *range = &all->v[i];
 		struct cardmark_run run;
-		bool sure = look(t, range);
+		bool sure = look(t, range), armed = true;
 
 		for (uintptr_t at = range->start;
 		     cm_cards_next(&t->snapshot, at, &run) && run.start < range->end;
@@ -392,12 +216,9 @@ static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all, st
 			if (run.end > range->end)
 				run.end = range->end;
 			cm_cards_set(into, run.start, run.end);
-			sure &= arm(t, range, run.start, run.end);
+			armed &= arm(t, range, run.start, run.end);
 		}
-		if (!sure) {
-			CM_COUNT(b->params.counters->guessed);
-			guessed++;
-		}
+		guessed += !(sure && armed);
 	}
 	return guessed;
 }
@@ -423,10 +244,7 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 		part.end = piece->end - part.start > b->params.chunk_bytes
 				   ? part.start + b->params.chunk_bytes
 				   : piece->end;
-		if (!look(t, &part)) {
-			sink->guessed = true;
-			CM_COUNT(b->params.counters->guessed);
-		}
+		sink->guessed |= !look(t, &part);
 		cm_composed_scan(b, &part, masks, op, sink, resume, &t->snapshot, rearm);
 		part.start = *resume;
 	} while (*resume == part.end && part.end < piece->end);
@@ -465,7 +283,7 @@ const struct cm_backend_ops cm_backend_uffd = {
 			CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP | CARDMARK_CAP_MPROTECT,
 	.open = uffd_open,
 	.close = uffd_close,
-	.categories = uffd_categories,
+	.categories = cm_composed_categories,
 	.capabilities_now = uffd_capabilities_now,
 	.add = uffd_add,
 	.remove = uffd_remove,
