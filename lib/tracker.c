@@ -156,6 +156,24 @@ static int check_range(const char *call, uintptr_t start, size_t len)
 	return 0;
 }
 
+/* What a mapping tells of memory that is tracked already may be the protection
+ * that the backend put there: the program's stands in the range map. */
+static void use_known_protection(const struct cardmark *cm, struct cm_range *piece)
+{
+	size_t i = cm_ranges_find(&cm->ranges, piece->start);
+
+	if (i == cm->ranges.n || cm->ranges.v[i].start >= piece->end)
+		return;
+	if (cm->ranges.v[i].start > piece->start) {
+		piece->end = cm->ranges.v[i].start;
+		return;
+	}
+	if (cm->ranges.v[i].end < piece->end)
+		piece->end = cm->ranges.v[i].end;
+	if (!(piece->prot & PROT_WRITE))
+		piece->prot = cm->ranges.v[i].prot;
+}
+
 /* The piece of [at, end) in one mapping: its kind and protection. */
 static int look_up(const struct cardmark *cm, uintptr_t at, uintptr_t end, struct cm_range *out)
 {
@@ -183,6 +201,8 @@ static int look_up(const struct cardmark *cm, uintptr_t at, uintptr_t end, struc
 	/* Only who gives protection back needs it; elsewhere it would split ranges. */
 	if (caps & CARDMARK_CAP_MPROTECT)
 		out->prot = PROT_READ | PROT_WRITE;
+	else
+		use_known_protection(cm, out);
 	return 0;
 }
 
