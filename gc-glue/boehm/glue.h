@@ -121,7 +121,9 @@ struct cm_gc_heap {
 	struct cm_gc_ranges mapped;  /* all that libgc mapped and we saw */
 	bool early;                  /* hooks were in place before GC_init */
 	bool blind;                  /* heap grew in a way we did not see */
+	bool retry;                  /* some of the heap could not be tracked */
 	uint64_t track_failures;
+	char track_error[128]; /* why the last one failed */
 };
 extern struct cm_gc_heap cm_gc_heap;
 
@@ -135,6 +137,9 @@ void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
 /* Calls fn for every piece of memory that may hold heap and is not tracked.
  * False if it cannot say. May run while the world is stopped. */
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
+
+/* After a collection: tracks what could not be tracked when it was mapped. */
+void cm_gc_heap_retry(void);
 
 /* Private anonymous writable mappings of this process, stacks excluded, in order
  * of address; by raw system calls into a buffer of our own. -EIO. */

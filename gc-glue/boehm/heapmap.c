@@ -9,6 +9,7 @@
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 struct cm_gc_heap cm_gc_heap;
@@ -17,20 +18,6 @@ struct cm_gc_heap cm_gc_heap;
 static struct cardmark_run pending[PENDING_MAX]; /* mapped since the last resize */
 static size_t pending_n;
 static size_t heap_bytes; /* as of the last resize; 0 if not known */
-
-static void track(uintptr_t start, uintptr_t end, unsigned flags)
-{
-	struct cm_gc_heap *h = &cm_gc_heap;
-
-	if (!h->cm || start >= end)
-		return;
-	if (cardmark_track(h->cm, (void *)start, end - start, flags) != 0) {
-		h->track_failures++;
-		return;
-	}
-	/* Without room to remember it, it stays dirty for ever. */
-	cm_gc_ranges_add(&h->tracked, start, end);
-}
 
 static void untrack(uintptr_t start, uintptr_t end)
 {
@@ -41,6 +28,24 @@ static void untrack(uintptr_t start, uintptr_t end)
 		return;
 	cm_gc_ranges_remove(&h->tracked, start, end);
 	cardmark_untrack(h->cm, (void *)start, end - start);
+}
+
+static void track(uintptr_t start, uintptr_t end, unsigned flags)
+{
+	struct cm_gc_heap *h = &cm_gc_heap;
+
+	if (!h->cm || start >= end)
+		return;
+	if (cardmark_track(h->cm, (void *)start, end - start, flags) != 0) {
+		/* A piece tracked before may have lost its protection. */
+		h->track_failures++;
+		strncpy(h->track_error, cardmark_last_error(), sizeof(h->track_error) - 1);
+		untrack(start, end);
+		h->retry = true;
+		return;
+	}
+	/* Without room to remember it, it stays dirty for ever. */
+	cm_gc_ranges_add(&h->tracked, start, end);
 }
 
 void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags)
@@ -148,6 +153,30 @@ bool cm_gc_heap_untracked(void (*fn)(uintptr_t, uintptr_t))
 	return true;
 }
 
+static struct cardmark_run holes[64];
+static size_t holes_n;
+
+static void note_hole(uintptr_t start, uintptr_t end)
+{
+	if (holes_n < sizeof(holes) / sizeof(holes[0]))
+		holes[holes_n++] = (struct cardmark_run){ start, end };
+}
+
+void cm_gc_heap_retry(void)
+{
+	const struct cm_gc_ranges *heap = &cm_gc_heap.heap;
+
+	if (!cm_gc_heap.retry)
+		return;
+	cm_gc_heap.retry = false;
+	holes_n = 0;
+	untracked_fn = note_hole;
+	for (size_t i = 0; i < heap->n; i++)
+		minus_tracked(heap->v[i].start, heap->v[i].end, NULL);
+	for (size_t i = 0; i < holes_n; i++)
+		track(holes[i].start, holes[i].end, CARDMARK_TRACK_PRIVATE);
+}
+
 static uintptr_t page_end(uintptr_t addr, size_t len)
 {
 	size_t page = cardmark_card_size();
@@ -170,6 +199,27 @@ static void rearm(uintptr_t start, uintptr_t end)
 	}
 }
 
+#define PLACE_MIN ((size_t)512 << 10)
+#define PLACE_AWAY (UINT64_C(1) << 40) /* from the libraries: 1 TiB */
+#define PLACE_ALIGN (UINT64_C(2) << 20)
+
+/* Heap grows by large pieces and libgc's tables by small ones, in turns and side
+ * by side. Kept apart, the heap is one range for the tracker and one mapping for
+ * the kernel. A hint only: the kernel may place it elsewhere. */
+static void *place(void *addr, size_t len, int flags)
+{
+	static uintptr_t next;
+	uintptr_t hint;
+
+	if ((flags & MAP_FIXED) || len < PLACE_MIN || !cm_gc_heap.early)
+		return addr;
+	if (!next) /* as random as our own address */
+		next = ((uintptr_t)&next - PLACE_AWAY) & ~(uintptr_t)(PLACE_ALIGN - 1);
+	hint = next;
+	next = page_end(hint, len);
+	return (void *)hint;
+}
+
 void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 {
 	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
@@ -179,7 +229,7 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 
 	if (fixed)
 		untrack(start, end);
-	p = mmap(addr, len, prot, flags, fd, off);
+	p = mmap(place(addr, len, flags), len, prot, flags, fd, off);
 	if (p == MAP_FAILED)
 		return p;
 	saved = errno;
@@ -232,12 +282,17 @@ int cm_gc_hook_mprotect(void *addr, size_t len, int prot)
 
 int cm_gc_hook_madvise(void *addr, size_t len, int advice)
 {
-	uintptr_t start = (uintptr_t)addr;
-	int result = madvise(addr, len, advice), saved = errno;
-
+	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
 	/* The page that comes in for a dropped one may not be armed. */
-	if (result == 0 && advice == MADV_DONTNEED && !(cm_gc_heap.caps & CARDMARK_CAP_REMAP))
-		rearm(start, page_end(start, len));
+	bool anew = advice == MADV_DONTNEED && !(cm_gc_heap.caps & CARDMARK_CAP_REMAP);
+	int result, saved;
+
+	if (anew)
+		untrack(start, end);
+	result = madvise(addr, len, advice);
+	saved = errno;
+	if (anew)
+		rearm(start, end);
 	errno = saved;
 	return result;
 }

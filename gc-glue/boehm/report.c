@@ -176,6 +176,7 @@ static void put_report(struct out *o)
 	put_number(o, "rearmed_ranges", s.rearmed_ranges);
 	put_number(o, "all_dirty", s.all_dirty);
 	put_number(o, "track_failures", cm_gc_heap.track_failures);
+	put_text(o, "track_error", cm_gc_heap.track_error);
 	put_number(o, "minor_faults", (uint64_t)u.ru_minflt);
 	put_raw(o);
 	put(o, "  \"vmas_at_exit\": %llu\n}\n", (unsigned long long)cm_gc_maps_count());
