@@ -63,7 +63,7 @@ static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t 
 
 /* The first run in [from, limit) of cards that hold data (present or swapped:
  * R6) and whose bit of mask is as wanted. 1, 0 if there is none, or -errno: then
- * nothing is known from `from` on. */
+ * nothing is known from out->start on. */
 static inline int cm_entries_next(struct cm_entries *e, uintptr_t from, uintptr_t limit,
 				  uint64_t mask, uint64_t wanted, struct cardmark_run *out)
 {
@@ -74,8 +74,11 @@ static inline int cm_entries_next(struct cm_entries *e, uintptr_t from, uintptr_
 	for (at = from; at < limit; at += e->card) {
 		uint64_t entry = 0;
 		int error = cm_entries_at(e, at, limit, &entry);
-		if (error < 0)
+		if (error < 0) {
+			if (!inside)
+				out->start = at;
 			return error;
+		}
 		bool match = (entry & (CM_PME_PRESENT | CM_PME_SWAPPED)) != 0 &&
 			     (entry & mask) == wanted;
 		if (match && !inside) {
@@ -103,7 +106,7 @@ static inline bool cm_entries_fold(struct cm_entries *e, const struct cm_range *
 		at = run.end;
 	}
 	if (found < 0)
-		cm_cards_set(set, at, piece->end);
+		cm_cards_set(set, run.start, piece->end);
 	return found == 0;
 }
 

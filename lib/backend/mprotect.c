@@ -7,8 +7,7 @@
  * One spin lock for the process makes "set the bit, unprotect" and "take the
  * bits, protect" each one step. Without it a write is lost: the handler sets the
  * bit, a harvest takes it and protects the card, and then the handler unprotects
- * a card that counts as clean.
- * See sigsegv.h for what may be done under it. */
+ * a card that counts as clean. See sigsegv.h for what may be done under it. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/backend/sigsegv.h"
