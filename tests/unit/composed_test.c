@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the composed query (lib/backend/composed.c) over a fake pagemap
+ * answers, stops and arms as a walk page by page does, and reports what it
+ * cannot read. */
+#include "lib/backend/backend.h"
+#include "lib/os/os.h"
+
+#include "tests/support/random.h"
+#include "tests/support/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGES 1500 /* more than two windows of pagemap */
+#define PAGE ((uintptr_t)cardmark_card_size())
+#define BASE ((uintptr_t)0x40000000 - 100 * PAGE) /* across two leaves of a set */
+#define FD 77
+
+static const char *seed_text;
+static struct cm_os fake;
+static struct cm_counters counters;
+static struct cm_backend backend;
+static struct cm_cards written;
+
+static uint64_t model[PAGES]; /* CARDMARK_PAGE_* */
+static size_t unreadable;     /* pages from here on; PAGES: none */
+static int open_error, files_open;
+
+static int fake_open_self(const char *name, int flags)
+{
+	(void)flags;
+	assert_string_equal(name, "pagemap");
+	if (open_error != 0)
+		return open_error;
+	files_open++;
+	return FD;
+}
+
+static int fake_close(int fd)
+{
+	assert_int_equal(fd, FD);
+	files_open--;
+	return 0;
+}
+
+static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	uint64_t *entries = buf;
+	size_t first = (size_t)(offset / 8) - BASE / PAGE;
+
+	assert_int_equal(fd, FD);
+	assert_true(len <= 4096 && first + len / 8 <= PAGES);
+	for (size_t i = 0; i < len / 8; i++) {
+		uint64_t c = model[first + i];
+		if (first + i >= unreadable)
+			return i == 0 ? -EIO : (ssize_t)(i * 8);
+		entries[i] = (c & CARDMARK_PAGE_FILE ? CM_PME_FILE : 0) |
+			     (c & CARDMARK_PAGE_PRESENT ? CM_PME_PRESENT : 0) |
+			     (c & CARDMARK_PAGE_SWAPPED ? CM_PME_SWAPPED : 0);
+	}
+	return (ssize_t)len;
+}
+
+static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
+{
+	assert_ptr_equal(b, &backend);
+	cm_cards_clear(&written, start, end);
+	for (uintptr_t at = start; at < end; at += PAGE)
+		assert_true(model[(at - BASE) / PAGE] & CARDMARK_PAGE_WRITTEN);
+}
+
+static uintptr_t address(size_t page)
+{
+	return BASE + page * PAGE;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake = cm_os_linux;
+	fake.open_self = fake_open_self;
+	fake.close = fake_close;
+	fake.pread = fake_pread;
+	cm_os = &fake;
+	memset(&counters, 0, sizeof counters);
+	backend.params.counters = &counters;
+	unreadable = PAGES;
+	open_error = files_open = 0;
+	memset(model, 0, sizeof model);
+	return cm_cards_init(&written) == 0 &&
+			       cm_cards_reserve(&written, address(0), address(PAGES)) == 0
+		       ? 0
+		       : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	cm_cards_free(&written);
+	cm_os = &cm_os_linux;
+	return files_open; /* 0: each was closed */
+}
+
+static void set_written(void)
+{
+	cm_cards_clear_all(&written);
+	for (size_t i = 0; i < PAGES; i++) {
+		if (model[i] & CARDMARK_PAGE_WRITTEN)
+			cm_cards_set(&written, address(i), address(i + 1));
+	}
+}
+
+static bool matches(const struct cm_masks *m, uint64_t c)
+{
+	return (c & m->required) == m->required && (m->any_of == 0 || (c & m->any_of) != 0) &&
+	       (c & m->excluded) == 0;
+}
+
+/* The same, page by page: the first match that does not fit ends it. */
+static uintptr_t expect(const struct cm_masks *m, struct cm_sink *s, size_t from, bool *cleared)
+{
+	for (size_t i = from; i < PAGES; i++) {
+		uint64_t label = model[i] & m->returned;
+		if (!matches(m, model[i]))
+			continue;
+		bool joins = s->v != NULL && s->n > 0 && s->v[s->n - 1].end == address(i) &&
+			     s->v[s->n - 1].categories == label;
+		if (s->pages == s->max_pages || (s->v != NULL && !joins && s->n == s->cap))
+			return address(i);
+		s->pages++;
+		cleared[i] = true;
+		if (s->v == NULL)
+			continue;
+		if (joins)
+			s->v[s->n - 1].end = address(i + 1);
+		else
+			s->v[s->n++] =
+				(struct cardmark_region){ address(i), address(i + 1), label };
+	}
+	return address(PAGES);
+}
+
+static void random_model(uint64_t *seed)
+{
+	uint64_t c = 0, run = 1 + random_below(seed, 40);
+
+	for (size_t i = 0; i < PAGES; i++) {
+		if (random_below(seed, run) == 0)
+			c = random_next(seed) & CM_COMPOSED_CATEGORIES;
+		model[i] = c;
+	}
+	set_written();
+}
+
+static struct cm_masks random_masks(uint64_t *seed, bool clears)
+{
+	struct cm_masks m;
+
+	m.required = random_next(seed) & random_next(seed) & CM_COMPOSED_CATEGORIES;
+	if (clears)
+		m.required |= CARDMARK_PAGE_WRITTEN;
+	m.any_of = random_next(seed) & random_next(seed) & CM_COMPOSED_CATEGORIES;
+	m.excluded = random_next(seed) & random_next(seed) & CM_COMPOSED_CATEGORIES & ~m.required;
+	m.returned = random_next(seed) & CM_COMPOSED_CATEGORIES;
+	return m;
+}
+
+static void one_random_query(uint64_t *seed)
+{
+	static struct cardmark_region got_v[PAGES], want_v[PAGES];
+	static bool cleared[PAGES];
+	enum cardmark_scan_op op = (enum cardmark_scan_op)(1 + random_below(seed, 3));
+	struct cm_masks m = random_masks(seed, op != CARDMARK_SCAN_GET);
+	struct cm_sink got = { .v = op == CARDMARK_SCAN_CLEAR ? NULL : got_v };
+	size_t from = random_below(seed, PAGES);
+	struct cm_range piece = { .start = address(from), .end = address(PAGES) };
+	uintptr_t resume = 0;
+
+	got.cap = 1 + random_below(seed, random_below(seed, 2) ? 8 : PAGES);
+	got.max_pages = random_below(seed, 2) ? SIZE_MAX : 1 + random_below(seed, PAGES);
+	random_model(seed);
+	struct cm_sink want = got;
+	if (want.v != NULL)
+		want.v = want_v;
+	memset(cleared, 0, sizeof cleared);
+	uintptr_t stop = expect(&m, &want, from, cleared);
+
+	cm_composed_scan(&backend, &piece, &m, op, &got, &resume, &written, rearm);
+
+	assert_int_equal(resume, stop);
+	assert_int_equal(got.n, want.n);
+	assert_int_equal(got.pages, want.pages);
+	assert_false(got.guessed);
+	if (got.n != 0)
+		assert_memory_equal(got_v, want_v, got.n * sizeof *got_v);
+	for (size_t i = 0; i < PAGES; i++) {
+		bool stays = (model[i] & CARDMARK_PAGE_WRITTEN) != 0 &&
+			     !(op != CARDMARK_SCAN_GET && cleared[i]);
+		assert_int_equal(cm_cards_test(&written, address(i)), stays);
+	}
+}
+
+static void agrees_with_a_walk_page_by_page(void **state)
+{
+	uint64_t seed = random_seed(seed_text);
+
+	(void)state;
+	for (int i = 0; i < 3000; i++)
+		one_random_query(&seed);
+}
+
+static void without_a_set_everything_is_written(void **state)
+{
+	struct cardmark_region v[1];
+	struct cm_sink s = { .v = v, .cap = 1, .max_pages = SIZE_MAX };
+	struct cm_masks m = { .required = CARDMARK_PAGE_WRITTEN,
+			      .returned = CARDMARK_PAGE_WRITTEN };
+	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
+	uintptr_t resume;
+
+	(void)state;
+	open_error = -EMFILE; /* and pagemap is not needed for that */
+	cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET, &s, &resume, NULL, NULL);
+	assert_int_equal(s.pages, PAGES);
+	assert_int_equal(s.n, 1);
+	assert_int_equal(v[0].categories, CARDMARK_PAGE_WRITTEN);
+	assert_int_equal(resume, piece.end);
+	assert_false(s.guessed);
+}
+
+/* R1 and R3: what cannot be read is reported, and is not armed. */
+static void what_cannot_be_read_is_reported(void **state)
+{
+	struct cardmark_region v[PAGES];
+	struct cm_masks m = { .required = CARDMARK_PAGE_WRITTEN,
+			      .any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED,
+			      .returned = CARDMARK_PAGE_WRITTEN };
+	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
+
+	(void)state;
+	for (size_t bad = 0; bad <= 1000; bad += 500) {
+		struct cm_sink s = { .v = v, .cap = PAGES, .max_pages = SIZE_MAX };
+		uintptr_t resume;
+
+		for (size_t i = 0; i < PAGES; i++)
+			model[i] = i % 2 ? CARDMARK_PAGE_WRITTEN | CARDMARK_PAGE_PRESENT : 0;
+		set_written();
+		unreadable = bad;
+		open_error = bad == 0 ? -EMFILE : 0;
+		cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET_AND_CLEAR, &s, &resume,
+				 &written, rearm);
+		assert_true(s.guessed);
+		assert_int_equal(resume, piece.end);
+		assert_int_equal(v[s.n - 1].end, piece.end);
+		assert_true(v[s.n - 1].categories & CARDMARK_PAGE_WRITTEN);
+		for (size_t i = 1, r = 0; i < PAGES; i += 2) {
+			while (v[r].end <= address(i))
+				r++;
+			assert_true(v[r].start <= address(i)); /* reported */
+			if (i >= bad)
+				assert_true(cm_cards_test(&written, address(i)));
+		}
+	}
+	assert_int_equal(counters.guessed, 3);
+}
+
+static void a_guess_does_not_pass_max_pages(void **state)
+{
+	struct cardmark_region v[4];
+	struct cm_sink s = { .v = v, .cap = 4, .max_pages = 10 };
+	struct cm_masks m = { .required = CARDMARK_PAGE_PRESENT };
+	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
+	uintptr_t resume;
+
+	(void)state;
+	open_error = -EMFILE;
+	cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET, &s, &resume, &written, NULL);
+	assert_int_equal(s.pages, 10);
+	assert_int_equal(resume, address(10));
+	assert_true(cm_sink_full(&s));
+}
+
+/* Who asks for clean pages gets none that nobody knows of. */
+static void a_guess_never_says_clean(void **state)
+{
+	struct cardmark_region v[1];
+	struct cm_sink s = { .v = v, .cap = 1, .max_pages = SIZE_MAX };
+	struct cm_masks m = { .excluded = CARDMARK_PAGE_WRITTEN };
+
+	(void)state;
+	cm_sink_guess(&s, address(0), address(10), &m);
+	assert_true(s.guessed);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(s.pages, 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(agrees_with_a_walk_page_by_page, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_a_set_everything_is_written, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(what_cannot_be_read_is_reported, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_guess_does_not_pass_max_pages, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_guess_never_says_clean, set_up, tear_down),
+	};
+
+	seed_text = argc > 1 ? argv[1] : NULL;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}

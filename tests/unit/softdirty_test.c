@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the soft-dirty backend (lib/backend/softdirty.c) on a fake kernel:
+ * a process-wide clear loses nothing, whatever fails. */
+#include "lib/backend/backend.h"
+#include "lib/os/os.h"
+
+#include "tests/support/random.h"
+#include "tests/support/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PAGES 1200
+#define PAGE ((uintptr_t)cardmark_card_size())
+#define BASE ((uintptr_t)0x40000000 - 100 * PAGE)
+#define PAGEMAP_FD 77
+#define CLEAR_FD 78
+
+static const char *seed_text;
+static struct cm_os fake;
+
+/* The fake kernel. */
+static struct {
+	bool present[PAGES], soft[PAGES];
+	bool vma_soft;   /* VM_SOFTDIRTY: bit 55 everywhere until the first clear */
+	int clear_error; /* of the write to clear_refs */
+	size_t unreadable;
+	int open_error;
+	int clears, files_open;
+	bool stolen; /* the program has closed our descriptors */
+} k;
+
+static struct cm_counters counters;
+static struct cm_backend *b;
+static struct cm_ranges all;
+static struct cm_cards into;
+static struct cm_range range;
+
+static uintptr_t address(size_t page)
+{
+	return BASE + page * PAGE;
+}
+
+static int fake_open_self(const char *name, int flags)
+{
+	(void)flags;
+	if (k.open_error != 0)
+		return k.open_error;
+	k.files_open++;
+	k.stolen = false;
+	return strcmp(name, "pagemap") == 0 ? PAGEMAP_FD : CLEAR_FD;
+}
+
+static int fake_close(int fd)
+{
+	assert_true(fd == PAGEMAP_FD || fd == CLEAR_FD);
+	k.files_open--;
+	return 0;
+}
+
+static bool fake_fd_is(int fd, const char *suffix)
+{
+	return !k.stolen && ((fd == PAGEMAP_FD && strcmp(suffix, "/pagemap") == 0) ||
+			     (fd == CLEAR_FD && strcmp(suffix, "/clear_refs") == 0));
+}
+
+static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	uint64_t *entries = buf;
+	size_t first = (size_t)(offset / 8) - BASE / PAGE;
+
+	if (fd != PAGEMAP_FD)
+		return -EBADF;
+	assert_false(k.stolen);
+	for (size_t i = 0; i < len / 8; i++) {
+		size_t p = first + i;
+		if (p >= k.unreadable)
+			return (ssize_t)(i * 8);
+		entries[i] = (k.present[p] ? CM_PME_PRESENT : 0) |
+			     (k.soft[p] || k.vma_soft ? CM_PME_SOFT_DIRTY : 0);
+	}
+	return (ssize_t)len;
+}
+
+static ssize_t fake_write(int fd, const void *buf, size_t len)
+{
+	if (fd != CLEAR_FD)
+		return -EBADF;
+	assert_false(k.stolen);
+	assert_memory_equal(buf, "4", 1);
+	if (k.clear_error != 0)
+		return k.clear_error;
+	k.clears++;
+	k.vma_soft = false;
+	memset(k.soft, 0, sizeof k.soft);
+	return (ssize_t)len;
+}
+
+/* A program's write. */
+static void store(size_t page)
+{
+	k.present[page] = k.soft[page] = true;
+}
+
+static const struct cm_backend_ops *ops = &cm_backend_softdirty;
+static const struct cm_backend_params params = { .chunk_bytes = 1 << 26,
+						 .vec_len = 512,
+						 .counters = &counters };
+
+static size_t harvest(void)
+{
+	cm_cards_clear_all(&into);
+	return ops->harvest(b, &all, &into);
+}
+
+/* Are exactly the n listed pages in the set? */
+static void reported(size_t n, const size_t *pages)
+{
+	assert_int_equal(cm_cards_count(&into), n);
+	for (size_t i = 0; i < n; i++)
+		assert_true(cm_cards_test(&into, address(pages[i])));
+}
+
+#define REPORTED(...)                                                                              \
+	do {                                                                                       \
+		const size_t pages_[] = { __VA_ARGS__ };                                           \
+		reported(sizeof pages_ / sizeof *pages_, pages_);                                  \
+	} while (0)
+
+static int set_up(void **state)
+{
+	const char *why = "";
+
+	(void)state;
+	memset(&k, 0, sizeof k);
+	memset(&counters, 0, sizeof counters);
+	k.unreadable = PAGES;
+	k.vma_soft = true;
+	fake = cm_os_linux;
+	fake.open_self = fake_open_self;
+	fake.close = fake_close;
+	fake.fd_is = fake_fd_is;
+	fake.pread = fake_pread;
+	fake.write = fake_write;
+	cm_os = &fake;
+	range = (struct cm_range){ address(0), address(PAGES), CM_KIND_PRIVATE, 3 };
+	all = (struct cm_ranges){ .v = &range, .n = 1, .cap = 1 };
+	return cm_cards_init(&into) == 0 && cm_cards_reserve(&into, range.start, range.end) == 0 &&
+			       ops->open(&b, &params, &why) == 0 && ops->add(b, &range) == 0
+		       ? 0
+		       : -1;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	ops->close(b, &all);
+	cm_cards_free(&into);
+	cm_os = &cm_os_linux;
+	return k.files_open; /* 0: each was closed */
+}
+
+static struct cm_sink scan(size_t from, size_t to, enum cardmark_scan_op op,
+			   struct cardmark_region *v, size_t cap)
+{
+	struct cm_masks m = { .required = CARDMARK_PAGE_WRITTEN, .any_of = CARDMARK_PAGE_PRESENT };
+	struct cm_sink s = { .v = v, .cap = cap, .max_pages = SIZE_MAX };
+	struct cm_range piece = { address(from), address(to), CM_KIND_PRIVATE, 3 };
+	uintptr_t resume;
+
+	ops->scan(b, &all, &piece, &m, op, &s, &resume);
+	return s;
+}
+
+static void starts_all_written_then_exact(void **state)
+{
+	(void)state;
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(cm_cards_count(&into), PAGES);
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(cm_cards_count(&into), 0);
+	store(3);
+	store(1100);
+	assert_int_equal(harvest(), 0);
+	REPORTED(3, 1100);
+	assert_int_equal(k.clears, 3);
+}
+
+static void holes_of_a_new_mapping_are_not_written(void **state)
+{
+	(void)state;
+	(void)harvest();
+	k.vma_soft = true;
+	k.present[7] = true;
+	(void)harvest();
+	REPORTED(7);
+}
+
+static void a_scan_that_clears_keeps_what_it_did_not_report(void **state)
+{
+	struct cardmark_region v[1];
+
+	(void)state;
+	(void)harvest();
+	store(5);
+	store(9);
+	store(500);
+	struct cm_sink s = scan(0, 100, CARDMARK_SCAN_GET_AND_CLEAR, v, 1);
+	assert_int_equal(s.pages, 1); /* the second did not fit */
+	assert_int_equal(v[0].start, address(5));
+	store(600);
+	(void)harvest();
+	REPORTED(9, 500, 600);
+}
+
+static void a_look_changes_nothing(void **state)
+{
+	struct cardmark_region v[8];
+
+	(void)state;
+	(void)harvest();
+	store(5);
+	for (int i = 0; i < 2; i++) {
+		struct cm_sink s = scan(0, PAGES, CARDMARK_SCAN_GET, v, 8);
+		assert_int_equal(s.pages, 1);
+	}
+	assert_int_equal(k.clears, 1);
+	(void)harvest();
+	REPORTED(5);
+	(void)harvest();
+	assert_int_equal(cm_cards_count(&into), 0);
+}
+
+static void a_failed_clear_reports_again(void **state)
+{
+	(void)state;
+	(void)harvest();
+	store(5);
+	k.clear_error = -EINTR;
+	(void)harvest();
+	REPORTED(5);
+	assert_int_equal(counters.last_errno, EINTR);
+	store(6);
+	k.clear_error = 0;
+	(void)harvest();
+	REPORTED(5, 6);
+	(void)harvest();
+	assert_int_equal(cm_cards_count(&into), 0);
+}
+
+static void a_failed_read_reports_the_rest(void **state)
+{
+	(void)state;
+	(void)harvest();
+	store(5);
+	k.unreadable = 512;
+	assert_int_equal(harvest(), 1);
+	assert_int_equal(cm_cards_count(&into), 1 + PAGES - 512);
+	assert_int_equal(counters.guessed, 1);
+}
+
+static void stolen_descriptors_are_opened_again(void **state)
+{
+	(void)state;
+	(void)harvest();
+	store(5);
+	k.stolen = true;
+	k.files_open = 0;
+	assert_int_equal(harvest(), 0);
+	REPORTED(5);
+}
+
+static void one_tracker_a_process(void **state)
+{
+	struct cm_backend *second;
+	const char *why = "";
+
+	(void)state;
+	assert_int_equal(ops->open(&second, &params, &why), -EBUSY);
+	assert_true(strlen(why) > 0);
+}
+
+static void shared_memory_is_refused(void **state)
+{
+	struct cm_range file = { address(0), address(1), CM_KIND_FILE, 3 };
+
+	(void)state;
+	assert_int_equal(ops->add(b, &file), -EINVAL);
+}
+
+static void a_fork_child_starts_all_written(void **state)
+{
+	(void)state;
+	(void)harvest();
+	k.open_error = -EMFILE;
+	assert_true(ops->fork_child(b, &all) < 0);
+	k.open_error = 0;
+	assert_int_equal(ops->fork_child(b, &all), 0);
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(cm_cards_count(&into), PAGES);
+}
+
+/* Nothing that was stored is ever missing, whatever fails in between. */
+static void nothing_is_lost_in_a_random_walk(void **state)
+{
+	static bool due[PAGES];
+	static struct cardmark_region v[PAGES];
+	uint64_t seed = random_seed(seed_text);
+
+	(void)state;
+	memset(due, 0, sizeof due);
+	for (int step = 0; step < 5000; step++) {
+		k.clear_error = random_below(&seed, 8) == 0 ? -EINTR : 0;
+		k.unreadable = random_below(&seed, 8) == 0 ? random_below(&seed, PAGES) : PAGES;
+		for (size_t i = random_below(&seed, 20); i > 0; i--) {
+			size_t p = random_below(&seed, PAGES);
+			store(p);
+			due[p] = true;
+		}
+		if (random_below(&seed, 2) == 0) {
+			(void)harvest();
+			for (size_t i = 0; i < PAGES; i++)
+				assert_true(!due[i] || cm_cards_test(&into, address(i)));
+			memset(due, 0, sizeof due);
+			continue;
+		}
+		size_t from = random_below(&seed, PAGES);
+		struct cm_sink s = scan(from, PAGES, CARDMARK_SCAN_GET_AND_CLEAR, v,
+					1 + random_below(&seed, 10));
+		for (size_t r = 0; r < s.n; r++) {
+			for (uintptr_t a = v[r].start; a < v[r].end; a += PAGE)
+				due[(a - BASE) / PAGE] = false;
+		}
+		if (s.n == 0)
+			for (size_t i = from; i < PAGES; i++)
+				assert_false(due[i]);
+	}
+}
+
+int main(int argc, char **argv)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		CASE(starts_all_written_then_exact),
+		CASE(holes_of_a_new_mapping_are_not_written),
+		CASE(a_scan_that_clears_keeps_what_it_did_not_report),
+		CASE(a_look_changes_nothing),
+		CASE(a_failed_clear_reports_again),
+		CASE(a_failed_read_reports_the_rest),
+		CASE(stolen_descriptors_are_opened_again),
+		CASE(one_tracker_a_process),
+		CASE(shared_memory_is_refused),
+		CASE(a_fork_child_starts_all_written),
+		CASE(nothing_is_lost_in_a_random_walk),
+	};
+
+	seed_text = argc > 1 ? argv[1] : NULL;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}
