@@ -9,8 +9,10 @@ lib_libcm_la_SOURCES = \
 	lib/backend/backend.h \
 	lib/backend/composed.c \
 	lib/backend/entries.h \
+	lib/backend/monitor.h \
 	lib/backend/mprotect.c \
 	lib/backend/pagemap.c \
+	lib/backend/sigsegv.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
 	lib/cards.c lib/cards.h \
@@ -29,7 +31,8 @@ lib_libcm_la_LIBADD = $(PTHREAD_LIBS)
 lib_LTLIBRARIES += lib/libcardmark.la
 lib_libcardmark_la_SOURCES =
 lib_libcardmark_la_LIBADD = lib/libcm.la
-lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+# nodelete: a SIGSEGV handler and atfork handlers may outlive a dlclose().
+lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
 	-Wl,--version-script=$(srcdir)/lib/libcardmark.map
 EXTRA_lib_libcardmark_la_DEPENDENCIES = lib/libcardmark.map
 EXTRA_DIST += lib/libcardmark.map
