@@ -22,7 +22,9 @@ EXTRA_DIST += tests/support/each-backend.sh
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/cards_test \
-	tests/unit/ranges_test
+	tests/unit/composed_test \
+	tests/unit/ranges_test \
+	tests/unit/softdirty_test
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 endif
@@ -32,12 +34,20 @@ unit_ldadd = tests/libsupport.la $(CMOCKA_LIBS)
 
 tests_unit_cards_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_cards_test_LDADD = $(unit_ldadd)
+tests_unit_composed_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_composed_test_LDADD = $(unit_ldadd)
+tests_unit_softdirty_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_softdirty_test_LDADD = $(unit_ldadd)
 tests_unit_ranges_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_ranges_test_LDADD = $(unit_ldadd)
 
 # ---- Live ----------------------------------------------------------------------
 
 live_tests = \
+	tests/live/chunks_test \
+	tests/live/collect_test \
+	tests/live/query_test \
+	tests/live/table_test \
 	tests/live/track_test
 check_PROGRAMS += $(live_tests)
 live_scripts = $(live_tests:=.tap)
@@ -52,6 +62,10 @@ $(live_scripts): Makefile
 		'$(abs_top_srcdir)/tests/support/each-backend.sh' \
 		"$(abs_builddir)/$$(echo $@ | sed 's/\.tap$$//')" >$@ && chmod +x $@
 
+tests_live_chunks_test_LDADD = tests/libsupport.la
+tests_live_collect_test_LDADD = tests/libsupport.la
+tests_live_query_test_LDADD = tests/libsupport.la
+tests_live_table_test_LDADD = tests/libsupport.la
 tests_live_track_test_LDADD = tests/libsupport.la
 
 include tests/boehm/local.mk
