@@ -138,8 +138,9 @@ void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
  * False if it cannot say. May run while the world is stopped. */
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
 
-/* After a collection: tracks what could not be tracked when it was mapped. */
-void cm_gc_heap_retry(void);
+/* At the end of a pass: tracks what has become heap without an event, and what
+ * could not be tracked when it was mapped. */
+void cm_gc_heap_settle(void);
 
 /* Private anonymous writable mappings of this process, stacks excluded, in order
  * of address; by raw system calls into a buffer of our own. -EIO. */

@@ -17,6 +17,12 @@ struct cm_gc_heap cm_gc_heap;
 #define PENDING_MAX 64
 static struct cardmark_run pending[PENDING_MAX]; /* mapped since the last resize */
 static size_t pending_n;
+/* Large mappings that were not heap when last seen: mark stacks and hash tables,
+ * which libgc puts into the heap when it has outgrown them. */
+#define TABLES_MAX 64
+#define TABLE_MIN ((size_t)512 << 10)
+static struct cardmark_run tables[TABLES_MAX];
+static size_t tables_n;
 static size_t heap_bytes; /* as of the last resize; 0 if not known */
 
 static void untrack(uintptr_t start, uintptr_t end)
@@ -66,16 +72,37 @@ static void heap_add(uintptr_t start, uintptr_t end)
 }
 
 /* A large free block has a header for its first page only: look at a few. */
-static bool holds_heap(uintptr_t start, uintptr_t end)
+static bool holds_heap(uintptr_t start, uintptr_t end, size_t samples)
 {
 	size_t page = cardmark_card_size(), step = page;
 
-	if ((end - start) / page > 4096)
-		step = (end - start) / 4096 & ~(page - 1);
+	if ((end - start) / page > samples)
+		step = (end - start) / samples & ~(page - 1);
 	for (uintptr_t p = start; p < end; p += step)
 		if (cm_gc_api.GC_is_heap_ptr((void *)p))
 			return true;
 	return false;
+}
+
+static void table_add(const struct cardmark_run *r)
+{
+	if (r->end - r->start >= TABLE_MIN && tables_n < TABLES_MAX)
+		tables[tables_n++] = *r;
+}
+
+/* A table in use has no header in libgc's eyes; heap has. */
+static void adopt_tables(void)
+{
+	for (size_t i = 0; i < tables_n;) {
+		struct cardmark_run r = tables[i];
+
+		if (holds_heap(r.start, r.end, 64)) {
+			tables[i] = tables[--tables_n];
+			heap_add(r.start, r.end);
+		} else {
+			i++;
+		}
+	}
 }
 
 void cm_gc_heap_resized(size_t bytes)
@@ -104,13 +131,16 @@ void cm_gc_heap_resized(size_t bytes)
 		heap_add(pending[best].start, pending[best].end);
 	else
 		cm_gc_heap.blind = true; /* sbrk, or a call we do not see */
+	for (size_t i = 0; i < pending_n; i++)
+		if (i != best)
+			table_add(&pending[i]);
 	pending_n = 0;
 }
 
 static void adopt(uintptr_t start, uintptr_t end, void *arg)
 {
 	(void)arg;
-	if (holds_heap(start, end))
+	if (holds_heap(start, end, 4096))
 		heap_add(start, end);
 }
 
@@ -162,10 +192,11 @@ static void note_hole(uintptr_t start, uintptr_t end)
 		holes[holes_n++] = (struct cardmark_run){ start, end };
 }
 
-void cm_gc_heap_retry(void)
+void cm_gc_heap_settle(void)
 {
 	const struct cm_gc_ranges *heap = &cm_gc_heap.heap;
 
+	adopt_tables();
 	if (!cm_gc_heap.retry)
 		return;
 	cm_gc_heap.retry = false;
@@ -199,7 +230,6 @@ static void rearm(uintptr_t start, uintptr_t end)
 	}
 }
 
-#define PLACE_MIN ((size_t)512 << 10)
 #define PLACE_AWAY (UINT64_C(1) << 40) /* from the libraries: 1 TiB */
 #define PLACE_ALIGN (UINT64_C(2) << 20)
 
@@ -211,8 +241,10 @@ static void *place(void *addr, size_t len, int flags)
 	static uintptr_t next;
 	uintptr_t hint;
 
-	if ((flags & MAP_FIXED) || len < PLACE_MIN || !cm_gc_heap.early)
+	if ((flags & MAP_FIXED) || !cm_gc_heap.early)
 		return addr;
+	if (len < TABLE_MIN) /* libgc would have it behind the heap */
+		return NULL;
 	if (!next) /* as random as our own address */
 		next = ((uintptr_t)&next - PLACE_AWAY) & ~(uintptr_t)(PLACE_ALIGN - 1);
 	hint = next;
@@ -241,8 +273,11 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 		end = page_end(start, len);
 		if (cm_gc_ranges_add(&cm_gc_heap.mapped, start, end) != 0)
 			cm_gc_heap.blind = true;
-		if (pending_n == PENDING_MAX)
-			pending_n = 0;
+		if (pending_n == PENDING_MAX) {
+			table_add(&pending[0]);
+			memmove(&pending[0], &pending[1], sizeof(pending) - sizeof(pending[0]));
+			pending_n--;
+		}
 		pending[pending_n++] = (struct cardmark_run){ start, end };
 	}
 	errno = saved;
@@ -254,6 +289,12 @@ int cm_gc_hook_munmap(void *addr, size_t len)
 	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
 	int saved = errno;
 
+	for (size_t i = 0; i < tables_n;) {
+		if (tables[i].start < end && tables[i].end > start)
+			tables[i] = tables[--tables_n];
+		else
+			i++;
+	}
 	untrack(start, end);
 	if (cm_gc_ranges_remove(&cm_gc_heap.heap, start, end) != 0 ||
 	    cm_gc_ranges_remove(&cm_gc_heap.mapped, start, end) != 0)

@@ -237,7 +237,7 @@ static void end_pass(void)
 	}
 	pass_open = false;
 	cm_gc_roots_update();
-	cm_gc_heap_retry();
+	cm_gc_heap_settle();
 }
 
 ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)
