@@ -29,6 +29,7 @@ static void help(void)
 	       "  --pause-target=MS  for the rows that have one (5; 0: no such rows)\n"
 	       "  --blocks=N         exactly N blocks, however long they take\n"
 	       "  --size=PCT         amount of work, per cent (quick 40, standard 100)\n"
+	       "  --live-mb=N        long-lived data or text (trees 200, words 32, guile 3)\n"
 	       "  --seed=N           of the first block (1)\n"
 	       "  --json=FILE        all figures too; - is standard output, without the table\n"
 	       "  --overhead         the library's cost above the bare system call instead\n"
@@ -75,6 +76,11 @@ static int read_option(int c, struct bench_plan *plan, struct asked *asked)
 				"bench", "--size is per cent, 0 to 100000, not \"%s\"", optarg);
 		plan->size_given = true;
 		break;
+	case 'l':
+		if (!tool_parse_count(optarg, 1, 1 << 20, &plan->live_mb))
+			return tool_usage_error("bench", "--live-mb is 1 to 1048576, not \"%s\"",
+						optarg);
+		break;
 	case 's':
 		if (!tool_parse_count(optarg, 0, INT64_MAX - MAX_BLOCKS, &plan->seed))
 			return tool_usage_error("bench", "--seed is a number, not \"%s\"", optarg);
@@ -99,6 +105,7 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 						 { "backend", required_argument, NULL, 'b' },
 						 { "blocks", required_argument, NULL, 'B' },
 						 { "size", required_argument, NULL, 'z' },
+						 { "live-mb", required_argument, NULL, 'l' },
 						 { "seed", required_argument, NULL, 's' },
 						 { "pause-target", required_argument, NULL, 't' },
 						 { "json", required_argument, NULL, 'j' },

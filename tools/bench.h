@@ -62,9 +62,9 @@ struct bench_cell {
 
 struct bench_plan {
 	bool standard, blocks_given, size_given;
-	double budget_s; /* 0: no limit */
-	unsigned blocks; /* at most */
-	uint64_t seed, size;
+	double budget_s;              /* 0: no limit */
+	unsigned blocks;              /* at most */
+	uint64_t seed, size, live_mb; /* live_mb 0: the program's own */
 	double target_ms;
 	const char *best; /* our backend in the goals */
 	struct bench_row rows[MAX_ROWS];

@@ -50,7 +50,7 @@ _Noreturn static void become(const struct bench_plan *plan, const struct bench_p
 			     const struct bench_row *row, uint64_t seed, const char *stats, int out,
 			     int err)
 {
-	char seed_arg[40], work_arg[40], target[40];
+	char seed_arg[40], work_arg[40], live_arg[40], target[40];
 	char *argv[MAX_ARGS];
 	struct run_options opt = { .backend = row->backend, .stats = stats, .raw = true };
 	const char *file = program->path;
@@ -76,6 +76,10 @@ _Noreturn static void become(const struct bench_plan *plan, const struct bench_p
 	argv[n++] = strdup(program->path);
 	argv[n++] = seed_arg;
 	argv[n++] = work_arg;
+	if (plan->live_mb != 0) {
+		snprintf(live_arg, sizeof live_arg, "--live-mb=%" PRIu64, plan->live_mb);
+		argv[n++] = live_arg;
+	}
 	argv[n] = NULL;
 	execv(file, argv);
 	fprintf(stderr, "cannot start %s: %s\n", file, strerror(errno));

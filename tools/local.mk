@@ -8,9 +8,11 @@ tools_cardmark_SOURCES = \
 	tools/stats.c tools/stats.h tools/bench.c tools/bench.h tools/bench_plan.c \
 	tools/bench_schedule.c tools/bench_child.c tools/bench_report.c tools/bench_env.c \
 	tools/bench_summary.c tools/bench_table.c tools/bench_goals.c tools/bench_json.c
-tools_cardmark_CPPFLAGS = $(AM_CPPFLAGS) \
+tools_cardmark_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE \
 	-DCM_PKGLIBDIR='"$(pkglibdir)"' \
 	-DCM_PKGLIBEXECDIR='"$(pkglibexecdir)"' \
 	-DCM_PKGDATADIR='"$(pkgdatadir)"'
 tools_cardmark_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tools_cardmark_LDADD = lib/libcardmark.la $(JANSSON_LIBS) -lm
+
+dist_man_MANS += man/cardmark.1

@@ -7,7 +7,7 @@
 [ -r "$preload" ] || skip "this build has no preload object"
 [ -x "$builddir/bench/boehm/trees" ] || skip "the benchmark programs were not built"
 
-status 0 "$cardmark" bench --program=trees --blocks=2 --size=1 --seed=5 \
+status 0 "$cardmark" bench --program=trees --blocks=2 --size=2 --live-mb=8 --seed=5 \
 	--json="$scratch/bench.json"
 for text in stop-the-world "libgc-mprotect (A/A)" "Goals for trees" "In plain words" \
 	"Kernel" "THP" "stolen" "Seed      5" "resolution"; do

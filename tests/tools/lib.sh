@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034
 # SPDX-License-Identifier: MIT
 # What the tests of the command share. Sourced, never run.
 # A test is a shell script: exit 0 passed, 1 failed, 77 skipped with a reason.

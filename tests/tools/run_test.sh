@@ -13,7 +13,7 @@ said err "not executable"
 status 126 "$cardmark" run "$scratch"
 
 # Without the preload object nothing runs.
-status 1 env CARDMARK_PRELOAD=$scratch/missing.so "$cardmark" run true
+status 1 env CARDMARK_PRELOAD="$scratch/missing.so" "$cardmark" run true
 said err "missing.so"
 
 # A backend that cannot work here is an error with its reason, never another.
@@ -50,7 +50,7 @@ said out "CARDMARK_STATS=-"
 # What is preloaded already stays, behind ours.
 other=$(cd "$builddir" && pwd)/lib/.libs/libcardmark.so
 if [ -r "$other" ]; then
-	status 0 env LD_PRELOAD=$other "$cardmark" run env
+	status 0 env LD_PRELOAD="$other" "$cardmark" run env
 	said out "libcardmark-preload.so:$other"
 fi
 
