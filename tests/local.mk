@@ -10,6 +10,8 @@ AM_TESTS_ENVIRONMENT = \
 
 check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
+	tests/soundness/world.c tests/soundness/world.h \
+	tests/support/broken_os.c tests/support/broken_os.h \
 	tests/support/live.c tests/support/live.h \
 	tests/support/random.h \
 	tests/support/tap.c tests/support/tap.h \
@@ -44,6 +46,8 @@ tests_unit_ranges_test_LDADD = $(unit_ldadd)
 # ---- Live ----------------------------------------------------------------------
 
 live_tests = \
+	tests/soundness/controls_test \
+	tests/soundness/random_test \
 	tests/live/chunks_test \
 	tests/live/collect_test \
 	tests/live/query_test \
@@ -62,11 +66,19 @@ $(live_scripts): Makefile
 		'$(abs_top_srcdir)/tests/support/each-backend.sh' \
 		"$(abs_builddir)/$$(echo $@ | sed 's/\.tap$$//')" >$@ && chmod +x $@
 
+tests_soundness_controls_test_LDADD = tests/libsupport.la
+tests_soundness_random_test_LDADD = tests/libsupport.la
 tests_live_chunks_test_LDADD = tests/libsupport.la
 tests_live_collect_test_LDADD = tests/libsupport.la
 tests_live_query_test_LDADD = tests/libsupport.la
 tests_live_table_test_LDADD = tests/libsupport.la
 tests_live_track_test_LDADD = tests/libsupport.la
+
+# The long property test, ten seeds of ten seconds for each backend.
+EXTRA_DIST += tests/soundness/ten-seeds.sh
+.PHONY: soak10
+soak10: tests/soundness/random_test
+	$(srcdir)/tests/soundness/ten-seeds.sh $(builddir)/tests/soundness/random_test
 
 include tests/boehm/local.mk
 include tests/tools/local.mk

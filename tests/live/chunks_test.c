@@ -159,12 +159,14 @@ static void environment_sets_chunk_and_vector(void)
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
-		{ "R4: 5000 regions by collect", five_thousand_regions_by_collect, 0 },
-		{ "R4: 5000 regions by one query", five_thousand_regions_by_one_query, 0 },
-		{ "R10: small chunks", small_chunks, 0 },
-		{ "R10: short and long vectors", short_vectors, 0 },
-		{ "regions about the length of a vector", regions_about_the_length_of_a_vector, 0 },
-		{ "the environment sets chunk and vector", environment_sets_chunk_and_vector, 0 },
+		{ "R4: 5000 regions by collect", five_thousand_regions_by_collect, 0, 0 },
+		{ "R4: 5000 regions by one query", five_thousand_regions_by_one_query, 0, 0 },
+		{ "R10: small chunks", small_chunks, 0, 0 },
+		{ "R10: short and long vectors", short_vectors, 0, 0 },
+		{ "regions about the length of a vector", regions_about_the_length_of_a_vector, 0,
+		  0 },
+		{ "the environment sets chunk and vector", environment_sets_chunk_and_vector, 0,
+		  0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

@@ -406,19 +406,19 @@ static void what_cannot_be_asked_is_refused(void)
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
-		{ "get does not clear", get_does_not_clear, 0 },
-		{ "get-and-clear does both", get_and_clear_does_both, 0 },
-		{ "clear reports nothing and arms", clear_reports_nothing_and_arms, 0 },
+		{ "get does not clear", get_does_not_clear, 0, 0 },
+		{ "get-and-clear does both", get_and_clear_does_both, 0, 0 },
+		{ "clear reports nothing and arms", clear_reports_nothing_and_arms, 0, 0 },
 		{ "a part is cleared, the rest kept", a_part_is_cleared_and_the_rest_kept,
-		  CARDMARK_CAP_PRECISE },
-		{ "untracked memory is passed over", untracked_memory_is_passed_over, 0 },
-		{ "resuming gives every card exactly once", resuming_gives_every_card_once, 0 },
-		{ "max_pages leaves the rest dirty", max_pages_leaves_the_rest_dirty, 0 },
-		{ "only new memory may be left out", only_new_memory_may_be_left_out, 0 },
-		{ "present, swapped and file", categories_present_swapped_and_file, 0 },
-		{ "regions are split by what is returned", regions_are_split_by_what_is_returned,
+		  CARDMARK_CAP_PRECISE, 0 },
+		{ "untracked memory is passed over", untracked_memory_is_passed_over, 0, 0 },
+		{ "resuming gives every card exactly once", resuming_gives_every_card_once, 0, 0 },
+		{ "max_pages leaves the rest dirty", max_pages_leaves_the_rest_dirty, 0, 0 },
+		{ "only new memory may be left out", only_new_memory_may_be_left_out, 0, 0 },
+		{ "present, swapped and file", categories_present_swapped_and_file, 0, 0 },
+		{ "regions are split by what is returned", regions_are_split_by_what_is_returned, 0,
 		  0 },
-		{ "what cannot be asked is refused", what_cannot_be_asked_is_refused, 0 },
+		{ "what cannot be asked is refused", what_cannot_be_asked_is_refused, 0, 0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

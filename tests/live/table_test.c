@@ -188,12 +188,12 @@ static void a_table_outlives_its_tracker(void)
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
-		{ "runs equal single questions", runs_equal_single_questions, 0 },
-		{ "union adds the other table", union_adds_the_other_table, 0 },
-		{ "clear and clear_range", clear_and_clear_range, 0 },
-		{ "an all-dirty table", an_all_dirty_table, 0 },
-		{ "a table grows with the tracker", a_table_grows_with_the_tracker, 0 },
-		{ "a table outlives its tracker", a_table_outlives_its_tracker, 0 },
+		{ "runs equal single questions", runs_equal_single_questions, 0, 0 },
+		{ "union adds the other table", union_adds_the_other_table, 0, 0 },
+		{ "clear and clear_range", clear_and_clear_range, 0, 0 },
+		{ "an all-dirty table", an_all_dirty_table, 0, 0 },
+		{ "a table grows with the tracker", a_table_grows_with_the_tracker, 0, 0 },
+		{ "a table outlives its tracker", a_table_outlives_its_tracker, 0, 0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

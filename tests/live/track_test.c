@@ -251,20 +251,21 @@ static void memory_is_plain_again_after_close(void)
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
-		{ "bad ranges are refused", bad_ranges_are_refused, 0 },
+		{ "bad ranges are refused", bad_ranges_are_refused, 0, 0 },
 		{ "a hole is refused and nothing half-registered",
-		  a_hole_is_refused_and_nothing_half_registered, 0 },
-		{ "the top of user space is refused", user_space_top_is_refused_or_unmapped, 0 },
-		{ "bad untracks are refused", bad_untracks_are_refused, 0 },
-		{ "a middle piece may go and come back", a_middle_piece_may_go_and_come_back, 0 },
+		  a_hole_is_refused_and_nothing_half_registered, 0, 0 },
+		{ "the top of user space is refused", user_space_top_is_refused_or_unmapped, 0, 0 },
+		{ "bad untracks are refused", bad_untracks_are_refused, 0, 0 },
+		{ "a middle piece may go and come back", a_middle_piece_may_go_and_come_back, 0,
+		  0 },
 		{ "an overlapping track arms its piece afresh",
-		  an_overlapping_track_arms_its_piece_afresh, 0 },
+		  an_overlapping_track_arms_its_piece_afresh, 0, 0 },
 		{ "data from before tracking is dirty once",
-		  data_from_before_tracking_is_dirty_once, 0 },
+		  data_from_before_tracking_is_dirty_once, 0, 0 },
 		{ "adjacent ranges cost one kernel call", adjacent_ranges_cost_one_kernel_call,
-		  CARDMARK_CAP_PRECISE | CARDMARK_CAP_NO_TRAP },
-		{ "ten thousand scattered ranges", ten_thousand_scattered_ranges, 0 },
-		{ "memory is plain again after close", memory_is_plain_again_after_close, 0 },
+		  CARDMARK_CAP_PRECISE | CARDMARK_CAP_NO_TRAP, 0 },
+		{ "ten thousand scattered ranges", ten_thousand_scattered_ranges, 0, 0 },
+		{ "memory is plain again after close", memory_is_plain_again_after_close, 0, 0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

@@ -177,18 +177,6 @@ struct cardmark_stats live_stats(const struct cardmark *cm)
 	return stats;
 }
 
-/* Does the comma-separated list name it? */
-static bool required(const char *name)
-{
-	const char *list = getenv("CARDMARK_REQUIRE");
-	size_t len = strlen(name);
-
-	for (; list != NULL && *list != '\0'; list += strcspn(list, ","), list += *list == ',')
-		if (strncmp(list, name, len) == 0 && (list[len] == ',' || list[len] == '\0'))
-			return true;
-	return false;
-}
-
 static const char *lacking(unsigned needs)
 {
 	static const char *const names[] = {
@@ -218,7 +206,7 @@ static bool choose_backend(const char *name)
 			continue;
 		if (!p->usable) {
 			tap_note("%s: %s", name, p->reason);
-			tap_line(!required(name), name, "usable here", p->reason);
+			tap_line(!tap_required(name), name, "usable here", p->reason);
 			return false;
 		}
 		live_backend = p->backend;
@@ -242,6 +230,8 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 		const char *missing = lacking(cases[i].needs);
 		char reason[96];
 
+		if (cases[i].only != 0 && !(cases[i].only >> live_backend & 1))
+			continue;
 		if (missing == NULL) {
 			tap_run(backend, cases[i].name, cases[i].run, clean_up);
 			continue;

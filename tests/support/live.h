@@ -16,8 +16,10 @@ struct live_case {
 	const char *name;
 	void (*run)(void);
 	unsigned needs; /* enum cardmark_capability: all of these */
+	unsigned only;  /* LIVE_ONLY(...): has no meaning for other backends; 0: all */
 };
 
+#define LIVE_ONLY(backend) (1u << CARDMARK_BACKEND_##backend)
 #define LIVE_CASES(cases) (cases), sizeof(cases) / sizeof *(cases)
 
 int live_main(int argc, char **argv, const struct live_case *cases, size_t n);

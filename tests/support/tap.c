@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,17 @@ void tap_line(bool ok, const char *group, const char *name, const char *reason)
 	(void)printf("%s - %s: %s%s%s\n", ok ? "ok" : "not ok", group, name,
 		     reason != NULL ? " # SKIP " : "", reason != NULL ? reason : "");
 	(void)fflush(stdout);
+}
+
+bool tap_required(const char *name)
+{
+	const char *list = getenv("CARDMARK_REQUIRE");
+	size_t len = strlen(name);
+
+	for (; list != NULL && *list != '\0'; list += strcspn(list, ","), list += *list == ',')
+		if (strncmp(list, name, len) == 0 && (list[len] == ',' || list[len] == '\0'))
+			return true;
+	return false;
 }
 
 void tap_run(const char *group, const char *name, void (*run)(void), void (*cleanup)(void))

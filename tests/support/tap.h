@@ -29,6 +29,9 @@ void tap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void tap_run(const char *group, const char *name, void (*run)(void), void (*cleanup)(void));
 void tap_line(bool ok, const char *group, const char *name, const char *skip_reason);
 
+/* Does CARDMARK_REQUIRE, a comma-separated list, name it? */
+bool tap_required(const char *name);
+
 /* 0 all passed, 1 some failed, 77 nothing but skips. */
 int tap_status(void);
 

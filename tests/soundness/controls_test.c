@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: negative controls. Each breaks one rule underneath the library
+ * and passes only if the property test then finds lost writes: a property test
+ * that finds nothing wrong with these would prove nothing. Their sound twins,
+ * with the same failures reported honestly, must lose nothing (R3). */
+#include "tests/soundness/world.h"
+
+#include "tests/support/broken_os.h"
+#include "tests/support/live.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SECONDS 1.0
+
+static struct world_counts run_broken(void (*break_rule)(struct cm_os *os))
+{
+	struct world_options options = { .backend = live_backend,
+					 .seed = 7,
+					 .seconds = SECONDS,
+					 .remap = true,
+					 .faulty = true };
+	struct world_counts c;
+	int error;
+
+	break_rule(broken_os_begin());
+	error = world_run(&options, &c);
+	broken_os_end();
+	CHECK_EQ(error, 0);
+	tap_note("%llu pages changed, %llu lost, %llu over-reported, %llu collects guessed",
+		 (unsigned long long)c.changed, (unsigned long long)c.lost,
+		 (unsigned long long)c.over, (unsigned long long)c.guessed);
+	return c;
+}
+
+static void arming_without_a_harvest_loses(void)
+{
+	CHECK(run_broken(break_by_arming_without_harvest).lost > 0);
+}
+
+static void a_scan_without_check_wpasync_loses(void)
+{
+	CHECK(run_broken(break_by_not_checking_wpasync).lost > 0);
+}
+
+static void an_error_taken_as_clean_loses(void)
+{
+	if (live_backend == CARDMARK_BACKEND_PAGEMAP)
+		CHECK(run_broken(break_by_taking_errors_as_clean).lost > 0);
+	else if (live_backend == CARDMARK_BACKEND_MPROTECT)
+		CHECK(run_broken(break_by_not_protecting).lost > 0);
+	else if (live_backend == CARDMARK_BACKEND_UFFD)
+		CHECK(run_broken(break_by_taking_unreadable_as_empty).lost > 0);
+}
+
+static void fail_honestly(struct cm_os *os)
+{
+	broken_os_fail_randomly(os, 8, 5);
+}
+
+static void failures_that_are_reported_lose_nothing(void)
+{
+	struct world_counts c = run_broken(fail_honestly);
+
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK(broken_os_failures() > 10);
+	CHECK_EQ(c.lost, 0);
+	CHECK(c.changed > 0);
+}
+
+/* ---- Fork ------------------------------------------------------------------- */
+
+#define CARDS 32
+
+/* A child that uses the inherited descriptor, as a library without R5 would. */
+static void clear_by_inherited_descriptor(unsigned char *mem)
+{
+	struct page_region vec[CARDS];
+	struct pm_scan_arg arg = { .size = sizeof arg,
+				   .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+				   .start = (uintptr_t)mem,
+				   .end = (uintptr_t)mem + CARDS * live_card,
+				   .vec = (uintptr_t)vec,
+				   .vec_len = CARDS,
+				   .category_mask = PAGE_IS_WRITTEN,
+				   .return_mask = PAGE_IS_WRITTEN };
+
+	_exit(cm_os_linux.scan(broken_os_pagemap, &arg) >= 0 ? 0 : 1);
+}
+
+static void an_inherited_descriptor_clears_the_parent(void)
+{
+	unsigned char *mem;
+	struct cardmark_table *table;
+	struct cardmark *cm;
+	int status = -1;
+	size_t lost = 0;
+	pid_t pid;
+
+	(void)broken_os_begin();
+	mem = live_map(CARDS);
+	memset(mem, 1, CARDS * live_card);
+	cm = live_armed(mem, CARDS, &table);
+	broken_os_end();
+	memset(mem, 2, CARDS * live_card);
+	/* Not fork(): the library's own handlers would close the descriptor. */
+	pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
+	if (pid == 0)
+		clear_by_inherited_descriptor(mem);
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	(void)live_collect(cm, table);
+	for (size_t i = 0; i < CARDS; i++)
+		lost += !cardmark_table_is_dirty(table, mem + i * live_card);
+	tap_note("%zu of %d cards lost", lost, CARDS);
+	CHECK(lost > 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct live_case cases[] = {
+		{ "arming without a harvest loses writes", arming_without_a_harvest_loses, 0,
+		  LIVE_ONLY(PAGEMAP) },
+		{ "a scan without CHECK_WPASYNC loses writes", a_scan_without_check_wpasync_loses,
+		  0, LIVE_ONLY(PAGEMAP) },
+		{ "an error taken as clean loses writes", an_error_taken_as_clean_loses, 0,
+		  LIVE_ONLY(PAGEMAP) | LIVE_ONLY(MPROTECT) | LIVE_ONLY(UFFD) },
+		{ "an inherited descriptor clears the parent's bits",
+		  an_inherited_descriptor_clears_the_parent, 0, LIVE_ONLY(PAGEMAP) },
+		{ "R3: failures that are reported lose nothing",
+		  failures_that_are_reported_lose_nothing, 0, 0 },
+	};
+
+	return live_main(argc, argv, LIVE_CASES(cases));
+}
