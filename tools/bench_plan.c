@@ -7,7 +7,7 @@
 
 static const struct bench_program known[] = {
 	{ .name = "trees",
-	  .what = "a long-lived tree with random updates, 200 MiB live",
+	  .what = "long-lived trees with random updates, 200 MiB live",
 	  .file = "trees",
 	  .share = 0.48 },
 	{ .name = "words",

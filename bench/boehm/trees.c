@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Long-lived trees with updates: the generational case. A tree stays alive
+ * Long-lived trees with updates: the generational case. A forest stays alive
  * for the whole run; most allocation dies at once; now and then a random old
  * node is changed. Linked against the stock libgc only: which way it collects
  * is up to `cardmark run`. */
@@ -24,6 +24,8 @@ struct node {
 
 enum {
 	CELL = 64,
+	TREES = 1024,
+	DEPTH = 64,
 	SCRATCH = 63,        /* nodes of a tree that dies at once */
 	SMALL = 15,          /* most nodes of a subtree that is swapped or built anew */
 	STEPS_FULL = 260000, /* 1 GiB of scratch trees */
@@ -55,27 +57,58 @@ static struct node *build(uint64_t nodes)
 	return n;
 }
 
-/* A tree as random insertion leaves it: every new node takes a random free
- * place, so that neighbours in the tree are strangers in memory, as in any
- * heap of some age. The free places are kept outside the collected heap; what
- * they point into is reachable from the root. */
-static void grow(struct node **root, uint64_t nodes)
+/* Where the next nodes of a tree that is growing go. */
+struct grower {
+	struct {
+		struct node **at;
+		uint64_t nodes;
+	} places[DEPTH];
+	unsigned count;
+};
+
+static void grow_by_one(struct grower *g)
 {
-	struct node ***places = malloc((nodes + 2) * sizeof *places);
-	uint64_t count = 0;
+	struct node **at = g->places[--g->count].at;
+	uint64_t nodes = g->places[g->count].nodes, left = (nodes - 1) / 2;
+	struct node *n = new_node(nodes);
 
-	if (places == NULL)
-		bench_die("trees: out of memory");
-	places[count++] = root;
-	for (uint64_t i = 0; i < nodes; i++) {
-		uint64_t k = bench_below(&rng, count);
-		struct node *n = new_node(1);
-
-		*places[k] = n;
-		places[k] = &n->left;
-		places[count++] = &n->right;
+	*at = n;
+	if (nodes - 1 - left > 0) {
+		g->places[g->count].at = &n->right;
+		g->places[g->count++].nodes = nodes - 1 - left;
 	}
-	free(places);
+	if (left > 0) {
+		g->places[g->count].at = &n->left;
+		g->places[g->count++].nodes = left;
+	}
+}
+
+/* All trees grow at the same time, a random one by a node each time, as the
+ * data of a server's many clients does: neighbours in a tree are strangers in
+ * memory. The growers are outside the collected heap; what they point into is
+ * reachable from the roots. */
+static void grow(struct node **roots, uint64_t nodes)
+{
+	struct grower *growers = calloc(TREES, sizeof *growers);
+	unsigned growing[TREES], left = TREES;
+
+	if (growers == NULL)
+		bench_die("trees: out of memory");
+	for (unsigned t = 0; t < TREES; t++) {
+		growing[t] = t;
+		growers[t].places[0].at = &roots[t];
+		growers[t].places[0].nodes = nodes / TREES;
+		growers[t].count = 1;
+	}
+	while (left > 0) {
+		unsigned k = (unsigned)bench_below(&rng, left);
+		struct grower *g = &growers[growing[k]];
+
+		grow_by_one(g);
+		if (g->count == 0)
+			growing[k] = growing[--left];
+	}
+	free(growers);
 }
 
 static uint64_t digest(const struct node *n, uint64_t h)
@@ -106,9 +139,9 @@ static bool holds(const struct node *tree, const struct node *n)
 }
 
 /* The place of a random subtree of 1 to SMALL nodes. */
-static struct node **pick(struct node **root)
+static struct node **pick(struct node **roots)
 {
-	struct node **at = root;
+	struct node **at = &roots[bench_below(&rng, TREES)];
 
 	for (;;) {
 		struct node *n = *at;
@@ -122,13 +155,13 @@ static struct node **pick(struct node **root)
 	}
 }
 
-static void update(struct node **root, uint64_t i)
+static void update(struct node **roots, uint64_t i)
 {
-	struct node **a = pick(root);
+	struct node **a = pick(roots);
 
 	switch (i % 4) {
 	case 0: {
-		struct node **b = pick(root), *t = *a;
+		struct node **b = pick(roots), *t = *a;
 
 		if (!holds(*a, *b) && !holds(*b, *a)) {
 			*a = *b;
@@ -148,26 +181,27 @@ int main(int argc, char **argv)
 {
 	struct bench_options opt = { .seed = 1, .work = 100, .live = 200, .every = 4 };
 	uint64_t steps, h = BENCH_HASH_INIT;
-	struct node **root;
+	struct node **roots;
 
-	bench_parse(argc, argv,
-		    "A long-lived tree, short-lived trees, random updates of old nodes.", &opt);
+	bench_parse(argc, argv, "Long-lived trees, short-lived trees, random updates of old nodes.",
+		    &opt);
 	GC_INIT();
 	bench_seed(&rng, opt.seed);
 	steps = STEPS_FULL * opt.work / 100;
 
-	root = GC_MALLOC(sizeof(struct node *));
-	if (root == NULL)
+	roots = GC_MALLOC(TREES * sizeof(struct node *));
+	if (roots == NULL)
 		bench_die("trees: out of memory");
-	grow(root, (opt.live << 20) / CELL);
+	grow(roots, (opt.live << 20) / CELL);
 	for (uint64_t i = 0; i < steps; i++) {
 		struct node *scratch = build(SCRATCH);
 
 		h = bench_hash(h, scratch->left->key);
 		if (i % opt.every == 0)
-			update(root, i / opt.every);
+			update(roots, i / opt.every);
 	}
-	h = digest(*root, h);
+	for (unsigned t = 0; t < TREES; t++)
+		h = digest(roots[t], h);
 	printf("trees: %" PRIu64 " MiB live, %" PRIu64 " steps, seed %" PRIu64 "\n", opt.live,
 	       steps, opt.seed);
 	bench_print_hash(h);
