@@ -50,7 +50,10 @@ live_tests = \
 	tests/soundness/random_test \
 	tests/live/chunks_test \
 	tests/live/collect_test \
+	tests/live/process_test \
 	tests/live/query_test \
+	tests/live/quiet_test \
+	tests/live/remap_test \
 	tests/live/table_test \
 	tests/live/track_test
 check_PROGRAMS += $(live_tests)
@@ -70,6 +73,9 @@ tests_soundness_controls_test_LDADD = tests/libsupport.la
 tests_soundness_random_test_LDADD = tests/libsupport.la
 tests_live_chunks_test_LDADD = tests/libsupport.la
 tests_live_collect_test_LDADD = tests/libsupport.la
+tests_live_process_test_LDADD = tests/libsupport.la
+tests_live_quiet_test_LDADD = tests/libsupport.la
+tests_live_remap_test_LDADD = tests/libsupport.la
 tests_live_query_test_LDADD = tests/libsupport.la
 tests_live_table_test_LDADD = tests/libsupport.la
 tests_live_track_test_LDADD = tests/libsupport.la

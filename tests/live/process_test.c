@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: what programs do to themselves: fork, raw clone, closing of all
+ * descriptors, stopping a thread inside the library, their own SIGSEGV. */
+#include "tests/support/live.h"
+
+#include "tests/support/broken_os.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CARDS 64
+
+static struct cardmark *cm;
+static struct cardmark_table *table;
+static unsigned char *mem;
+static bool want[CARDS];
+
+static void set_up(void)
+{
+	mem = live_map(CARDS);
+	memset(mem, 1, CARDS * live_card);
+	cm = live_armed(mem, CARDS, &table);
+	memset(want, 0, sizeof want);
+}
+
+static void write_some(size_t first, size_t step)
+{
+	memset(want, 0, sizeof want);
+	for (size_t i = first; i < CARDS; i += step) {
+		live_store(mem + i * live_card, (unsigned char)(mem[i * live_card] + 1));
+		want[i] = true;
+	}
+}
+
+/* ---- Fork ------------------------------------------------------------------- */
+
+/* First report: everything. Then exactly what the child writes. */
+static void track_on_in_child(void *arg)
+{
+	(void)arg;
+	(void)live_collect(cm, table);
+	for (size_t i = 0; i < CARDS; i++)
+		CHECK(cardmark_table_is_dirty(table, mem + i * live_card));
+	for (size_t round = 1; round < 6; round++) {
+		write_some(round, 3 + round);
+		CHECK(live_collect(cm, table) != CARDMARK_ALL_DIRTY);
+		live_expect(table, mem, CARDS, want);
+	}
+	CHECK_EQ(cardmark_untrack(cm, mem, 8 * live_card), 0);
+	CHECK_EQ(cardmark_track(cm, mem, 8 * live_card, 0), 0);
+	CHECK(live_stats(cm).forks > 0);
+}
+
+static void a_fork_child_tracks_on_its_own(void)
+{
+	set_up();
+	write_some(2, 9);
+	CHECK_EQ(tap_in_child(track_on_in_child, NULL), 0);
+	/* The child collected six times: the parent's bits are its own (R5). */
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+	CHECK_EQ(live_stats(cm).forks, 0);
+	write_some(1, 4);
+	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+	live_expect(table, mem, CARDS, want);
+}
+
+static void fork_child_only_closes(void *arg)
+{
+	(void)arg;
+	cardmark_table_delete(&table);
+	cardmark_close(&cm);
+	memset(mem, 9, CARDS * live_card);
+	CHECK(mem[5 * live_card] == 9);
+}
+
+static void closing_in_a_child_leaves_the_parent_alone(void)
+{
+	set_up();
+	write_some(2, 9);
+	CHECK_EQ(tap_in_child(fork_child_only_closes, NULL), 0);
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+	write_some(5, 6);
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+}
+
+static void grandchild(void *arg)
+{
+	track_on_in_child(arg);
+	CHECK_EQ(tap_in_child(track_on_in_child, NULL), 0);
+	write_some(7, 8);
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+}
+
+static void a_grandchild_too(void)
+{
+	set_up();
+	write_some(3, 5);
+	CHECK_EQ(tap_in_child(grandchild, NULL), 0);
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+}
+
+/* Behind the C library's back: no handlers run. */
+static void a_raw_clone_child_is_noticed(void)
+{
+	int status = -1;
+	pid_t pid;
+
+	if (TAP_TSAN || TAP_ASAN)
+		tap_skip("a raw clone of a sanitized process is not supported");
+	set_up();
+	write_some(2, 9);
+	pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
+	if (pid == 0) {
+		size_t missing = 0;
+		(void)alarm(20);
+		cardmark_table_clear(table);
+		(void)cardmark_collect(cm, table);
+		for (size_t i = 0; i < CARDS; i++)
+			missing += !cardmark_table_is_dirty(table, mem + i * live_card);
+		cardmark_table_clear(table);
+		live_store(mem + 11 * live_card, 77);
+		(void)cardmark_collect(cm, table);
+		missing += !cardmark_table_is_dirty(table, mem + 11 * live_card);
+		_exit(missing == 0 ? 0 : 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK_EQ(status, 0);
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+}
+
+/* ---- Descriptors ------------------------------------------------------------------- */
+
+static void close_all_and_go_on(void *reuse)
+{
+	write_some(1, 3);
+	for (int fd = 3; fd < 1024; fd++)
+		(void)close(fd);
+	for (int i = 0; reuse != NULL && i < 600; i++) /* others take the numbers */
+		(void)dup(2);
+	for (unsigned round = 0; round < 4; round++) {
+		(void)live_collect(cm, table);
+		for (size_t i = 0; i < CARDS; i++)
+			CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
+		write_some(round, 5);
+	}
+	(void)live_collect(cm, table);
+	for (size_t i = 0; i < CARDS; i++)
+		CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
+}
+
+static void closed_descriptors_never_read_as_clean(void)
+{
+	set_up();
+	CHECK_EQ(tap_in_child(close_all_and_go_on, NULL), 0);
+}
+
+static void taken_descriptor_numbers_never_read_as_clean(void)
+{
+	set_up();
+	CHECK_EQ(tap_in_child(close_all_and_go_on, mem), 0);
+}
+
+static void no_descriptors_left(void *arg)
+{
+	struct rlimit none = { 3, 3 };
+
+	(void)arg;
+	write_some(1, 3);
+	for (int fd = 3; fd < 1024; fd++)
+		(void)close(fd);
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	for (unsigned round = 0; round < 4; round++) {
+		(void)live_collect(cm, table);
+		for (size_t i = 0; i < CARDS; i++)
+			CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
+		write_some(round, 5);
+	}
+}
+
+static void closed_and_none_left_is_all_dirty(void)
+{
+	set_up();
+	CHECK_EQ(tap_in_child(no_descriptors_left, NULL), 0);
+}
+
+/* ---- A thread stopped inside the library --------------------------------------------- */
+
+static sem_t inside, go_on;
+static _Atomic bool block_once;
+
+static void block(void)
+{
+	if (!atomic_exchange(&block_once, false))
+		return;
+	(void)sem_post(&inside);
+	while (sem_wait(&go_on) != 0)
+		;
+}
+
+static int blocking_vma_at(uintptr_t addr, struct cm_vma *out)
+{
+	block();
+	return cm_os_linux.vma_at(addr, out);
+}
+
+static int blocking_covered(uintptr_t addr, size_t len)
+{
+	block();
+	return cm_os_linux.covered(addr, len);
+}
+
+static int thread_result;
+
+static void *track_more(void *arg)
+{
+	thread_result = cardmark_track(cm, arg, 4 * live_card, 0);
+	return NULL;
+}
+
+static double seconds_now(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
+}
+
+static void collect_while_a_thread_is_stopped_inside(void)
+{
+	struct cm_os *os = broken_os_begin();
+	unsigned char *more = live_map(4);
+	struct cardmark_query q;
+	struct cardmark_region region;
+	pthread_t thread;
+	double start, took;
+
+	CHECK(sem_init(&inside, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
+	os->vma_at = blocking_vma_at;
+	os->covered = blocking_covered;
+	atomic_store(&block_once, false);
+	set_up();
+	write_some(2, 7);
+	atomic_store(&block_once, true);
+	CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
+	while (sem_wait(&inside) != 0)
+		;
+	start = seconds_now();
+	CHECK_EQ(live_collect(cm, table), CARDMARK_ALL_DIRTY);
+	took = seconds_now() - start;
+	CHECK(cardmark_table_all_dirty(table));
+	CHECK(cardmark_table_is_dirty(table, mem));
+	CHECK(took < 1.0);
+	CHECK(!cardmark_is_tracked(cm, mem, live_card)); /* can't tell: not known to be */
+	memset(&q, 0, sizeof q);
+	q.size = sizeof q;
+	q.start = mem;
+	q.len = CARDS * live_card;
+	q.op = CARDMARK_SCAN_GET;
+	q.required = CARDMARK_PAGE_WRITTEN;
+	q.regions = &region;
+	q.capacity = 1;
+	start = seconds_now();
+	CHECK_EQ(cardmark_scan(cm, &q), -EBUSY);
+	CHECK_EQ(cardmark_track(cm, more, live_card, 0), -EBUSY);
+	CHECK(seconds_now() - start < 15.0);
+	(void)sem_post(&go_on);
+	(void)pthread_join(thread, NULL);
+	broken_os_end();
+	CHECK_EQ(thread_result, 0);
+	/* Nothing was harvested meanwhile, so nothing is lost. */
+	(void)live_collect(cm, table);
+	live_expect(table, mem, CARDS, want);
+	CHECK_EQ(live_stats(cm).all_dirty, 1);
+}
+
+/* ---- The program's own SIGSEGV --------------------------------------------------------- */
+
+static sigjmp_buf out_of_fault;
+static void *volatile fault_address;
+static unsigned char *forbidden;
+
+static void on_segv(int sig, siginfo_t *info, void *context)
+{
+	(void)sig;
+	(void)context;
+	fault_address = info->si_addr;
+	siglongjmp(out_of_fault, 1);
+}
+
+static void handler_gets_its_own_faults(void *before)
+{
+	struct sigaction act;
+
+	memset(&act, 0, sizeof act);
+	act.sa_sigaction = on_segv;
+	act.sa_flags = SA_SIGINFO;
+	if (before != NULL)
+		CHECK(sigaction(SIGSEGV, &act, NULL) == 0);
+	set_up();
+	forbidden = live_map(1);
+	CHECK(mprotect(forbidden, live_card, PROT_NONE) == 0);
+	for (unsigned round = 0; round < 3; round++) {
+		fault_address = NULL;
+		if (sigsetjmp(out_of_fault, 1) == 0) {
+			live_store(forbidden + 5, 1);
+			CHECK(!"a store to PROT_NONE returned");
+		}
+		CHECK(fault_address == forbidden + 5);
+		write_some(round, 4); /* ours still work */
+		(void)live_collect(cm, table);
+		live_expect(table, mem, CARDS, want);
+	}
+}
+
+static void a_foreign_fault_reaches_the_programs_handler(void)
+{
+	if (TAP_TSAN)
+		tap_skip("jumping out of a handler is not supported by the thread sanitizer");
+	CHECK_EQ(tap_in_child(handler_gets_its_own_faults, out_of_fault), 0);
+}
+
+static void die_by_default(void *arg)
+{
+	struct rlimit none = { 0, 0 };
+
+	(void)arg;
+	(void)setrlimit(RLIMIT_CORE, &none);
+	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
+	set_up();
+	write_some(0, 3);
+	forbidden = live_map(1);
+	CHECK(mprotect(forbidden, live_card, PROT_NONE) == 0);
+	live_store(forbidden, 1);
+}
+
+static void a_foreign_fault_kills_by_default(void)
+{
+	int status;
+
+	if (TAP_TSAN || TAP_ASAN)
+		tap_skip("a sanitizer has a SIGSEGV handler of its own");
+	status = tap_in_child(die_by_default, NULL);
+	CHECK(WIFSIGNALED(status));
+	CHECK_EQ(WTERMSIG(status), SIGSEGV);
+}
+
+static void a_foreign_fault_kills_with_two_trackers(void)
+{
+	int status;
+
+	if (TAP_TSAN || TAP_ASAN)
+		tap_skip("a sanitizer has a SIGSEGV handler of its own");
+	set_up();
+	status = tap_in_child(die_by_default, NULL);
+	CHECK(WIFSIGNALED(status));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct live_case cases[] = {
+		{ "R5: a fork child tracks on its own, the parent keeps its bits",
+		  a_fork_child_tracks_on_its_own, 0, 0 },
+		{ "R5: closing in a child leaves the parent alone",
+		  closing_in_a_child_leaves_the_parent_alone, 0, 0 },
+		{ "R5: a grandchild too", a_grandchild_too, 0, 0 },
+		{ "R5: a raw clone child is noticed", a_raw_clone_child_is_noticed, 0, 0 },
+		{ "closed descriptors never read as clean", closed_descriptors_never_read_as_clean,
+		  0, 0 },
+		{ "taken descriptor numbers never read as clean",
+		  taken_descriptor_numbers_never_read_as_clean, 0, 0 },
+		{ "closed descriptors and none left: never clean",
+		  closed_and_none_left_is_all_dirty, 0, 0 },
+		{ "a thread stopped inside the library: all dirty, in bounded time",
+		  collect_while_a_thread_is_stopped_inside, 0, 0 },
+		{ "a foreign SIGSEGV reaches the program's handler",
+		  a_foreign_fault_reaches_the_programs_handler, 0, 0 },
+		{ "a foreign SIGSEGV kills by default", a_foreign_fault_kills_by_default, 0, 0 },
+		{ "it kills with two trackers too", a_foreign_fault_kills_with_two_trackers, 0, 0 },
+	};
+
+	return live_main(argc, argv, LIVE_CASES(cases));
+}

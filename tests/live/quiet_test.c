@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: what runs while the world is stopped calls no malloc: track,
+ * untrack, collect, scan, table calls, and the traps, counted by a malloc of our
+ * own. Table memory is our own too, and no helper thread where none is promised. */
+#include "tests/support/live.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic uint64_t mallocs;
+
+#if !TAP_ASAN && !TAP_TSAN && defined(__GLIBC__)
+#define COUNTS_MALLOC 1
+/* glibc's own entries behind the names. */
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t m);
+void *__libc_realloc(void *p, size_t n);
+void __libc_free(void *p);
+
+static void count(void)
+{
+	atomic_fetch_add_explicit(&mallocs, 1, memory_order_relaxed);
+}
+
+void *malloc(size_t n)
+{
+	count();
+	return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t m)
+{
+	count();
+	return __libc_calloc(n, m);
+}
+
+void *realloc(void *p, size_t n)
+{
+	count();
+	return __libc_realloc(p, n);
+}
+
+void free(void *p)
+{
+	if (p != NULL)
+		count();
+	__libc_free(p);
+}
+#else
+#define COUNTS_MALLOC 0
+#endif
+
+#define CARDS 2000
+
+static void no_malloc_where_the_world_may_be_stopped(void)
+{
+	static struct cardmark_region regions[64];
+	unsigned char *mem = live_map(CARDS);
+	struct cardmark *cm;
+	struct cardmark_table *table, *other;
+	struct cardmark_query q;
+	struct cardmark_run run = { 0, 0 };
+	struct cardmark_stats stats;
+	uint64_t before;
+	size_t bad = 0;
+
+	if (!COUNTS_MALLOC)
+		tap_skip("malloc is the sanitizer's");
+	/* It counts at all. */
+	before = atomic_load(&mallocs);
+	free(malloc(10));
+	CHECK(atomic_load(&mallocs) == before + 2 || getenv("LD_PRELOAD") != NULL);
+
+	cm = live_open();
+	table = live_table(cm);
+	other = live_table(cm);
+	before = atomic_load(&mallocs);
+	for (size_t i = 0; i < CARDS; i += 2)
+		bad += cardmark_track(cm, mem + i * live_card, live_card, 0) != 0;
+	bad += cardmark_track(cm, mem, CARDS * live_card, 0) != 0;
+	bad += cardmark_track(cm, mem + 1, live_card, 0) != -EINVAL;
+	for (unsigned round = 0; round < 3; round++) {
+		for (size_t i = round; i < CARDS; i += 3)
+			live_store(mem + i * live_card, 1);
+		(void)cardmark_collect(cm, table);
+		(void)cardmark_collect(cm, other);
+		memset(&q, 0, sizeof q);
+		q.size = sizeof q;
+		q.start = mem;
+		q.len = CARDS * live_card;
+		q.op = CARDMARK_SCAN_GET_AND_CLEAR;
+		q.required = CARDMARK_PAGE_WRITTEN;
+		q.regions = regions;
+		q.capacity = 64;
+		bad += cardmark_scan(cm, &q) != 0;
+		bad += cardmark_table_union(table, other) != 0;
+		run.end = 0;
+		while (cardmark_table_next(table, run.end, &run))
+			;
+		cardmark_table_clear(table);
+		bad += cardmark_table_clear_range(table, mem, live_card) != 0;
+		bad += cardmark_untrack(cm, mem + 9 * live_card, live_card) != 0;
+		bad += cardmark_track(cm, mem + 9 * live_card, live_card, 0) != 0;
+		(void)cardmark_is_tracked(cm, mem, live_card);
+		stats.size = sizeof stats;
+		bad += cardmark_stats(cm, &stats) != 0;
+	}
+	bad += cardmark_untrack(cm, mem, CARDS * live_card) != 0;
+	CHECK_EQ(atomic_load(&mallocs) - before, 0);
+	CHECK_EQ(bad, 0);
+}
+
+static size_t threads_now(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	size_t n = 0;
+
+	CHECK(dir != NULL);
+	for (const struct dirent *e; (e = readdir(dir)) != NULL;)
+		n += e->d_name[0] != '.';
+	(void)closedir(dir);
+	return n;
+}
+
+static void no_thread_and_no_mapping_more_than_it_needs(void)
+{
+	unsigned char *mem = live_map(CARDS);
+	size_t before = threads_now();
+	struct cardmark_table *table;
+	struct cardmark *cm = live_armed(mem, CARDS, &table);
+
+	for (size_t i = 0; i < CARDS; i += 2)
+		live_store(mem + i * live_card, 1);
+	CHECK_EQ(threads_now(), before);
+	CHECK_EQ(live_stats(cm).faults, 0);
+}
+
+/* R14: a table in a tracked mapping would report itself dirty for ever. */
+static void tables_are_never_in_tracked_memory(void)
+{
+	unsigned char *mem[16];
+	struct cardmark *cm = live_open();
+	struct cardmark_table *table = live_table(cm);
+
+	for (size_t i = 0; i < 16; i++) {
+		mem[i] = live_map(8);
+		memset(mem[i], 1, 8 * live_card);
+		CHECK_EQ(cardmark_track(cm, mem[i], 8 * live_card, 0), 0);
+		(void)live_table(cm);
+	}
+	for (unsigned round = 0; round < 3; round++)
+		(void)live_collect(cm, table);
+	for (size_t i = 0; i < 16; i++)
+		live_expect_clean(table, mem[i], 8);
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK_EQ(cardmark_table_count(table), 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct live_case cases[] = {
+		{ "no malloc where the world may be stopped",
+		  no_malloc_where_the_world_may_be_stopped, 0, 0 },
+		{ "no helper thread and no trap", no_thread_and_no_mapping_more_than_it_needs,
+		  CARDMARK_CAP_NO_TRAP, 0 },
+		{ "R14: tables are never in tracked memory", tables_are_never_in_tracked_memory, 0,
+		  0 },
+	};
+
+	return live_main(argc, argv, LIVE_CASES(cases));
+}
