@@ -337,7 +337,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 		cm_gc_api.GC_set_manual_vdb_allowed(1);
 	cm_gc_record_install();
 	set_knobs();
-	if (c->init_called && cm_gc_heap.cm)
+	if ((c->init_called || !cm_gc_api.shared) && cm_gc_heap.cm)
 		cm_gc_heap_adopt();
 	c->enabled = true;
 	return 0;

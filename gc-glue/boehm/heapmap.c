@@ -105,14 +105,41 @@ static void adopt_tables(void)
 	}
 }
 
+/* Statically linked, libgc maps memory behind our back: the new heap is in what
+ * /proc/self/maps did not have before, from the first page with a header on. */
+static void find_new(uintptr_t start, uintptr_t end, void *arg)
+{
+	size_t page = cardmark_card_size(), delta = *(size_t *)arg;
+	const struct cm_gc_ranges *known = &cm_gc_heap.mapped;
+	size_t i = cm_gc_ranges_from(known, start);
+	uintptr_t p;
+
+	for (; i < known->n && known->v[i].start <= start && start < end; i++)
+		start = known->v[i].end;
+	if (i < known->n && known->v[i].start < end)
+		end = known->v[i].start;
+	if (start >= end || cm_gc_ranges_add(&cm_gc_heap.mapped, start, end) != 0)
+		return;
+	for (p = start; p < end && !cm_gc_api.GC_is_heap_ptr((void *)p); p += page)
+		;
+	if (p < end && delta && end - p >= delta)
+		heap_add(p, p + delta);
+	else if (end - start >= delta && (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP))
+		heap_add(start, end);
+}
+
 void cm_gc_heap_resized(size_t bytes)
 {
 	size_t delta = heap_bytes && bytes > heap_bytes ? bytes - heap_bytes : 0;
 	size_t best = pending_n;
 
-	if (!heap_bytes && cm_gc_heap.early)
+	if (!heap_bytes && !cm_gc_config.init_called)
 		delta = bytes;
 	heap_bytes = bytes;
+	if (!cm_gc_api.shared) {
+		cm_gc_maps_each(find_new, &delta);
+		return;
+	}
 	/* Of mappings of the right size, the heap is the one that libgc already has
 	 * a header in, or (merged with a free neighbour) the last one. */
 	for (size_t i = 0; i < pending_n; i++) {
@@ -140,17 +167,19 @@ void cm_gc_heap_resized(size_t bytes)
 static void adopt(uintptr_t start, uintptr_t end, void *arg)
 {
 	(void)arg;
-	if (holds_heap(start, end, 4096))
+	if (!cm_gc_api.shared)
+		cm_gc_ranges_add(&cm_gc_heap.mapped, start, end);
+	/* The mapping may hold other things too (a neighbour merged with it, even
+	 * a thread's stack): harmless unless tracking means traps. Then what was
+	 * there before stays dirty. */
+	if (cm_gc_config.init_called && (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP) &&
+	    holds_heap(start, end, 4096))
 		heap_add(start, end);
 }
 
 void cm_gc_heap_adopt(void)
 {
-	/* The mapping may hold other things too (a neighbour merged with it, even
-	 * a thread's stack): harmless unless tracking means traps. Then what was
-	 * there before stays dirty. */
-	if (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP)
-		cm_gc_maps_each(adopt, NULL);
+	cm_gc_maps_each(adopt, NULL);
 }
 
 static void (*untracked_fn)(uintptr_t, uintptr_t);

@@ -1,1 +1,48 @@
-# Tests of the Boehm adapter.
+# Tests of the Boehm GC adapter. They preload it into programs that know nothing
+# of it: not for builds with a sanitizer, whose runtime must come first.
+EXTRA_DIST += tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
+boehm_tests = \
+	tests/boehm/api_test.sh \
+	tests/boehm/control_test.sh \
+	tests/boehm/efault_test.sh \
+	tests/boehm/preload_test.sh \
+	tests/boehm/roots_test.sh \
+	tests/boehm/torture_a.sh \
+	tests/boehm/torture_b.sh
+
+if HAVE_BDWGC
+if !SANITIZED
+TESTS += $(boehm_tests)
+check_PROGRAMS += tests/boehm/efault tests/boehm/roots tests/boehm/torture tests/boehm/torture_api
+check_LTLIBRARIES += tests/boehm/rootmod.la
+endif
+endif
+
+boehm_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
+boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
+
+tests_boehm_efault_SOURCES = tests/boehm/efault.c
+tests_boehm_efault_CFLAGS = $(boehm_cflags)
+tests_boehm_efault_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_roots_SOURCES = tests/boehm/roots.c
+tests_boehm_roots_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_roots_CFLAGS = $(boehm_cflags)
+tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
+
+tests_boehm_torture_SOURCES = tests/boehm/torture.c
+tests_boehm_torture_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_torture_CFLAGS = $(boehm_cflags)
+tests_boehm_torture_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS)
+
+tests_boehm_torture_api_SOURCES = tests/boehm/torture.c
+tests_boehm_torture_api_CPPFLAGS = $(boehm_cppflags) -DTORTURE_API
+tests_boehm_torture_api_CFLAGS = $(boehm_cflags)
+tests_boehm_torture_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
+	$(BDWGC_LIBS) $(PTHREAD_LIBS)
+
+# A data segment that begins in the middle of a page: no RELRO, and an address
+# chosen so that its last page is used for less than its first (see roots.c).
+tests_boehm_rootmod_la_SOURCES = tests/boehm/rootmod.c
+tests_boehm_rootmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere \
+	-XCClinker -nostartfiles -Wl,-z,norelro -Wl,--section-start=.dynamic=0x21e8

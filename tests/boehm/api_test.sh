@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: the one-call interface, with the shared libgc in both ways and with a
+# static libgc (way B), and under the preload object, which has the last word.
+. "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
+
+api()
+{
+	timeout 60 env $settings "$@" >"$scratch/out" 2>&1 </dev/null
+	got=$?
+	if [ $got -eq 0 ] && [ "$(value lost:)" = 0 ] && grep -q "way: $way " "$scratch/out"; then
+		pass "$settings $(basename "$1"): $(tr '\n' ' ' <"$scratch/out")"
+	elif [ $got -eq 77 ]; then
+		echo "skip: $settings: $(cat "$scratch/out")"
+		skips=$((skips + 1))
+	else
+		fail "$settings $*: status $got"
+	fi
+}
+
+for way in A B; do
+	settings=CARDMARK_GC_WAY=$way
+	api "$bin/torture_api" -t 2 -d 2 -f
+	settings="CARDMARK_GC_WAY=$way CARDMARK_BACKEND=mprotect"
+	api "$bin/torture_api" -t 2 -d 1 -l 3
+done
+way=A settings="LD_PRELOAD=$preload"
+api "$bin/torture_api" -d 1
+
+# Statically linked: built here, as not every system has the archive.
+lib=$builddir/gc-glue/boehm/.libs
+way=B settings=
+if ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DTORTURE_API -I"$srcdir/include" -o "$scratch/torture_static" \
+	"$srcdir/tests/boehm/torture.c" -L"$lib" -lcardmark-gc -L"$builddir/lib/.libs" -lcardmark -Wl,-rpath,"$lib" \
+	-Wl,-rpath,"$builddir/lib/.libs" -Wl,-rpath-link,"$builddir/lib/.libs" \
+	-l:libgc.a -lpthread -ldl 2>"$scratch/cc"; then
+	api "$scratch/torture_static" -t 2 -d 2 -f
+	api "$scratch/torture_static" -t 1 -d 1 -l 3
+	settings=CARDMARK_GC_TEST_DROP=20
+	timeout 60 env $settings "$scratch/torture_static" -s 1 -d 3 >"$scratch/out" 2>&1
+	[ $? -ne 0 ] && pass "static, negative control: $(tail -1 "$scratch/out")" ||
+		fail "static, negative control: nothing was lost"
+else
+	echo "skip: no static libgc: $(head -1 "$scratch/cc")"
+	skips=$((skips + 1))
+fi
+finish

@@ -1,0 +1,84 @@
+# shellcheck shell=sh disable=SC2034
+# SPDX-License-Identifier: MIT
+# What the tests of the Boehm adapter share. Sourced, never run. A test is a
+# shell script: exit 0 passed, 1 failed, 77 skipped. The programs run under the
+# preload object, told what to do by the environment as `cardmark run` does it.
+
+builddir=${CARDMARK_BUILDDIR:-.}
+srcdir=${CARDMARK_SRCDIR:-.}
+bin=$builddir/tests/boehm
+preload=$builddir/gc-glue/boehm/.libs/libcardmark-preload.so
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/cardmark-boehm-XXXXXX") || exit 99
+trap 'rm -rf "$scratch"' EXIT
+failures=0 passes=0 skips=0
+unset CARDMARK_STATS CARDMARK_GC_MODE CARDMARK_GC_WAY CARDMARK_PAUSE_TARGET \
+	GC_ENABLE_INCREMENTAL GC_USE_GETWRITEWATCH
+
+[ -e "$preload" ] || {
+	echo "SKIP: no $preload"
+	exit 77
+}
+
+fail()
+{
+	echo "FAIL: $*"
+	sed 's/^/  /' "$scratch/out" 2>/dev/null
+	failures=$((failures + 1))
+}
+
+pass()
+{
+	echo "pass: $*"
+	passes=$((passes + 1))
+}
+
+# required BACKEND: does CARDMARK_REQUIRE name it?
+required()
+{
+	case ",${CARDMARK_REQUIRE:-}," in
+	*,"$1",*) return 0 ;;
+	esac
+	return 1
+}
+
+# under VAR=VALUE... -- PROGRAM ARGS...: runs it under the preload object for at
+# most a minute. Output in $scratch/out, exit status in $got. False if the backend
+# cannot be had here, which is counted.
+under()
+{
+	settings='' backend=
+	while [ "$1" != -- ]; do
+		case $1 in CARDMARK_BACKEND=*) backend=${1#*=} ;; esac
+		settings="$settings $1"
+		shift
+	done
+	shift
+	what="$settings $(basename "$1")"
+	# shellcheck disable=SC2086
+	timeout 60 env $settings LD_PRELOAD="$preload" "$@" >"$scratch/out" 2>&1 </dev/null
+	got=$?
+	if grep -q 'was not started:' "$scratch/out"; then
+		if required "$backend"; then
+			fail "$what: $(cat "$scratch/out")"
+		else
+			echo "skip: $what: $(cat "$scratch/out")"
+			skips=$((skips + 1))
+		fi
+		return 1
+	fi
+	return 0
+}
+
+# The number after a word of the output: value lost:
+value()
+{
+	sed -n "s/.*$1 *\\([0-9][0-9]*\\).*/\\1/p" "$scratch/out" | tail -1
+}
+
+finish()
+{
+	echo "$passes passed, $failures failed, $skips skipped"
+	[ $failures -eq 0 ] || exit 1
+	[ $passes -gt 0 ] || exit 77
+	exit 0
+}

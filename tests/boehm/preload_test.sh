@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: the preload object's own behaviour: what it says, when it is silent,
+# exit statuses, the report, and settings that make no sense.
+. "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
+
+check()
+{
+	if [ "$1" = "$2" ]; then
+		pass "$3"
+	else
+		fail "$3: \"$1\", not \"$2\""
+	fi
+}
+
+# A program without libgc: one line, its own status, silent children.
+LD_PRELOAD="$preload" sh -c 'CARDMARK_RUN_PID=$$ exec sh -c "ls /nonexistent 2>/dev/null; exit 3"' \
+	>"$scratch/out" 2>&1
+check $? 3 "a program without libgc keeps its exit status"
+check "$(grep -c 'cardmark run: sh does not use libgc' "$scratch/out")" 2 \
+	"a program without libgc is named"
+check "$(grep -c 'cardmark run: ls' "$scratch/out")" 0 "its children are silent"
+
+# The report: by the program, not by its children, unless they get a name.
+under CARDMARK_STATS="$scratch/stats" CARDMARK_PAUSE_TARGET=2.5 -- "$bin/torture" -d 1 -f
+check "$got" 0 "torture runs"
+for key in '"format": "cardmark-run"' '"version": 1' '"mode": "auto"' '"pause_target_ms": 2.5' \
+	'"stops": { "count"' '"stalls"' '"phases"' '"vmas_at_exit"'; do
+	check "$(grep -cF "$key" "$scratch/stats")" 1 "the report has $key"
+done
+under CARDMARK_STATS="$scratch/c.%p" CARDMARK_STATS_RAW=1 -- "$bin/torture" -d 1
+check "$(cat "$scratch"/c.* | grep -c '"stops_ns": \[\[')" 1 "%p becomes the pid, raw stops are listed"
+
+# Modes.
+for mode in libgc-mprotect stop-the-world; do
+	under CARDMARK_GC_MODE=$mode CARDMARK_STATS="$scratch/stats" -- "$bin/torture" -d 1
+	check "$got" 0 "mode $mode runs"
+	check "$(grep -c "\"backend\": \"$mode\"" "$scratch/stats")" 1 "mode $mode is reported"
+done
+
+# Settings that cannot be followed.
+for setting in CARDMARK_GC_MODE=x CARDMARK_GC_WAY=C CARDMARK_PAUSE_TARGET=soon \
+	CARDMARK_PAUSE_TARGET=-1 CARDMARK_BACKEND=x; do
+	timeout 60 env "$setting" LD_PRELOAD="$preload" "$bin/torture" -d 1 >"$scratch/out" 2>&1
+	check $? 2 "$setting ends it"
+	check "$(grep -c 'was not started:' "$scratch/out")" 1 "$setting is explained"
+done
+finish

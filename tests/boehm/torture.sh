@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: no object may be lost, whatever the way, the backend, the number of
+# threads, forks and a pause target. The way is in the name of the test:
+# torture_a.sh and torture_b.sh run this file.
+. "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
+way=${1:?way}
+seed=${CARDMARK_TEST_SEED:-$(date +%s)}
+
+torture()
+{
+	backend=$1
+	shift
+	under CARDMARK_BACKEND="$backend" CARDMARK_GC_WAY="$way" CARDMARK_STATS="$scratch/stats" \
+		$target -- "$bin/torture" -s "$seed" "$@" || return
+	lost=$(value lost:)
+	grep -q "\"way\": \"$way\"" "$scratch/stats" || fail "$what: not way $way"
+	if [ "$got" -eq 0 ] && [ "$lost" = 0 ]; then
+		pass "$what $*: $(tr '\n' ' ' <"$scratch/out")"
+	else
+		fail "$what $*: status $got, lost ${lost:-?}, seed $seed"
+	fi
+}
+
+for backend in pagemap uffd mprotect alldirty; do
+	target=
+	torture $backend -t 1 -d 2 -f
+	target=CARDMARK_PAUSE_TARGET=3
+	torture $backend -t 4 -d 2 -f
+done
+target=
+torture pagemap -t 2 -d 4
+finish

@@ -1,0 +1,4 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: the torture program in way B, on every backend.
+exec "${CARDMARK_SRCDIR:-.}/tests/boehm/torture.sh" B
