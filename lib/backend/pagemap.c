@@ -259,6 +259,7 @@ static size_t harvest_chunk(struct pagemap *p, const struct cm_ranges *all, enum
 				   .end = end,
 				   .vec = (uintptr_t)p->vec,
 				   .vec_len = p->base.params.vec_len };
+	size_t guessed = 0;
 
 	set_masks(&arg, &masks);
 	while (start < end) {
@@ -268,15 +269,17 @@ static size_t harvest_chunk(struct pagemap *p, const struct cm_ranges *all, enum
 		arg.start = start;
 		n = scan_once(p, &arg, &next);
 		if (n < 0) {
-			recover(p, all, (int)n, start, end);
 			cm_cards_set(into, start, end);
-			return 1;
+			recover(p, all, (int)n, start, end);
+			if (guessed++ != 0)
+				break;
+			continue; /* arms what is watched again, or fails once more */
 		}
 		for (long i = 0; i < n; i++)
 			cm_cards_set(into, (uintptr_t)p->vec[i].start, (uintptr_t)p->vec[i].end);
 		start = next;
 	}
-	return 0;
+	return guessed;
 }
 
 static size_t pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
