@@ -17,10 +17,11 @@ struct cm_gc_heap cm_gc_heap;
 #define PENDING_MAX 64
 static struct cardmark_run pending[PENDING_MAX]; /* mapped since the last resize */
 static size_t pending_n;
-/* Large mappings that were not heap when last seen: mark stacks and hash tables,
- * which libgc puts into the heap when it has outgrown them. */
+/* Mappings that were not heap when last seen: mark stacks and hash tables, which
+ * libgc puts into the heap when it has outgrown them. Block headers come in 64 KiB
+ * and stay. */
 #define TABLES_MAX 64
-#define TABLE_MIN ((size_t)512 << 10)
+#define TABLE_MIN ((size_t)128 << 10)
 static struct cardmark_run tables[TABLES_MAX];
 static size_t tables_n;
 static size_t heap_bytes; /* as of the last resize; 0 if not known */
@@ -259,6 +260,7 @@ static void rearm(uintptr_t start, uintptr_t end)
 	}
 }
 
+#define PLACE_MIN ((size_t)512 << 10)
 #define PLACE_AWAY (UINT64_C(1) << 40) /* from the libraries: 1 TiB */
 #define PLACE_ALIGN (UINT64_C(2) << 20)
 
@@ -272,7 +274,7 @@ static void *place(void *addr, size_t len, int flags)
 
 	if ((flags & MAP_FIXED) || !cm_gc_heap.early)
 		return addr;
-	if (len < TABLE_MIN) /* libgc would have it behind the heap */
+	if (len < PLACE_MIN) /* libgc would have it behind the heap */
 		return NULL;
 	if (!next) /* as random as our own address */
 		next = ((uintptr_t)&next - PLACE_AWAY) & ~(uintptr_t)(PLACE_ALIGN - 1);

@@ -18,7 +18,7 @@ static bool is_the_program(void)
 {
 	const char *pid = getenv("CARDMARK_RUN_PID");
 
-	return !pid || !*pid || strtol(pid, NULL, 10) == (long)getpid();
+	return pid && strtol(pid, NULL, 10) == (long)getpid();
 }
 
 static void say(const char *text)
