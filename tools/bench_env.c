@@ -119,4 +119,7 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 		"Command   %s\n",
 		env->kernel, env->cpu, env->cpus, env->thp, env->load, env->steal_percent,
 		cardmark_version(), plan->best, env->libgc, plan->seed, env->command);
+	if (strtod(env->load, NULL) > 0.5)
+		fprintf(f, "WARNING   The machine was busy before the run: times are of little "
+			   "worth.\n");
 }

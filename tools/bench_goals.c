@@ -79,16 +79,16 @@ void bench_print_goals(const struct bench_plan *plan, FILE *f)
 	}
 }
 
-static const char *compare(double ratio, double resolution, char out[64])
+static const char *compare(struct stat_ratio r, double resolution, char out[64])
 {
-	if (isnan(ratio))
+	if (isnan(r.mid))
 		snprintf(out, 64, "no comparison with");
-	else if (stat_same(ratio, resolution))
-		snprintf(out, 64, "as long as");
-	else if (ratio < 1)
-		snprintf(out, 64, "%.0f %% less than", 100 * (1 - ratio));
+	else if (stat_same(r, resolution))
+		snprintf(out, 64, "about as long as");
+	else if (r.mid < 1)
+		snprintf(out, 64, "%.0f %% less than", 100 * (1 - r.mid));
 	else
-		snprintf(out, 64, "%.0f %% MORE than", 100 * (ratio - 1));
+		snprintf(out, 64, "%.0f %% MORE than", 100 * (r.mid - 1));
 	return out;
 }
 
@@ -104,12 +104,18 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 		if (p->left_out[0] != '\0')
 			continue;
 		bench_summarize(plan, k, plan->stw, &stw);
+		if (resolution > 0.1)
+			fprintf(f,
+				"  %s: too noisy to trust: the same row run twice differed by up "
+				"to "
+				"%.0f %%. Is the machine busy?\n",
+				p->name, 100 * resolution);
 		if (our_row(plan, k, false, &plain) >= 0)
 			fprintf(f,
 				"  %s: on %s a run takes %s with libgc-mprotect and %s with "
 				"stop-the-world; longest stop %.1f ms, stop-the-world's %.1f ms.\n",
-				p->name, plan->best, compare(plain.to_ref.mid, resolution, a),
-				compare(plain.to_stw.mid, resolution, b), plain.max, stw.max);
+				p->name, plan->best, compare(plain.to_ref, resolution, a),
+				compare(plain.to_stw, resolution, b), plain.max, stw.max);
 		else
 			fprintf(f, "  %s: no run on %s succeeded.\n", p->name, plan->best);
 		if (our_row(plan, k, true, &target) >= 0)
@@ -118,6 +124,6 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 				"longest "
 				"allocation stall %.1f ms; a run takes %s with stop-the-world.\n",
 				p->name, plan->target_ms, target.max, target.stall,
-				compare(target.to_stw.mid, resolution, b));
+				compare(target.to_stw, resolution, b));
 	}
 }

@@ -75,18 +75,34 @@ static double run_timeout(const struct clock *c, double usual)
 	return usual > 0 ? fmin(fmax(usual * 20, 15), most) : most;
 }
 
+/* Less work if not even two blocks fit. */
+static void fit_work(const struct bench_plan *plan, struct bench_program *p, const struct clock *c,
+		     double block_s)
+{
+	double left = c->program_budget - (now() - c->program_begin);
+	double need = MIN_BLOCKS * block_s * 1.1;
+
+	if (c->program_budget <= 0 || plan->size_given || need <= left)
+		return;
+	p->work = (uint64_t)fmax(2, (double)p->work * fmax(left, 0) / need);
+}
+
 /* One run of each row with its mappings counted. It also warms the page cache,
  * and shows how much work fits. Returns how long a plain run takes. */
 static double sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
 {
 	struct bench_program *p = &plan->programs[k];
-	double usual = 0;
+	double usual = 0, sum = 0;
+	unsigned sampled = 0;
 
 	for (unsigned row = 0; row < plan->row_count; row++) {
 		struct bench_cell *cell = bench_cell(plan, k, row);
 
 		if (plan->rows[row].control)
 			continue;
+		/* Times matter more than mappings. */
+		if (c->program_budget > 0 && now() - c->program_begin > c->program_budget / 2)
+			break;
 		progress(plan, c, p, "counting mappings (untimed)", plan->rows[row].label,
 			 c->program_budget > 0 ? c->program_budget - (now() - c->program_begin)
 					       : -1);
@@ -106,7 +122,10 @@ static double sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
 			}
 		}
 		usual = fmax(usual, cell->sampled.wall_s);
+		sum += cell->sampled.wall_s;
+		sampled++;
 	}
+	fit_work(plan, p, c, sum / sampled * plan->row_count);
 	return usual;
 }
 

@@ -9,7 +9,7 @@
 /* "0.74 [0.71, 0.78]", with "~" when it is within the noise. */
 static const char *ratio_text(struct stat_ratio r, double resolution, bool interval, char out[40])
 {
-	const char *mark = stat_same(r.mid, resolution) ? "~" : "";
+	const char *mark = stat_same(r, resolution) ? "~" : "";
 
 	if (isnan(r.mid))
 		snprintf(out, 40, "-");
@@ -75,7 +75,7 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 	if (isnan(resolution))
 		fprintf(f, "; no resolution: libgc-mprotect failed\n");
 	else
-		fprintf(f, "; resolution %.1f %% (A/A); \"~\" is less than that\n",
+		fprintf(f, "; resolution %.1f %% (A/A); \"~\": no difference beyond the noise\n",
 			100 * resolution);
 	fprintf(f, "%-22s %7s %7s %6s %7s %7s %7s %8s %7s %9s %5s  %-20s %s\n", "", "total", "CPU",
 		"", "p50", "p99", "max", "longest", "VMAs,", "dirty", "", "total to", "to stop-");

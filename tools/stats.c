@@ -2,6 +2,7 @@
 #include "tools/stats.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,7 +105,10 @@ double stat_resolution(struct stat_ratio control)
 	return expm1(low > high ? low : high);
 }
 
-int stat_same(double ratio, double resolution)
+int stat_same(struct stat_ratio ratio, double resolution)
 {
-	return !(fabs(log(ratio)) > log1p(resolution));
+	/* NaN is never greater: what cannot be told apart is the same. */
+	bool differs = fabs(log(ratio.mid)) > log1p(resolution);
+
+	return !differs || (ratio.low <= 1 && ratio.high >= 1);
 }

@@ -30,7 +30,8 @@ struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n, 
  * reference to itself: the farther end of its interval. 0.03 means 3 %. */
 double stat_resolution(struct stat_ratio control);
 
-/* Does the ratio differ from 1 by less than the resolution? */
-int stat_same(double ratio, double resolution);
+/* Is the ratio no different from 1: by less than the resolution, or with 1 in
+ * its interval? */
+int stat_same(struct stat_ratio ratio, double resolution);
 
 #endif

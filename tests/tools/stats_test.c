@@ -115,17 +115,23 @@ static void test_coverage(void)
 	CHECK(held >= TRIALS * 87 / 100 && held <= TRIALS * 99 / 100);
 }
 
+static struct stat_ratio exactly(double v)
+{
+	return (struct stat_ratio){ v, v, v };
+}
+
 static void test_resolution(void)
 {
 	CHECK(near(stat_resolution((struct stat_ratio){ 1, 0.98, 1.03 }), 0.03));
 	CHECK(near(stat_resolution((struct stat_ratio){ 1, 0.5, 1.03 }), 1.0));
-	CHECK(stat_same(1.02, 0.03));
-	CHECK(stat_same(0.98, 0.03));
-	CHECK(!stat_same(1.04, 0.03));
-	CHECK(!stat_same(0.9, 0.03));
+	CHECK(stat_same(exactly(1.02), 0.03));
+	CHECK(stat_same(exactly(0.98), 0.03));
+	CHECK(!stat_same(exactly(1.04), 0.03));
+	CHECK(!stat_same(exactly(0.9), 0.03));
+	CHECK(stat_same((struct stat_ratio){ 1.3, 0.9, 1.8 }, 0.03));
 	/* What cannot be told apart is not a difference. */
-	CHECK(stat_same(NAN, 0.03));
-	CHECK(stat_same(1.5, NAN));
+	CHECK(stat_same(exactly(NAN), 0.03));
+	CHECK(stat_same(exactly(1.5), NAN));
 }
 
 int main(void)
