@@ -31,5 +31,13 @@ dist_man_MANS += \
 	man/cardmark_version.3 \
 	man/cardmark_why.3
 
+if HAVE_BDWGC
+dist_man_MANS += \
+	man/cardmark_gc_enable.3 \
+	man/cardmark_gc_error.3 \
+	man/cardmark_gc_info.3 \
+	man/cardmark_gc_write_stats.3
+endif
+
 TESTS += man/check-man.sh
 EXTRA_DIST += man/check-man.sh
