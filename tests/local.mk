@@ -12,6 +12,7 @@ check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
 	tests/soundness/world.c tests/soundness/world.h \
 	tests/support/broken_os.c tests/support/broken_os.h \
+	tests/support/fake_kernel.c tests/support/fake_kernel.h \
 	tests/support/live.c tests/support/live.h \
 	tests/support/random.h \
 	tests/support/tap.c tests/support/tap.h \
@@ -25,7 +26,10 @@ if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/cards_test \
 	tests/unit/composed_test \
+	tests/unit/options_test \
+	tests/unit/pagemap_test \
 	tests/unit/ranges_test \
+	tests/unit/selftest \
 	tests/unit/softdirty_test
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -40,6 +44,12 @@ tests_unit_composed_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_composed_test_LDADD = $(unit_ldadd)
 tests_unit_softdirty_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_softdirty_test_LDADD = $(unit_ldadd)
+tests_unit_options_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_options_test_LDADD = $(unit_ldadd)
+tests_unit_pagemap_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_pagemap_test_LDADD = $(unit_ldadd)
+tests_unit_selftest_CPPFLAGS = $(unit_cppflags)
+tests_unit_selftest_LDADD = $(unit_ldadd)
 tests_unit_ranges_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_ranges_test_LDADD = $(unit_ldadd)
 

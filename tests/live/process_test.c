@@ -61,6 +61,7 @@ static void track_on_in_child(void *arg)
 	}
 	CHECK_EQ(cardmark_untrack(cm, mem, 8 * live_card), 0);
 	CHECK_EQ(cardmark_track(cm, mem, 8 * live_card, 0), 0);
+	(void)live_collect(cm, table);
 	CHECK(live_stats(cm).forks > 0);
 }
 

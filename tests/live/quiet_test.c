@@ -65,6 +65,7 @@ static void no_malloc_where_the_world_may_be_stopped(void)
 	struct cardmark_query q;
 	struct cardmark_run run = { 0, 0 };
 	struct cardmark_stats stats;
+	void *volatile some;
 	uint64_t before;
 	size_t bad = 0;
 
@@ -72,8 +73,10 @@ static void no_malloc_where_the_world_may_be_stopped(void)
 		tap_skip("malloc is the sanitizer's");
 	/* It counts at all. */
 	before = atomic_load(&mallocs);
-	free(malloc(10));
-	CHECK(atomic_load(&mallocs) == before + 2 || getenv("LD_PRELOAD") != NULL);
+	some = malloc(10);
+	free(some);
+	if (atomic_load(&mallocs) == before)
+		tap_skip("another malloc is in place"); /* valgrind's */
 
 	cm = live_open();
 	table = live_table(cm);

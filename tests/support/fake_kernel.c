@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/fake_kernel.h"
+
+#include "lib/os/os.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct fake_kernel fake;
+
+#define FAKE_UFFD 901
+#define FAKE_PAGEMAP 902
+#define KERNEL_BUFFER 512 /* regions that the kernel gathers before it copies out */
+
+static struct cm_os table;
+
+/* 0, or the error that this call is to fail with. */
+static int fate(enum fake_call call)
+{
+	fake.calls[call]++;
+	if (fake.fail_at[call] == 0 || --fake.fail_at[call] != 0)
+		return 0;
+	if (fake.fail_for_ever)
+		fake.fail_at[call] = 1;
+	return fake.error[call];
+}
+
+static size_t index_of(uintptr_t addr)
+{
+	return (addr - FAKE_BASE) / FAKE_PAGE;
+}
+
+static bool outside(uintptr_t start, size_t len)
+{
+	return start < FAKE_BASE || len > FAKE_PAGES * FAKE_PAGE ||
+	       start - FAKE_BASE > FAKE_PAGES * FAKE_PAGE - len;
+}
+
+static int fake_uffd_open(bool user_mode_only, uint64_t features)
+{
+	int error = fate(FAKE_UFFD_OPEN);
+
+	(void)user_mode_only;
+	if (error < 0)
+		return error;
+	return features & ~UINT64_C(0x1ffff) ? -EINVAL : FAKE_UFFD;
+}
+
+static int fake_open_self(const char *name, int flags)
+{
+	int error = fate(FAKE_PAGEMAP_OPEN);
+
+	(void)flags;
+	if (error < 0)
+		return error;
+	return strcmp(name, "pagemap") == 0 ? FAKE_PAGEMAP : -ENOENT;
+}
+
+static bool fake_fd_is(int fd, const char *suffix)
+{
+	(void)suffix;
+	return fd == FAKE_UFFD || fd == FAKE_PAGEMAP;
+}
+
+static int fake_close(int fd)
+{
+	return fd == FAKE_UFFD || fd == FAKE_PAGEMAP ? 0 : -EBADF;
+}
+
+static int fake_uffd_register(int fd, uintptr_t start, size_t len)
+{
+	int error = fate(FAKE_REGISTER);
+
+	if (error < 0)
+		return error;
+	if (fd != FAKE_UFFD || outside(start, len))
+		return -EINVAL;
+	for (size_t i = index_of(start); i < index_of(start + len); i++)
+		fake.page[i].registered = true;
+	return 0;
+}
+
+static int fake_uffd_unregister(int fd, uintptr_t start, size_t len)
+{
+	if (fd != FAKE_UFFD || outside(start, len))
+		return -EINVAL;
+	for (size_t i = index_of(start); i < index_of(start + len); i++)
+		fake.page[i].registered = fake.page[i].protected = false;
+	return 0;
+}
+
+static int fake_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
+{
+	int error = fate(FAKE_PROTECT);
+
+	if (error < 0)
+		return error;
+	if (fd != FAKE_UFFD || outside(start, len))
+		return -EINVAL;
+	for (size_t i = index_of(start); i < index_of(start + len); i++) {
+		if (!fake.page[i].registered)
+			return -ENOENT;
+		fake.page[i].protected = protect;
+	}
+	return 0;
+}
+
+static uint64_t categories(const struct fake_page *p)
+{
+	return (p->registered ? PAGE_IS_WPALLOWED : 0u) | (p->protected ? 0u : PAGE_IS_WRITTEN) |
+	       (p->present ? PAGE_IS_PRESENT : 0u) | (p->file ? PAGE_IS_FILE : 0u);
+}
+
+static bool matches(const struct pm_scan_arg *arg, uint64_t have)
+{
+	have ^= arg->category_inverted;
+	if ((have & arg->category_mask) != arg->category_mask)
+		return false;
+	return arg->category_anyof_mask == 0 || (have & arg->category_anyof_mask) != 0;
+}
+
+/* Where the walk of one PAGEMAP_SCAN stands. */
+struct walk {
+	struct pm_scan_arg *arg;
+	struct page_region *vec;
+	size_t n, pages, flushed;
+};
+
+/* False: no room; the page was not taken, nor cleared. */
+static bool take(struct walk *w, size_t i, uint64_t returned)
+{
+	uintptr_t at = fake_addr(i);
+	struct page_region *last = w->n > 0 ? &w->vec[w->n - 1] : NULL;
+
+	if (w->arg->max_pages != 0 && w->pages == w->arg->max_pages)
+		return false;
+	if (w->arg->vec_len != 0) {
+		if (last != NULL && last->end == at && last->categories == returned) {
+			last->end = at + FAKE_PAGE;
+		} else {
+			if (w->n == w->arg->vec_len)
+				return false;
+			w->vec[w->n++] = (struct page_region){ at, at + FAKE_PAGE, returned };
+		}
+	}
+	w->pages++;
+	return true;
+}
+
+static int check_scan(const struct pm_scan_arg *arg)
+{
+	uint64_t known = fake.no_guard_category ? 0xff : 0x1ff;
+	uint64_t asked = arg->category_inverted | arg->category_mask | arg->category_anyof_mask |
+			 arg->return_mask;
+
+	if (fake.no_scan)
+		return -ENOTTY;
+	if (arg->size != sizeof *arg || asked & ~known || arg->start > arg->end)
+		return -EINVAL;
+	return 0;
+}
+
+static long fake_scan(int fd, struct pm_scan_arg *arg)
+{
+	struct walk w = { .arg = arg, .vec = (struct page_region *)(uintptr_t)arg->vec };
+	int error = check_scan(arg), planned;
+	size_t walked = 0;
+
+	if (error < 0)
+		return error;
+	if (fd != FAKE_PAGEMAP)
+		return -EBADF;
+	if (arg->end <= FAKE_BASE) /* what knows() asks */
+		return 0;
+	planned = fate(FAKE_SCAN);
+	if (outside((uintptr_t)arg->start, (size_t)(arg->end - arg->start)))
+		return -EFAULT;
+	arg->walk_end = arg->start;
+	for (size_t i = index_of((uintptr_t)arg->start); i < index_of((uintptr_t)arg->end); i++) {
+		struct fake_page *p = &fake.page[i];
+
+		if (planned < 0 && walked++ >= fake.fail_after)
+			return planned; /* what was cleared stays so, its count is lost: R3 */
+		if (arg->flags & PM_SCAN_CHECK_WPASYNC && !p->registered)
+			return -EPERM;
+		if (!matches(arg, categories(p)))
+			continue;
+		if (!take(&w, i, categories(p) & arg->return_mask)) {
+			arg->walk_end = fake_addr(i);
+			return (long)w.n;
+		}
+		if (arg->flags & PM_SCAN_WP_MATCHING && p->registered)
+			p->protected = true;
+		if (w.n / KERNEL_BUFFER > w.flushed) {
+			w.flushed = w.n / KERNEL_BUFFER;
+			arg->walk_end = fake_addr(i);
+		}
+	}
+	if (planned < 0)
+		return planned;
+	/* R4: after more than one buffer a completed walk leaves the old value. */
+	if (w.flushed == 0 || fake.honest_walk_end)
+		arg->walk_end = arg->end;
+	return (long)w.n;
+}
+
+void fake_kernel_begin(void)
+{
+	memset(&fake, 0, sizeof fake);
+	table = cm_os_linux;
+	table.uffd_open = fake_uffd_open;
+	table.open_self = fake_open_self;
+	table.fd_is = fake_fd_is;
+	table.close = fake_close;
+	table.uffd_register = fake_uffd_register;
+	table.uffd_unregister = fake_uffd_unregister;
+	table.uffd_protect = fake_uffd_protect;
+	table.scan = fake_scan;
+	cm_os = &table;
+}
+
+void fake_kernel_end(void)
+{
+	cm_os = &cm_os_linux;
+}
+
+void fake_write(size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		fake.page[i].present = true;
+		fake.page[i].protected = false;
+	}
+}
+
+void fake_remap(size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		fake.page[i] = (struct fake_page){ .present = true };
+}

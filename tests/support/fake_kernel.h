@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A kernel of a few pages for unit tests of the pagemap backend: userfaultfd
+ * registration and PAGEMAP_SCAN as Linux 6.7 to 6.18 do them, quirks included,
+ * with calls that fail on demand. Addresses are never touched. */
+#ifndef CM_TESTS_FAKE_KERNEL_H
+#define CM_TESTS_FAKE_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FAKE_PAGES 8192
+#define FAKE_PAGE ((uintptr_t)4096)
+#define FAKE_BASE ((uintptr_t)0x200000000)
+
+enum fake_call {
+	FAKE_UFFD_OPEN,
+	FAKE_PAGEMAP_OPEN,
+	FAKE_REGISTER,
+	FAKE_PROTECT,
+	FAKE_SCAN,
+	FAKE_CALLS
+};
+
+struct fake_page {
+	bool present, registered, protected, file;
+};
+
+struct fake_kernel {
+	struct fake_page page[FAKE_PAGES];
+	/* The nth call from now on fails (1 is the next; 0: none) ... */
+	unsigned fail_at[FAKE_CALLS];
+	int error[FAKE_CALLS]; /* ... with this ... */
+	size_t fail_after;     /* ... a scan: after it walked (and cleared) so many pages */
+	bool fail_for_ever;
+	bool no_guard_category; /* before 6.16 */
+	bool no_scan;           /* before 6.7 */
+	bool honest_walk_end;   /* false: the quirk of R4 */
+	unsigned calls[FAKE_CALLS];
+};
+
+extern struct fake_kernel fake;
+
+/* A fresh kernel in place of the real one. */
+void fake_kernel_begin(void);
+void fake_kernel_end(void);
+
+/* Stores by the program: to pages [from, to). */
+void fake_write(size_t from, size_t to);
+/* A new mapping in the place: present, not registered. */
+void fake_remap(size_t from, size_t to);
+
+static inline uintptr_t fake_addr(size_t page)
+{
+	return FAKE_BASE + page * FAKE_PAGE;
+}
+
+#endif

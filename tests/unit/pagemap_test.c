@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the pagemap backend on a fake kernel: a get-and-clear that fails
+ * after it cleared (R3), memory mapped anew (R2), a stale walk_end (R4), a fork
+ * child's descriptors (R5), and every call failing at every place. */
+#include "lib/backend/backend.h"
+#include "tests/support/fake_kernel.h"
+#include "tests/support/random.h"
+#include "tests/support/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *seed_text;
+static struct cm_backend *b;
+static struct cm_counters counters;
+static struct cm_ranges all;
+static struct cm_cards cards;
+static bool written[FAKE_PAGES]; /* since last reported: must be in the next report */
+
+static void open_with(size_t chunk_pages, size_t vec_len)
+{
+	struct cm_backend_params params = { .chunk_bytes = chunk_pages * FAKE_PAGE,
+					    .vec_len = vec_len,
+					    .counters = &counters };
+	const char *why = NULL;
+
+	memset(&counters, 0, sizeof counters);
+	memset(written, 0, sizeof written);
+	fake_kernel_begin();
+	assert_int_equal(cm_backend_pagemap.open(&b, &params, &why), 0);
+	assert_int_equal(cm_cards_init(&cards), 0);
+	assert_int_equal(cm_cards_reserve(&cards, FAKE_BASE, fake_addr(FAKE_PAGES)), 0);
+}
+
+static void close_all(void)
+{
+	cm_backend_pagemap.close(b, &all);
+	cm_ranges_free(&all);
+	cm_cards_free(&cards);
+	fake_kernel_end();
+}
+
+static void add(size_t from, size_t to, enum cm_kind kind)
+{
+	struct cm_range r = {
+		.start = fake_addr(from), .end = fake_addr(to), .kind = kind, .prot = 3
+	};
+
+	assert_int_equal(cm_ranges_reserve(&all, 1), 0);
+	assert_int_equal(cm_backend_pagemap.add(b, &r), 0);
+	cm_ranges_add(&all, r);
+}
+
+static void write_pages(size_t from, size_t to)
+{
+	fake_write(from, to);
+	for (size_t i = from; i < to; i++)
+		written[i] = true;
+}
+
+static size_t harvest(void)
+{
+	cm_cards_clear_all(&cards);
+	return cm_backend_pagemap.harvest(b, &all, &cards);
+}
+
+/* Nothing that was written is missing; returns what was reported beyond it. */
+static size_t compare(void)
+{
+	size_t extra = 0;
+
+	for (size_t i = 0; i < FAKE_PAGES; i++) {
+		bool dirty = cm_cards_test(&cards, fake_addr(i));
+		bool tracked = cm_ranges_cover(&all, fake_addr(i), fake_addr(i + 1));
+		if (tracked && written[i] && !dirty)
+			fail_msg("page %zu was written and is not reported", i);
+		assert_false(dirty && !tracked);
+		extra += dirty && !written[i];
+		written[i] = false;
+	}
+	return extra;
+}
+
+static void exact(void)
+{
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(compare(), 0);
+}
+
+static void reports_what_was_written_and_clears(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	write_pages(10, 20);
+	add(0, 100, CM_KIND_PRIVATE);
+	exact();
+	exact();
+	write_pages(3, 4);
+	write_pages(98, 100);
+	fake_write(100, 103); /* not ours */
+	exact();
+	close_all();
+}
+
+static void adjacent_pieces_are_one_call(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	for (size_t i = 0; i < 1000; i++)
+		add(i, i + 1, CM_KIND_PRIVATE);
+	calls = fake.calls[FAKE_SCAN];
+	exact();
+	assert_int_equal(fake.calls[FAKE_SCAN] - calls, 1);
+	close_all();
+}
+
+/* R3: it had cleared 37 pages when it failed, and their count is lost. */
+static void a_failed_get_and_clear_reports_its_whole_piece(void **state)
+{
+	static const int errors[] = { -EINTR, -EAGAIN, -ENOMEM, -EFAULT, -EIO };
+
+	(void)state;
+	for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+		open_with(256, 64);
+		add(0, 1000, CM_KIND_PRIVATE);
+		write_pages(0, 1000);
+		exact();
+		for (size_t i = 0; i < 1000; i += 2)
+			write_pages(i, i + 1);
+		fake.fail_at[FAKE_SCAN] = 6; /* in the second chunk, not at its start */
+		fake.fail_after = 37;
+		fake.error[FAKE_SCAN] = errors[e];
+		assert_true(harvest() > 0);
+		assert_true(counters.guessed > 0);
+		assert_int_equal(counters.last_errno, -errors[e]);
+		assert_true(compare() <= 256); /* that chunk, no more */
+		exact();
+		write_pages(400, 500);
+		exact();
+		close_all();
+	}
+}
+
+static void every_scan_failing_is_all_dirty(void **state)
+{
+	(void)state;
+	open_with(100, 64);
+	add(0, 1000, CM_KIND_PRIVATE);
+	exact();
+	write_pages(500, 510);
+	fake.fail_at[FAKE_SCAN] = 1;
+	fake.error[FAKE_SCAN] = -ENOMEM;
+	fake.fail_for_ever = true;
+	assert_true(harvest() >= 10);
+	assert_int_equal(compare(), 990);
+	close_all();
+}
+
+/* R2: a new mapping is not registered, and EPERM says so. */
+static void memory_mapped_anew_is_dirty_and_registered_again(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 200, CM_KIND_PRIVATE);
+	write_pages(0, 200);
+	exact();
+	fake_remap(50, 60);
+	for (size_t i = 50; i < 60; i++)
+		written[i] = true;
+	write_pages(199, 200);
+	assert_true(harvest() > 0);
+	(void)compare();
+	assert_int_equal(counters.rearmed, 1);
+	assert_int_equal(counters.last_errno, EPERM);
+	assert_true(fake.page[55].registered);
+	write_pages(52, 53); /* armed by the collect that found it */
+	exact();
+	close_all();
+}
+
+static void a_failing_registration_stays_dirty_until_it_works(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 200, CM_KIND_PRIVATE);
+	exact();
+	fake_remap(50, 60);
+	fake.fail_at[FAKE_REGISTER] = 1;
+	fake.error[FAKE_REGISTER] = -ENOMEM;
+	fake.fail_for_ever = true;
+	for (unsigned round = 0; round < 3; round++) {
+		write_pages(52 + round, 53 + round);
+		assert_true(harvest() > 0);
+		(void)compare();
+	}
+	fake.fail_at[FAKE_REGISTER] = 0;
+	(void)harvest();
+	(void)harvest();
+	memset(written, 0, sizeof written);
+	write_pages(55, 57);
+	exact();
+	close_all();
+}
+
+/* R4: 5000 regions; walk_end is stale when the call that completes found more
+ * than 512. A loop that trusts it never ends or starts over. */
+static void many_regions_complete_in_spite_of_a_stale_walk_end(void **state)
+{
+	static const size_t vecs[] = { 8, 511, 512, 513, 4096, 65536 };
+
+	(void)state;
+	for (size_t v = 0; v < 2 * sizeof vecs / sizeof *vecs; v++) {
+		unsigned calls;
+
+		open_with(FAKE_PAGES, vecs[v / 2]);
+		fake.honest_walk_end = v % 2;
+		add(0, FAKE_PAGES, CM_KIND_PRIVATE);
+		write_pages(0, FAKE_PAGES);
+		exact();
+		for (size_t i = 0; i < FAKE_PAGES; i += 2)
+			write_pages(i, i + 1);
+		calls = fake.calls[FAKE_SCAN];
+		exact();
+		calls = fake.calls[FAKE_SCAN] - calls;
+		assert_true(calls <= FAKE_PAGES / 2 / vecs[v / 2] + 2);
+		exact();
+		close_all();
+	}
+}
+
+static void descriptors_of_a_fork_child_are_new(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 100, CM_KIND_PRIVATE);
+	write_pages(0, 100);
+	exact();
+	/* The child's memory has no registration. */
+	for (size_t i = 0; i < 100; i++)
+		fake.page[i].registered = fake.page[i].protected = false;
+	fake.fail_at[FAKE_UFFD_OPEN] = 1;
+	fake.error[FAKE_UFFD_OPEN] = -EMFILE;
+	assert_true(cm_backend_pagemap.fork_child(b, &all) < 0);
+	assert_int_equal(cm_backend_pagemap.fork_child(b, &all), 0);
+	for (size_t i = 0; i < 100; i++)
+		written[i] = true;
+	exact();
+	write_pages(7, 8);
+	exact();
+	close_all();
+}
+
+static void a_failed_open_says_why_and_keeps_nothing(void **state)
+{
+	static const struct {
+		enum fake_call call;
+		int error, result;
+	} cases[] = {
+		{ FAKE_UFFD_OPEN, -EINVAL, -ENOTSUP },  { FAKE_UFFD_OPEN, -ENOSYS, -ENOTSUP },
+		{ FAKE_UFFD_OPEN, -EPERM, -EPERM },     { FAKE_UFFD_OPEN, -EMFILE, 0 },
+		{ FAKE_PAGEMAP_OPEN, -EACCES, -EPERM }, { FAKE_PAGEMAP_OPEN, -ENOENT, -ENOTSUP },
+		{ FAKE_PAGEMAP_OPEN, -EMFILE, 0 },
+	};
+	struct cm_backend_params params = { .chunk_bytes = FAKE_PAGE,
+					    .vec_len = 8,
+					    .counters = &counters };
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int error;
+
+		fake_kernel_begin();
+		fake.fail_at[cases[i].call] = 1;
+		fake.error[cases[i].call] = cases[i].error;
+		why = NULL;
+		error = cm_backend_pagemap.open(&b, &params, &why);
+		assert_true(error < 0);
+		if (cases[i].result != 0)
+			assert_int_equal(error, cases[i].result);
+		assert_non_null(why);
+		assert_true(strlen(why) > 10);
+	}
+	fake_kernel_begin();
+	fake.no_scan = true;
+	assert_int_equal(cm_backend_pagemap.open(&b, &params, &why), -ENOTSUP);
+	assert_non_null(strstr(why, "PAGEMAP_SCAN"));
+	fake_kernel_begin();
+	fake.no_guard_category = true;
+	assert_int_equal(cm_backend_pagemap.open(&b, &params, &why), 0);
+	assert_int_equal(cm_backend_pagemap.categories(b) & CARDMARK_PAGE_GUARD, 0);
+	cm_backend_pagemap.close(b, &all);
+	fake_kernel_end();
+}
+
+static void nothing_is_lost_whatever_fails_when(void **state)
+{
+	static const int errors[] = { -EINTR, -EAGAIN, -ENOMEM, -EFAULT, -EPERM };
+	uint64_t rng = random_seed(seed_text);
+
+	(void)state;
+	for (unsigned round = 0; round < 40; round++) {
+		open_with(1 + random_below(&rng, 600), 8 + random_below(&rng, 600));
+		add(0, 700, CM_KIND_PRIVATE);
+		add(900, 1500, CM_KIND_FILE);
+		for (unsigned step = 0; step < 40; step++) {
+			for (unsigned k = 0; k < 30; k++) {
+				size_t from = random_below(&rng, 1490);
+				write_pages(from, from + 1 + random_below(&rng, 10));
+			}
+			if (random_below(&rng, 5) == 0) {
+				size_t from = random_below(&rng, 600);
+				fake_remap(from, from + 20);
+				memset(&written[from], true, 20 * sizeof *written);
+			}
+			for (int c = FAKE_REGISTER; c <= FAKE_SCAN; c++) {
+				fake.fail_at[c] = (unsigned)random_below(&rng, 6);
+				fake.error[c] = errors[random_below(&rng, 5)];
+			}
+			fake.fail_after = random_below(&rng, 400);
+			(void)harvest();
+			(void)compare();
+		}
+		memset(fake.fail_at, 0, sizeof fake.fail_at);
+		(void)harvest();
+		(void)harvest();
+		memset(written, 0, sizeof written);
+		exact();
+		close_all();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(reports_what_was_written_and_clears),
+		cmocka_unit_test(adjacent_pieces_are_one_call),
+		cmocka_unit_test(a_failed_get_and_clear_reports_its_whole_piece),
+		cmocka_unit_test(every_scan_failing_is_all_dirty),
+		cmocka_unit_test(memory_mapped_anew_is_dirty_and_registered_again),
+		cmocka_unit_test(a_failing_registration_stays_dirty_until_it_works),
+		cmocka_unit_test(many_regions_complete_in_spite_of_a_stale_walk_end),
+		cmocka_unit_test(descriptors_of_a_fork_child_are_new),
+		cmocka_unit_test(a_failed_open_says_why_and_keeps_nothing),
+		cmocka_unit_test(nothing_is_lost_whatever_fails_when),
+	};
+
+	seed_text = argc > 1 ? argv[1] : NULL;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}

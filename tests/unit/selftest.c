@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: a check that fails, fails: the frames of the unit and the live
+ * tests are run with failing checks inside and must say so. */
+#include "tests/support/live.h"
+#include "tests/support/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void passes(void)
+{
+	CHECK(1 + 1 == 2);
+	CHECK_EQ(2, 2);
+}
+
+static void fails(void)
+{
+	CHECK(1 + 1 == 3);
+}
+
+static void fails_by_value(void)
+{
+	CHECK_EQ(2, 3);
+}
+
+static void child_fails(void *arg)
+{
+	(void)arg;
+	CHECK(false);
+}
+
+static void fails_in_a_child(void)
+{
+	CHECK_EQ(tap_in_child(child_fails, NULL), 0);
+}
+
+static void skips(void)
+{
+	tap_skip("a reason");
+}
+
+static void lost_card(void)
+{
+	unsigned char *mem = live_map(2);
+	struct cardmark_table *table;
+	const bool both[2] = { true, true };
+
+	live_backend = CARDMARK_BACKEND_ALLDIRTY;
+	(void)live_armed(mem, 2, &table);
+	cardmark_table_clear(table);
+	live_expect(table, mem, 2, both); /* nothing collected: must be seen as lost */
+}
+
+/* Runs program(arg) with its output in buf. */
+static int output_of(int (*program)(void *arg), void *arg, char *buf, size_t len)
+{
+	int fds[2], status = -1;
+	size_t have = 0;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(pipe(fds), 0);
+	(void)fflush(stdout);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)dup2(fds[1], 1);
+		(void)dup2(fds[1], 2);
+		(void)close(fds[0]);
+		status = program(arg);
+		(void)fflush(stdout);
+		_exit(status);
+	}
+	(void)close(fds[1]);
+	while (have < len - 1 && (n = read(fds[0], buf + have, len - 1 - have)) > 0)
+		have += (size_t)n;
+	buf[have] = '\0';
+	(void)close(fds[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static int run_case(void *arg)
+{
+	const struct live_case cases[] = { { "the case", *(void (**)(void))arg, 0, 0 } };
+	char name[] = "live", backend[] = "alldirty", *argv[] = { name, backend, NULL };
+
+	return live_main(2, argv, LIVE_CASES(cases));
+}
+
+static void expect_run(void (*run)(void), int status, const char *line)
+{
+	char out[4096];
+
+	assert_int_equal(output_of(run_case, &run, out, sizeof out), status);
+	if (strstr(out, line) == NULL)
+		fail_msg("no \"%s\" in: %s", line, out);
+}
+
+static void live_checks_fail_when_they_should(void **state)
+{
+	(void)state;
+	expect_run(passes, 0, "\nok - alldirty: the case\n" + 1);
+	expect_run(fails, 1, "not ok - alldirty: the case");
+	expect_run(fails_by_value, 1, "failed: 2 is 2, not 3");
+	expect_run(fails_in_a_child, 1, "not ok - alldirty: the case");
+	expect_run(skips, 77, "ok - alldirty: the case # SKIP a reason");
+	expect_run(lost_card, 1, "2 of 2 cards lost");
+}
+
+static int run_unusable(void *arg)
+{
+	const struct live_case cases[] = { { "the case", passes, 0, 0 } };
+	char name[] = "live", *argv[] = { name, arg, NULL };
+
+	return live_main(2, argv, LIVE_CASES(cases));
+}
+
+static void a_required_backend_that_is_missing_fails(void **state)
+{
+	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
+	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	char out[4096], name[32];
+
+	(void)state;
+	for (int i = 0; i < n; i++) {
+		if (probes[i].usable)
+			continue;
+		(void)snprintf(name, sizeof name, "%s", cardmark_backend_name(probes[i].backend));
+		(void)unsetenv("CARDMARK_REQUIRE");
+		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 77);
+		assert_non_null(strstr(out, "# SKIP"));
+		assert_non_null(strstr(out, probes[i].reason));
+		(void)setenv("CARDMARK_REQUIRE", name, 1);
+		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 1);
+		assert_non_null(strstr(out, "not ok"));
+		(void)setenv("CARDMARK_REQUIRE", "alldirty,mprotects", 1);
+		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 77);
+	}
+	(void)unsetenv("CARDMARK_REQUIRE");
+	(void)snprintf(name, sizeof name, "nonesuch");
+	assert_int_equal(output_of(run_unusable, name, out, sizeof out), 1);
+}
+
+static void cmocka_fails(void **state)
+{
+	(void)state;
+	assert_int_equal(1, 2);
+}
+
+static int run_cmocka(void *arg)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(cmocka_fails) };
+
+	(void)arg;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}
+
+static void unit_checks_fail_when_they_should(void **state)
+{
+	char out[4096];
+
+	(void)state;
+	assert_int_equal(output_of(run_cmocka, NULL, out, sizeof out), 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(live_checks_fail_when_they_should),
+		cmocka_unit_test(a_required_backend_that_is_missing_fails),
+		cmocka_unit_test(unit_checks_fail_when_they_should),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}
