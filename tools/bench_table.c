@@ -102,7 +102,8 @@ void bench_print_notes(const struct bench_plan *plan, FILE *f)
 		   "Ratios: geometric mean over blocks [95 %% bootstrap interval]; a block is a "
 		   "process of each "
 		   "row,\n"
-		   "in random order, with one seed. All results of a block had one hash.\n");
+		   "in random order, with one seed. A block with two different results fails the "
+		   "bench.\n");
 	for (unsigned k = 0; k < plan->program_count; k++)
 		if (plan->programs[k].left_out[0] == '\0' && plan->programs[k].blocks < 6) {
 			fprintf(f,
