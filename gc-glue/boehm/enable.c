@@ -234,15 +234,29 @@ bool cm_gc_test_drop(void)
 	return state % 100 < cm_gc_config.drop_percent;
 }
 
-/* A stop that does not finish within the limit is given up and marking goes on
- * in slices of `rate` blocks inside the allocator; after so many tries the last
- * stop runs without limit (GC_collect_a_little_inner in alloc.c). */
+/* A stop that does not finish within the limit is given up, and marking goes on
+ * in slices of `rate` units inside the allocator; after so many tries the last
+ * stop runs without limit (GC_collect_a_little_inner in alloc.c). A unit is a
+ * page or so, up to 15 us of cache misses. Slices about as long as the target keep
+ * the longest stall at two or three targets; with short ones (libgc's default is
+ * 10) the mutators dirty pages as fast as they are marked: at 40, a 5 ms target
+ * took twice the stops of 400, a third more CPU, and was missed. */
+#define ATTEMPTS 30
+#define RATE_PER_MS 80
+
+static int rate_for(uint64_t target_ns)
+{
+	uint64_t rate = target_ns * RATE_PER_MS / 1000000;
+
+	return rate < 40 ? 40 : rate > 4000 ? 4000 : (int)rate;
+}
+
 static void set_knobs(void)
 {
 	uint64_t ns = cm_gc_config.target_ns;
 	struct cm_gc_timeval limit = { (unsigned long)(ns / 1000000),
 				       (unsigned long)(ns % 1000000) };
-	const char *attempts = getenv("CARDMARK_GC_TEST_ATTEMPTS"), *rate;
+	const char *rate = getenv("CARDMARK_GC_TEST_RATE");
 
 	if (!ns || cm_gc_config.mode == CARDMARK_GC_MODE_STOP_THE_WORLD)
 		return;
@@ -250,11 +264,10 @@ static void set_knobs(void)
 		cm_gc_api.GC_set_time_limit_tv(limit);
 	else
 		cm_gc_api.GC_set_time_limit(limit.ms ? limit.ms : 1);
-	rate = getenv("CARDMARK_GC_TEST_RATE");
 	if (cm_gc_api.GC_set_max_prior_attempts)
-		cm_gc_api.GC_set_max_prior_attempts(attempts ? atoi(attempts) : 30);
+		cm_gc_api.GC_set_max_prior_attempts(ATTEMPTS);
 	if (cm_gc_api.GC_set_rate)
-		cm_gc_api.GC_set_rate(rate ? atoi(rate) : 40);
+		cm_gc_api.GC_set_rate(rate ? atoi(rate) : rate_for(ns));
 }
 
 static int open_tracker(void)
