@@ -3,6 +3,7 @@
 # inside, so that it is one file and adds no library to the program.
 if HAVE_BDWGC
 include_cardmark_HEADERS += include/cardmark/gc.h
+pkgconfig_DATA += gc-glue/boehm/libcardmark-gc.pc
 
 gc_glue_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
 gc_glue_cflags = $(AM_CFLAGS) -fvisibility=hidden
@@ -30,7 +31,8 @@ gc_glue_boehm_libcmgc_la_CFLAGS = $(gc_glue_cflags)
 lib_LTLIBRARIES += gc-glue/boehm/libcardmark-gc.la
 gc_glue_boehm_libcardmark_gc_la_SOURCES =
 gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la $(PTHREAD_LIBS)
-gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 \
+# nodelete: libgc's slots and callbacks point into it.
+gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 EXTRA_gc_glue_boehm_libcardmark_gc_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
 
