@@ -90,6 +90,15 @@ tests_live_query_test_LDADD = tests/libsupport.la
 tests_live_table_test_LDADD = tests/libsupport.la
 tests_live_track_test_LDADD = tests/libsupport.la
 
+# ---- Installed tree, valgrind, and the long run -----------------------------------
+
+TESTS += tests/install/install_test.sh
+EXTRA_DIST += tests/install/install_test.sh tests/valgrind.sh
+
+.PHONY: check-valgrind
+check-valgrind: $(check_PROGRAMS)
+	$(srcdir)/tests/valgrind.sh $(abs_builddir)
+
 # The long property test, ten seeds of ten seconds for each backend.
 EXTRA_DIST += tests/soundness/ten-seeds.sh
 .PHONY: soak10

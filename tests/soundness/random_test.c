@@ -40,12 +40,14 @@ static void run_seed(const char *backend, const struct world_options *options)
 		tap_line(false, backend, name, NULL);
 		return;
 	}
-	tap_note("%s seed %llu: %llu operations, %llu writes (%llu refused), %llu collects (%llu "
+	tap_note("%s seed %llu: %llu operations (%llu busy), %llu writes (%llu refused), %llu "
+		 "collects (%llu "
 		 "with writers running, %llu guessed), %llu scans; %llu pages checked, %llu "
 		 "changed, %llu reported, %llu over-reported, %llu lost",
-		 backend, ull(options->seed), ull(c.operations), ull(c.writes), ull(c.refused),
-		 ull(c.collects), ull(c.concurrent_collects), ull(c.guessed), ull(c.scans),
-		 ull(c.checked), ull(c.changed), ull(c.reported), ull(c.over), ull(c.lost));
+		 backend, ull(options->seed), ull(c.operations), ull(c.busy), ull(c.writes),
+		 ull(c.refused), ull(c.collects), ull(c.concurrent_collects), ull(c.guessed),
+		 ull(c.scans), ull(c.checked), ull(c.changed), ull(c.reported), ull(c.over),
+		 ull(c.lost));
 	/* A run that saw nothing proves nothing. */
 	tap_line(c.lost == 0 && c.changed > 0 && c.collects > 3, backend, name, NULL);
 }

@@ -210,7 +210,8 @@ static void track(struct world *w, size_t from, size_t to)
 {
 	int error = cardmark_track(w->cm, page_at(w, from), (to - from) * w->card, 0);
 
-	if (error < 0 && w->options.faulty)
+	w->counts.busy += error == -EBUSY;
+	if (error == -EBUSY || (error < 0 && w->options.faulty))
 		return; /* what was tracked still is */
 	if (error < 0) {
 		tap_note("track of pages %zu..%zu: %s", from, to, cardmark_last_error());

@@ -22,6 +22,7 @@ struct world_options {
 struct world_counts {
 	uint64_t operations; /* on ranges: map, track, untrack, remap ... */
 	uint64_t writes;     /* by program and kernel */
+	uint64_t busy;       /* tracks refused with -EBUSY: a lock was held too long */
 	uint64_t refused;    /* kernel writes refused with EFAULT */
 	uint64_t collects, concurrent_collects, scans;
 	uint64_t checked;  /* tracked pages compared */
