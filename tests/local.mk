@@ -11,6 +11,7 @@ AM_TESTS_ENVIRONMENT = \
 check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
 	tests/soundness/world.c tests/soundness/world.h \
+	tests/soundness/world_state.h tests/soundness/world_writers.c \
 	tests/support/broken_os.c tests/support/broken_os.h \
 	tests/support/fake_kernel.c tests/support/fake_kernel.h \
 	tests/support/live.c tests/support/live.h \

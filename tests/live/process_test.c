@@ -285,7 +285,7 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK(seconds_now() - start < 15.0);
 	(void)sem_post(&go_on);
 	(void)pthread_join(thread, NULL);
-	broken_os_end();
+	/* The table stays: a monitor thread may be reading it, and it blocks no more. */
 	CHECK_EQ(thread_result, 0);
 	/* Nothing was harvested meanwhile, so nothing is lost. */
 	(void)live_collect(cm, table);
@@ -323,7 +323,7 @@ static void handler_gets_its_own_faults(void *before)
 		fault_address = NULL;
 		if (sigsetjmp(out_of_fault, 1) == 0) {
 			live_store(forbidden + 5, 1);
-			CHECK(!"a store to PROT_NONE returned");
+			tap_fail(__FILE__, __LINE__, "a store to PROT_NONE faults");
 		}
 		CHECK(fault_address == forbidden + 5);
 		write_some(round, 4); /* ours still work */

@@ -18,65 +18,16 @@
  *
  * process_vm_writev pins its pages first and copies later, which no page-table
  * tracker can see (R13); it waits for the collect to end. */
-#include "tests/soundness/world.h"
+#include "tests/soundness/world_state.h"
 
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
-
-#define SLOTS 64
-#define SLOT_PAGES 32
-#define PAGES (SLOTS * SLOT_PAGES)
-#define WRITERS 2
-#define MAX_WRITE 9000 /* bytes: up to four pages of 4 KiB */
-
-struct page {
-	uint64_t hash; /* at the last check */
-	bool tracked;
-	bool reported;           /* since the last check, by collect or scan */
-	bool pending;            /* changed, not reported: must be in the next report */
-	_Atomic uint64_t period; /* last one in which a write began and ended; + 1 */
-};
-
-struct slot {
-	pthread_mutex_t lock; /* against the slot's going away; writers never hold two */
-	bool mapped;
-};
-
-struct world {
-	struct world_options options;
-	struct world_counts counts;
-	unsigned capabilities;
-	uint64_t rng;
-	size_t card;
-	unsigned char *base;
-	struct cardmark *cm;
-	struct cardmark_table *table, *second;
-	struct slot slot[SLOTS];
-	struct page page[PAGES];
-	/* Even between collects, odd while one runs. */
-	_Atomic uint64_t epoch;
-	_Atomic bool stop_writers, quit;
-	_Atomic unsigned stopped;
-	_Atomic uint64_t writes, refused;
-	pthread_mutex_t pinned; /* held while pages are pinned, and while collecting */
-	int noise;              /* file of random bytes for read(2) */
-	uint64_t zero_hash;
-};
-
-static unsigned char *page_at(const struct world *w, size_t i)
-{
-	return w->base + i * w->card;
-}
 
 /* Reads what others may be writing: any mixture of old and new will do. */
 TAP_RACY __attribute__((noinline)) static uint64_t hash_page(const unsigned char *p, size_t n)
@@ -89,92 +40,6 @@ TAP_RACY __attribute__((noinline)) static uint64_t hash_page(const unsigned char
 		h ^= h >> 29;
 	}
 	return h;
-}
-
-/* ---- Writers ------------------------------------------------------------------ */
-
-static void write_once(struct world *w, uint64_t *rng, unsigned char *buf)
-{
-	size_t s = random_below(rng, SLOTS), card = w->card;
-	size_t at = random_below(rng, SLOT_PAGES * card);
-	size_t len = random_below(rng, 4) == 0 ? 1 + random_below(rng, MAX_WRITE)
-					       : 1 + random_below(rng, 32);
-	unsigned how = (unsigned)random_below(rng, 8);
-	unsigned char *to = page_at(w, s * SLOT_PAGES) + at;
-	uint64_t e1, e2;
-	ssize_t done = (ssize_t)len;
-
-	if (len > SLOT_PAGES * card - at)
-		done = (ssize_t)(len = SLOT_PAGES * card - at);
-	for (size_t i = 0; i < len && i < 64; i++)
-		buf[i] = (unsigned char)random_next(rng);
-	(void)pthread_mutex_lock(&w->slot[s].lock);
-	if (!w->slot[s].mapped) {
-		(void)pthread_mutex_unlock(&w->slot[s].lock);
-		return;
-	}
-	if (how == 0)
-		(void)pthread_mutex_lock(&w->pinned);
-	e1 = atomic_load_explicit(&w->epoch, memory_order_seq_cst);
-	if (how == 0) {
-		struct iovec from = { buf, len }, into = { to, len };
-		done = process_vm_writev(getpid(), &from, 1, &into, 1, 0);
-	} else if (how <= 2) {
-		done = pread(w->noise, to, len, (off_t)random_below(rng, 4096));
-	} else {
-		memcpy(to, buf, len);
-	}
-	e2 = atomic_load_explicit(&w->epoch, memory_order_seq_cst);
-	if (how == 0)
-		(void)pthread_mutex_unlock(&w->pinned);
-	if (done > 0 && e1 == e2 && e1 % 2 == 0) {
-		size_t first = (size_t)(to - w->base) / card;
-		size_t last = (size_t)(to + done - 1 - w->base) / card;
-		for (size_t i = first; i <= last; i++)
-			atomic_store_explicit(&w->page[i].period, e1 / 2 + 1, memory_order_release);
-	}
-	(void)pthread_mutex_unlock(&w->slot[s].lock);
-	atomic_fetch_add_explicit(done > 0 ? &w->writes : &w->refused, 1, memory_order_relaxed);
-}
-
-struct writer {
-	struct world *w;
-	uint64_t seed;
-	pthread_t thread;
-};
-
-static void *write_on(void *arg)
-{
-	struct writer *me = arg;
-	struct world *w = me->w;
-	uint64_t rng = me->seed;
-	unsigned char buf[MAX_WRITE];
-
-	memset(buf, 0x5a, sizeof buf);
-	while (!atomic_load_explicit(&w->quit, memory_order_acquire)) {
-		if (atomic_load_explicit(&w->stop_writers, memory_order_acquire)) {
-			atomic_fetch_add_explicit(&w->stopped, 1, memory_order_acq_rel);
-			while (atomic_load_explicit(&w->stop_writers, memory_order_acquire))
-				(void)sched_yield();
-			atomic_fetch_sub_explicit(&w->stopped, 1, memory_order_acq_rel);
-		}
-		write_once(w, &rng, buf);
-	}
-	return NULL;
-}
-
-static void stop_writers(struct world *w)
-{
-	atomic_store_explicit(&w->stop_writers, true, memory_order_release);
-	while (atomic_load_explicit(&w->stopped, memory_order_acquire) != WRITERS)
-		(void)sched_yield();
-}
-
-static void start_writers(struct world *w)
-{
-	atomic_store_explicit(&w->stop_writers, false, memory_order_release);
-	while (atomic_load_explicit(&w->stopped, memory_order_acquire) != 0)
-		(void)sched_yield();
 }
 
 /* ---- Ranges that come and go ------------------------------------------------------ */
@@ -456,7 +321,7 @@ static void round_of(struct world *w)
 	if (random_below(&w->rng, 16) == 0)
 		(void)usleep((useconds_t)random_below(&w->rng, 3000));
 	if (!concurrent)
-		stop_writers(w);
+		world_stop_writers(w);
 	if (random_below(&w->rng, 5) == 0)
 		scan_some(w);
 	(void)pthread_mutex_lock(&w->pinned);
@@ -467,7 +332,7 @@ static void round_of(struct world *w)
 	w->counts.concurrent_collects += concurrent;
 	check(w, concurrent, period);
 	if (!concurrent)
-		start_writers(w);
+		world_start_writers(w);
 }
 
 /* ---- Beginning and end --------------------------------------------------------------- */
@@ -522,16 +387,16 @@ static void run_writers_and_rounds(struct world *w)
 	for (size_t k = 0; k < WRITERS; k++) {
 		writer[k].w = w;
 		writer[k].seed = random_next(&w->rng);
-		(void)pthread_create(&writer[k].thread, NULL, write_on, &writer[k]);
+		(void)pthread_create(&writer[k].thread, NULL, world_write_on, &writer[k]);
 	}
 	while (now() < end && (w->options.rounds == 0 || w->counts.collects < w->options.rounds))
 		round_of(w);
 	/* What is pending still has to come. */
-	stop_writers(w);
+	world_stop_writers(w);
 	collect(w);
 	check(w, false, atomic_load_explicit(&w->epoch, memory_order_relaxed) / 2);
 	atomic_store_explicit(&w->quit, true, memory_order_release);
-	start_writers(w);
+	world_start_writers(w);
 	for (size_t k = 0; k < WRITERS; k++)
 		(void)pthread_join(writer[k].thread, NULL);
 }

@@ -2,6 +2,9 @@
 # Runs a live test program once for each backend, as one TAP stream. A program
 # that dies is a failing line of its own.
 set -u
+# A tracker may start its monitor thread again in a fork child.
+TSAN_OPTIONS=die_after_fork=0${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+export TSAN_OPTIONS
 program=$1
 shift
 for backend in ${CARDMARK_TEST_BACKENDS:-pagemap softdirty uffd mprotect alldirty}; do

@@ -40,7 +40,7 @@ _Noreturn static void end(enum outcome outcome)
 {
 	if (in_child)
 		_exit(1);
-	siglongjmp(leave, outcome);
+	siglongjmp(leave, (int)outcome);
 }
 
 _Noreturn void tap_fail(const char *file, int line, const char *what)
