@@ -36,6 +36,14 @@ static void set_up(void)
 	memset(want, 0, sizeof want);
 }
 
+/* The uffd backend starts its monitor again in the child. */
+static void set_up_to_fork(void)
+{
+	if (TAP_TSAN && live_backend == CARDMARK_BACKEND_UFFD)
+		tap_skip("the thread sanitizer supports no new thread in a fork child");
+	set_up();
+}
+
 static void write_some(size_t first, size_t step)
 {
 	memset(want, 0, sizeof want);
@@ -67,7 +75,7 @@ static void track_on_in_child(void *arg)
 
 static void a_fork_child_tracks_on_its_own(void)
 {
-	set_up();
+	set_up_to_fork();
 	write_some(2, 9);
 	CHECK_EQ(tap_in_child(track_on_in_child, NULL), 0);
 	/* The child collected six times: the parent's bits are its own (R5). */
@@ -90,7 +98,7 @@ static void fork_child_only_closes(void *arg)
 
 static void closing_in_a_child_leaves_the_parent_alone(void)
 {
-	set_up();
+	set_up_to_fork();
 	write_some(2, 9);
 	CHECK_EQ(tap_in_child(fork_child_only_closes, NULL), 0);
 	(void)live_collect(cm, table);
@@ -111,7 +119,7 @@ static void grandchild(void *arg)
 
 static void a_grandchild_too(void)
 {
-	set_up();
+	set_up_to_fork();
 	write_some(3, 5);
 	CHECK_EQ(tap_in_child(grandchild, NULL), 0);
 	(void)live_collect(cm, table);
@@ -170,13 +178,13 @@ static void close_all_and_go_on(void *reuse)
 
 static void closed_descriptors_never_read_as_clean(void)
 {
-	set_up();
+	set_up_to_fork();
 	CHECK_EQ(tap_in_child(close_all_and_go_on, NULL), 0);
 }
 
 static void taken_descriptor_numbers_never_read_as_clean(void)
 {
-	set_up();
+	set_up_to_fork();
 	CHECK_EQ(tap_in_child(close_all_and_go_on, mem), 0);
 }
 
@@ -199,7 +207,7 @@ static void no_descriptors_left(void *arg)
 
 static void closed_and_none_left_is_all_dirty(void)
 {
-	set_up();
+	set_up_to_fork();
 	CHECK_EQ(tap_in_child(no_descriptors_left, NULL), 0);
 }
 
