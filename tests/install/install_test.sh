@@ -91,7 +91,7 @@ PKG_CONFIG_SYSROOT_DIR=$dir
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 version=$(pkg-config --modversion libcardmark) || fail "pkg-config does not find libcardmark"
 flags=$(pkg-config --cflags --libs libcardmark) || fail "pkg-config has no flags"
-for compiler in "$CC -std=c99 user.c" "${CXX:-g++} -std=c++11 user.cc"; do
+for compiler in "$CC -std=c99 -D_POSIX_C_SOURCE=200809L user.c" "${CXX:-g++} -std=c++11 user.cc"; do
 	command -v "${compiler%% *}" >/dev/null || continue
 	# shellcheck disable=SC2086
 	if (cd "$dir" && $compiler -o user $sanitize $flags); then
