@@ -1,7 +1,6 @@
 # The manual: a page for each public function; functions of one page share it
 # through .so links. man/check-man.sh compares it with the code.
 dist_man_MANS += \
-	man/cardmark.1 \
 	man/cardmark.7 \
 	man/cardmark_backend_name.3 \
 	man/cardmark_backend_of.3 \
