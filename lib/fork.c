@@ -20,8 +20,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
 static _Atomic int *marker; /* 1, in a child 0 */
 
+/* Locks in the order of docs/design.md. */
 static void prepare(void)
 {
+	cm_probe_lock();
 	(void)pthread_mutex_lock(&list_lock);
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_lock(&cm->lock);
@@ -32,6 +34,7 @@ static void in_parent(void)
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_unlock(&cm->lock);
 	(void)pthread_mutex_unlock(&list_lock);
+	cm_probe_unlock();
 }
 
 static void in_child(void)
@@ -42,6 +45,7 @@ static void in_child(void)
 		cm_tracker_rebuild(cm, true);
 	}
 	(void)pthread_mutex_unlock(&list_lock);
+	cm_probe_unlock();
 }
 
 static void set_up(void)
@@ -72,11 +76,18 @@ void cm_fork_check(void)
 	}
 }
 
-int cm_fork_register(struct cardmark *cm)
+int cm_fork_set_up(void)
 {
 	(void)pthread_once(&once, set_up);
-	if (once_error < 0)
-		return once_error;
+	return once_error;
+}
+
+int cm_fork_register(struct cardmark *cm)
+{
+	int error = cm_fork_set_up();
+
+	if (error < 0)
+		return error;
 	cm_fork_check();
 	(void)pthread_mutex_lock(&list_lock);
 	cm->next = list;

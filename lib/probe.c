@@ -153,11 +153,23 @@ static const char *remark(enum cardmark_backend backend, unsigned caps)
 	}
 }
 
+void cm_probe_lock(void)
+{
+	(void)pthread_mutex_lock(&cache_lock);
+}
+
+void cm_probe_unlock(void)
+{
+	(void)pthread_mutex_unlock(&cache_lock);
+}
+
 static int probe_one(size_t i, struct cardmark_probe *out)
 {
 	struct cardmark_probe *p = &cache[i];
+	int error;
 
-	(void)pthread_mutex_lock(&cache_lock);
+	(void)cm_fork_set_up(); /* a fork waits for the probe to end */
+	cm_probe_lock();
 	if (!cached[i]) {
 		const char *why;
 
@@ -173,8 +185,8 @@ static int probe_one(size_t i, struct cardmark_probe *out)
 		cached[i] = cached_error[i] != -EBUSY && cached_error[i] != -ENOMEM;
 	}
 	*out = *p;
-	int error = cached_error[i];
-	(void)pthread_mutex_unlock(&cache_lock);
+	error = cached_error[i];
+	cm_probe_unlock();
 	return error;
 }
 

@@ -104,8 +104,7 @@ static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 				.max_pages = q->max_pages == 0 ? SIZE_MAX : q->max_pages };
 	uintptr_t end = (uintptr_t)q->start + q->len, at = (uintptr_t)q->start;
 
-	if (cm->lost && cm->backend->ops->fork_child(cm->backend, &cm->ranges) == 0)
-		cm->lost = false;
+	(void)cm_tracker_still_lost(cm);
 	for (size_t i = cm_ranges_find(&cm->ranges, at);
 	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
 		struct cm_range rest = cm_ranges_clip(&cm->ranges, i, at, end);
@@ -146,10 +145,9 @@ int cardmark_scan(struct cardmark *cm, struct cardmark_query *query)
 
 	if (error < 0)
 		return error;
-	if (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
-		return cm_fail(-EBUSY,
-			       "cardmark_scan: another thread is inside the library and does "
-			       "not come out: is it stopped?");
+	error = cm_tracker_enter(cm);
+	if (error < 0)
+		return error;
 	scan_locked(cm, query);
 	cm_tracker_recheck(cm);
 	cm_tracker_unlock(cm);

@@ -27,7 +27,7 @@ int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm)
 	error = cm_cards_init(&t->cards);
 	if (error < 0)
 		goto unmap;
-	if (!cm_tracker_lock(cm, CM_WAIT_CALL_NS)) {
+	if (cm_tracker_enter(cm) < 0) {
 		error = -EBUSY;
 		goto free_cards;
 	}

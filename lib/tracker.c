@@ -30,8 +30,15 @@ void cm_tracker_unlock(struct cardmark *cm)
 	(void)pthread_mutex_unlock(&cm->lock);
 }
 
-static int busy(void)
+/* -EBUSY, with the lock not taken, if the tracker can't be used. */
+int cm_tracker_enter(struct cardmark *cm)
 {
+	cm_fork_check();
+	if (cm->torn)
+		return cm_fail(-EBUSY,
+			       "this process was cloned while a thread was inside the library");
+	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
+		return 0;
 	return cm_fail(-EBUSY, "another thread is inside the library and does not come out: is it "
 			       "stopped?");
 }
@@ -111,7 +118,8 @@ void cardmark_close(struct cardmark **handle)
 	*handle = NULL;
 	cm_fork_check();
 	cm_fork_unregister(cm);
-	cm->backend->ops->close(cm->backend, &cm->ranges);
+	if (!cm->torn) /* else: a monitor to wait for is in the parent, as are the ranges */
+		cm->backend->ops->close(cm->backend, &cm->ranges);
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		t->owner = NULL;
 	cm_cards_free(&cm->fresh);
@@ -244,7 +252,8 @@ static int watch(struct cardmark *cm, const struct cm_range *piece)
 		return 0;
 	case -EBUSY:
 		return cm_fail(-EBUSY,
-			       "cardmark_track: another userfaultfd watches part of %#zx + %#zx",
+			       "cardmark_track: another tracker or userfaultfd has part of %#zx + "
+			       "%#zx, or its lock",
 			       (size_t)piece->start, (size_t)(piece->end - piece->start));
 	case -ENOMEM:
 		return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx: out of memory, or unmapped",
@@ -280,7 +289,7 @@ static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
 
 static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, unsigned flags)
 {
-	struct cm_range piece;
+	struct cm_range piece = { 0 };
 	uintptr_t at;
 	size_t pieces = 0;
 	bool one;
@@ -328,8 +337,9 @@ int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags)
 		return cm_fail(-EINVAL,
 			       "cardmark_track: flags 0x%x: one of PRIVATE, FILE or neither",
 			       flags);
-	if (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
-		return busy();
+	error = cm_tracker_enter(cm);
+	if (error < 0)
+		return error;
 	error = track_locked(cm, start, start + len, flags);
 	cm_tracker_unlock(cm);
 	return error;
@@ -361,8 +371,9 @@ int cardmark_untrack(struct cardmark *cm, void *addr, size_t len)
 
 	if (error < 0)
 		return error;
-	if (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
-		return busy();
+	error = cm_tracker_enter(cm);
+	if (error < 0)
+		return error;
 	error = untrack_locked(cm, start, start + len);
 	cm_tracker_unlock(cm);
 	return error;
@@ -403,11 +414,13 @@ void cm_tracker_recheck(struct cardmark *cm)
 
 /* ---- Collect --------------------------------------------------------------- */
 
-/* A backend that could not be rebuilt in a fork child: everything is dirty
- * until it can. */
-static bool still_lost(struct cardmark *cm)
+/* A backend that could not be rebuilt in a fork child: everything is dirty until
+ * it can: for good where that takes a thread, which takes malloc. */
+bool cm_tracker_still_lost(struct cardmark *cm)
 {
-	if (cm->lost && cm->backend->ops->fork_child(cm->backend, &cm->ranges) == 0)
+	const struct cm_backend_ops *ops = cm->backend->ops;
+
+	if (cm->lost && !ops->starts_thread && ops->fork_child(cm->backend, &cm->ranges) == 0)
 		cm->lost = false;
 	return cm->lost;
 }
@@ -416,10 +429,11 @@ static enum cardmark_collected collect_locked(struct cardmark *cm, struct cardma
 {
 	size_t guessed = 0;
 
-	if (still_lost(cm)) {
+	if (cm_tracker_still_lost(cm)) {
 		for (size_t i = 0; i < cm->ranges.n; i++)
 			cm_cards_set(&table->cards, cm->ranges.v[i].start, cm->ranges.v[i].end);
 		guessed = cm->ranges.n;
+		CM_COUNT(cm->counters.guessed);
 	} else {
 		guessed = cm->backend->ops->harvest(cm->backend, &cm->ranges, &table->cards);
 		cm_tracker_recheck(cm);
@@ -436,7 +450,7 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 	enum cardmark_collected result;
 	size_t before;
 
-	if (table->owner != cm || !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
+	if (table->owner != cm || cm->torn || !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
 		/* Nothing was cleared, so the next collect reports it all. */
 		table->all_dirty = true;
 		CM_COUNT(cm->all_dirty);
@@ -458,9 +472,9 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact)
 {
 	cm->stats.forks++;
 	/* A raw clone in the middle of a call left the range map in an unknown
-	 * state: the lock stays taken, and every collect says all dirty. */
+	 * state, for good. */
 	if (!intact)
-		(void)pthread_mutex_lock(&cm->lock);
+		cm->torn = true;
 	else
 		cm->lost = cm->backend->ops->fork_child(cm->backend, &cm->ranges) < 0;
 }
@@ -475,8 +489,9 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 
 	if (size < offsetof(struct cardmark_stats, ranges) || size > 4096)
 		return cm_fail(-EINVAL, "cardmark_stats.size is %zu: set it to sizeof", size);
-	if (!cm_tracker_lock(c, CM_WAIT_CALL_NS))
-		return busy();
+	int error = cm_tracker_enter(c);
+	if (error < 0)
+		return error;
 	s = c->stats;
 	s.ranges = c->ranges.n;
 	s.tracked_bytes = cm_ranges_bytes(&c->ranges);

@@ -28,6 +28,7 @@ struct cardmark {
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
+	bool torn; /* by a raw clone in the middle of a call: all dirty for ever */
 	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
 	struct cm_counters counters;
 	_Atomic uint64_t all_dirty;  /* counted without the lock */
@@ -42,8 +43,13 @@ struct cardmark {
 /* Rebuilds trackers first if this is a fork child that has not yet. */
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
 void cm_tracker_unlock(struct cardmark *cm);
+/* Takes the lock as a call does that is not collect: 0, or -EBUSY and why. */
+int cm_tracker_enter(struct cardmark *cm);
+bool cm_tracker_still_lost(struct cardmark *cm);
 
-/* lib/fork.c */
+/* lib/fork.c. The first is for whoever takes a lock that a fork must not cut
+ * through; the others call it. */
+int cm_fork_set_up(void);
 int cm_fork_register(struct cardmark *cm);
 void cm_fork_unregister(struct cardmark *cm);
 void cm_fork_check(void);
@@ -60,6 +66,9 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
  * fills why. */
 int cm_probe_choose(const struct cardmark_options *options, const struct cm_backend_ops **out,
 		    char *why, size_t len);
+/* Around a fork. */
+void cm_probe_lock(void);
+void cm_probe_unlock(void);
 extern const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1];
 
 /* lib/errors.c: the error of the closed list that stands for any -errno. */

@@ -115,6 +115,7 @@ static struct cm_gc_slot api_slots[] = {
 };
 static struct cm_gc_slot roots_slot[] = { SLOT("GC_add_roots", cm_gc_hook_add_roots) };
 
+#if defined(__x86_64__)
 static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symbol)
 {
 	for (size_t i = 0; i < n; i++)
@@ -122,6 +123,7 @@ static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symb
 			return slots[i].found;
 	return 0;
 }
+#endif
 
 /* Why way A cannot be; NULL if it can. */
 static const char *no_way_a(void)

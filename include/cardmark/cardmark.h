@@ -62,10 +62,10 @@ enum cardmark_capability {
 	CARDMARK_CAP_PRECISE = 1 << 0,       /* reports less than everything */
 	CARDMARK_CAP_CONCURRENT = 1 << 1,    /* get-and-clear is sound while mutators write */
 	CARDMARK_CAP_KERNEL_WRITES = 1 << 2, /* read(2) into a clean card works and is reported */
-	CARDMARK_CAP_REMAP = 1 << 3,         /* notices a tracked piece replaced by a new mapping */
-	CARDMARK_CAP_MPROTECT = 1 << 4,      /* the program may mprotect tracked memory */
-	CARDMARK_CAP_NO_TRAP = 1 << 5, /* no signal and no helper thread: may track any data */
-	CARDMARK_CAP_SHARED = 1 << 6,  /* shared and file-backed memory too */
+	CARDMARK_CAP_REMAP = 1 << 3,    /* a piece that was mapped anew: what it holds is dirty */
+	CARDMARK_CAP_MPROTECT = 1 << 4, /* the program may mprotect tracked memory */
+	CARDMARK_CAP_NO_TRAP = 1 << 5,  /* no signal and no helper thread: may track any data */
+	CARDMARK_CAP_SHARED = 1 << 6,   /* shared and file-backed memory too */
 	CARDMARK_CAP_CATEGORIES =
 		1 << 7 /* every category of the scan query, not only WRITTEN.. SWAPPED */
 };
@@ -216,7 +216,7 @@ struct cardmark_run {
  * the tracker's ranges. Cards enter it by cardmark_collect() and
  * cardmark_table_union(), and leave it by cardmark_table_clear() and untrack.
  * It belongs to the caller and must not be used by two threads at once, nor
- * while a tracker call runs that changes it. -ENOMEM. */
+ * while a tracker call runs that changes it. -ENOMEM, -EBUSY. */
 CARDMARK_API int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm);
 CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
 
@@ -256,6 +256,11 @@ enum cardmark_collected {
 	CARDMARK_ALL_DIRTY = 2 /* the table is all dirty; nothing was harvested */
 };
 
+/* No page-table tracker sees writes through another mapping of the same file,
+ * pwrite(2) to the file, io_uring's registered buffers, or pages pinned for long
+ * (DMA; process_vm_writev(2) if it pins before a collect and copies after it):
+ * take such memory as always dirty yourself. */
+
 /* The collector's question: adds every card written since it was last asked to
  * table, and arms those cards again. Cannot fail. Made to run while the world
  * is stopped; with CARDMARK_CAP_CONCURRENT also while mutators run, and then a
@@ -271,7 +276,7 @@ enum cardmark_scan_op {
 
 enum cardmark_scan_flags {
 	/* Leave out memory that is only new: cards of ranges not cleared since
-	 * they were tracked, or since the kernel was found to have replaced them. */
+	 * they were tracked. A clearing scan arms them without a word. */
 	CARDMARK_SCAN_IGNORE_NEW = 1 << 0
 };
 

@@ -24,6 +24,9 @@ struct cm_counters {
 	uintptr_t anew_start, anew_end;
 };
 
+/* How long add may wait for a lock of the backend's own. */
+#define CM_BACKEND_WAIT_ADD_NS UINT64_C(2000000000)
+
 #define CM_COUNT(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
 
 struct cm_backend_params {
@@ -54,6 +57,7 @@ struct cm_backend_ops {
 	enum cardmark_backend id;
 	unsigned level;        /* of struct cardmark_probe */
 	unsigned capabilities; /* enum cardmark_capability */
+	bool starts_thread;    /* in open and fork_child */
 
 	/* A backend that watches nothing yet. On failure -errno, and *why is a
 	 * sentence for the user (static storage). */

@@ -250,7 +250,8 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 
 	if ((piece->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
 		return -EINVAL;
-	if (!enter(&before, WAIT_NS))
+	/* Longer than a harvest waits: busy writers are no reason to refuse. */
+	if (!enter(&before, CM_BACKEND_WAIT_ADD_NS))
 		return -EBUSY;
 	error = watched_by_another(t, piece) ? -EBUSY : 0;
 	if (error == 0)
@@ -323,6 +324,7 @@ static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all
 	if (!enter(&before, WAIT_NS)) {
 		for (size_t i = 0; i < all->n; i++)
 			cm_cards_set(into, all->v[i].start, all->v[i].end);
+		CM_COUNT(b->params.counters->guessed);
 		return all->n;
 	}
 	guessed = handler_lost();

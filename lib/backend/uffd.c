@@ -60,7 +60,7 @@ static int open_files(struct uffd *t, const char **why)
 			       ? "the kernel has no userfaultfd write-protection (5.7, x86-64)"
 		       : t->uffd == -ENOSYS ? "the kernel has no userfaultfd"
 					    : "userfaultfd is refused to this process";
-		return t->uffd == -EINVAL ? -ENOTSUP : t->uffd;
+		return t->uffd == -EINVAL || t->uffd == -ENOSYS ? -ENOTSUP : t->uffd;
 	}
 	t->pagemap = cm_os->open_self("pagemap", O_RDONLY);
 	if (t->pagemap < 0) {
@@ -281,6 +281,7 @@ const struct cm_backend_ops cm_backend_uffd = {
 	/* REMAP: what is mapped anew is not protected, so it shows as written. */
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_CONCURRENT |
 			CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP | CARDMARK_CAP_MPROTECT,
+	.starts_thread = true,
 	.open = uffd_open,
 	.close = uffd_close,
 	.categories = cm_composed_categories,
