@@ -3,7 +3,6 @@
 # C++, a program built with pkg-config and run against the installed library, and
 # exactly the symbols that the header declares, with their version.
 set -u
-src=${CARDMARK_SRCDIR:?run by make check}
 build=${CARDMARK_BUILDDIR:?run by make check}
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
