@@ -83,6 +83,8 @@ static const char *compare(struct stat_ratio r, double resolution, char out[64])
 {
 	if (isnan(r.mid))
 		snprintf(out, 64, "no comparison with");
+	else if (isinf(r.high))
+		snprintf(out, 64, "a time that can't be compared (too few blocks)");
 	else if (stat_same(r, resolution))
 		snprintf(out, 64, "about as long as");
 	else if (r.mid < 1)
@@ -104,7 +106,7 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 		if (p->left_out[0] != '\0')
 			continue;
 		bench_summarize(plan, k, plan->stw, &stw);
-		if (resolution > 0.1)
+		if (resolution > 0.1 && !isinf(resolution))
 			fprintf(f,
 				"  %s: too noisy to trust: the same row run twice differed by up "
 				"to "

@@ -13,6 +13,8 @@ static const char *ratio_text(struct stat_ratio r, double resolution, bool inter
 
 	if (isnan(r.mid))
 		snprintf(out, 40, "-");
+	else if (interval && isinf(r.high))
+		snprintf(out, 40, "%s%.2f [too few]", mark, r.mid);
 	else if (interval)
 		snprintf(out, 40, "%s%.2f [%.2f, %.2f]", mark, r.mid, r.low, r.high);
 	else
@@ -74,6 +76,9 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 	fprintf(f, "%u blocks, %" PRIu64 " %% of the full work", p->blocks, p->work);
 	if (isnan(resolution))
 		fprintf(f, "; no resolution: libgc-mprotect failed\n");
+	else if (isinf(resolution))
+		fprintf(f, "; no resolution: fewer than %d blocks can't compare times\n",
+			STAT_MIN_BLOCKS);
 	else
 		fprintf(f, "; resolution %.1f %% (A/A); \"~\": no difference beyond the noise\n",
 			100 * resolution);

@@ -83,6 +83,11 @@ struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n, 
 	for (size_t i = 0; i < m; i++)
 		sum += logs[i];
 	r.mid = exp(sum / (double)m);
+	/* Resampling one or two values says nothing of how far they may be off. */
+	r.low = 0;
+	r.high = INFINITY;
+	if (m < STAT_MIN_BLOCKS)
+		goto out;
 	for (size_t k = 0; k < RESAMPLES; k++) {
 		sum = 0;
 		for (size_t i = 0; i < m; i++)

@@ -16,7 +16,11 @@ void stat_sort(uint64_t *v, size_t n);
  * rank); v is sorted; 0 if n is 0. */
 uint64_t stat_rank(const uint64_t *sorted, size_t n, double q);
 
-/* A ratio and its 95 % interval. NaN if there were no blocks. */
+/* Fewer blocks give no interval. */
+#define STAT_MIN_BLOCKS 3
+
+/* A ratio and its 95 % interval: 0 to infinity below STAT_MIN_BLOCKS, NaN if
+ * there were no blocks. */
 struct stat_ratio {
 	double mid, low, high;
 };

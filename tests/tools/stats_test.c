@@ -68,24 +68,29 @@ static void test_rank(void)
 
 static void test_ratio(void)
 {
-	const double a[] = { 2, 8 }, b[] = { 1, 1 }, none[] = { 0, 0 }, half[] = { 0, 1 };
-	struct stat_ratio r = stat_paired_ratio(a, b, 2, 1);
+	const double a[] = { 2, 8, 4 }, b[] = { 1, 1, 1 }, none[] = { 0, 0, 0 };
+	const double half[] = { 0, 1, 0 };
+	struct stat_ratio r = stat_paired_ratio(a, b, 3, 1);
 
-	CHECK(near(r.mid, 4)); /* geometric, not 5 */
+	CHECK(near(r.mid, 4)); /* geometric, not 14 / 3 */
 	CHECK(near(r.low, 2) && near(r.high, 8));
-	r = stat_paired_ratio(a, a, 2, 1);
+	r = stat_paired_ratio(a, a, 3, 1);
 	CHECK(near(r.mid, 1) && near(r.low, 1) && near(r.high, 1));
 	/* A failed run takes its block out, and only that. */
-	r = stat_paired_ratio(a, half, 2, 1);
+	r = stat_paired_ratio(a, half, 3, 1);
 	CHECK(near(r.mid, 8));
-	r = stat_paired_ratio(a, none, 2, 1);
+	r = stat_paired_ratio(a, none, 3, 1);
 	CHECK(isnan(r.mid));
 	r = stat_paired_ratio(a, b, 0, 1);
 	CHECK(isnan(r.mid));
+	/* One or two blocks claim nothing. */
+	r = stat_paired_ratio(a, b, 2, 1);
+	CHECK(near(r.mid, 4) && r.low <= 0 && isinf(r.high));
+	CHECK(stat_same(r, 0.01) && isinf(stat_resolution(r)));
 	/* The same seed gives the same interval. */
-	struct stat_ratio s = stat_paired_ratio(a, b, 2, 1);
+	struct stat_ratio s = stat_paired_ratio(a, b, 3, 1);
 
-	CHECK(near(s.low, stat_paired_ratio(a, b, 2, 1).low));
+	CHECK(near(s.low, stat_paired_ratio(a, b, 3, 1).low));
 }
 
 /* 20 blocks with noise of 5 %, a true ratio of 0.8: a 95 % interval holds it
