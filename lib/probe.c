@@ -211,16 +211,17 @@ int cm_probe_choose(const struct cardmark_options *o, const struct cm_backend_op
 
 		if (o->backend != CARDMARK_BACKEND_AUTO && o->backend != ops->id)
 			continue;
-		error = probe_one(i, &p);
+		if (o->backend == CARDMARK_BACKEND_AUTO && o->flags & CARDMARK_OPEN_CONCURRENT &&
+		    !(ops->capabilities & CARDMARK_CAP_CONCURRENT)) {
+			/* Not tried: softdirty's trial clears the whole process's bits. */
+			reason = "not sound while mutators write";
+			error = -ENOTSUP;
+		} else {
+			error = probe_one(i, &p);
+		}
 		if (o->backend != CARDMARK_BACKEND_AUTO && error < 0)
 			return cm_fail(cm_closed_error(error), "backend %s can't work here: %s",
 				       cardmark_backend_name(ops->id), p.reason);
-		if (error == 0 && o->backend == CARDMARK_BACKEND_AUTO &&
-		    o->flags & CARDMARK_OPEN_CONCURRENT &&
-		    !(p.capabilities & CARDMARK_CAP_CONCURRENT)) {
-			reason = "not sound while mutators write";
-			error = -ENOTSUP;
-		}
 		if (error == 0) {
 			*out = ops;
 			return 0;

@@ -23,6 +23,8 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 
+#define MOST_FDS 1024 /* looked at for clear_refs */
+
 struct softdirty {
 	struct cm_backend b; /* first */
 	int pagemap, clear_refs;
@@ -69,6 +71,16 @@ static int open_files(struct softdirty *t, const char **why)
 	return 0;
 }
 
+/* libgc's own soft-dirty mode or another copy of this library: both keep
+ * clear_refs open. Our clear would take their bits, the probe's already. */
+static bool used_by_others(void)
+{
+	for (int fd = 0; fd < MOST_FDS; fd++)
+		if (cm_os->fd_is(fd, "/clear_refs"))
+			return true;
+	return false;
+}
+
 static int softdirty_open(struct cm_backend **out, const struct cm_backend_params *params,
 			  const char **why)
 {
@@ -78,6 +90,12 @@ static int softdirty_open(struct cm_backend **out, const struct cm_backend_param
 	if (atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire)) {
 		*why = "the soft-dirty bits of a process serve one tracker at a time";
 		return -EBUSY;
+	}
+	if (used_by_others()) {
+		*why = "something else in this process clears its soft-dirty bits: "
+		       "/proc/self/clear_refs is open";
+		error = -EBUSY;
+		goto fail;
 	}
 	error = cm_os->map(sizeof(struct softdirty), &memory);
 	if (error < 0) {

@@ -107,13 +107,43 @@ fail_unmap:
 	return listed(error);
 }
 
+/* Before 6.4 one call must stay within one mapping, or it does nothing and says
+ * ENOENT: then mapping by mapping. Not for the monitor: one card is never in two. */
+static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool protect)
+{
+	int result = set_protection(t, start, end, protect);
+	struct cm_vma vma;
+
+	if (result != -ENOENT)
+		return result;
+	result = 0;
+	while (start < end) {
+		int error = cm_os->vma_at(start, &vma);
+		if (error < 0)
+			return result < 0 ? result : error;
+		if (vma.start > start)
+			result = -ENOENT; /* a hole */
+		if (vma.start >= end)
+			break;
+		if (vma.start < start)
+			vma.start = start;
+		if (vma.end > end)
+			vma.end = end;
+		error = set_protection(t, vma.start, vma.end, protect);
+		if (error < 0)
+			result = error;
+		start = vma.end;
+	}
+	return result;
+}
+
 static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
 {
 	struct uffd *t = self(b);
 
 	/* Unprotect first: before 6.9 unregistering left pages protected (R9).
 	 * Unregistering wakes writers whose message is still in the queue. */
-	(void)set_protection(t, piece->start, piece->end, false);
+	(void)protect_mappings(t, piece->start, piece->end, false);
 	(void)cm_os->uffd_unregister(t->uffd, piece->start, piece->end - piece->start);
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
 }
@@ -146,7 +176,7 @@ static int watch(struct uffd *t, const struct cm_range *piece)
 	if (error < 0)
 		cm_note_errno(t->b.params.counters, error);
 	/* Protection that was there already must not read as clean. */
-	return error < 0 ? error : set_protection(t, piece->start, piece->end, false);
+	return error < 0 ? error : protect_mappings(t, piece->start, piece->end, false);
 }
 
 static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
@@ -168,7 +198,7 @@ static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
  * the next time; all of the range if it can be, to keep mappings whole. */
 static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
 {
-	int error = set_protection(t, start, end, true);
+	int error = protect_mappings(t, start, end, true);
 
 	if (error == -ENOENT) {
 		error = cm_os->uffd_register(t->uffd, range->start, range->end - range->start);
@@ -176,7 +206,7 @@ static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, u
 			error = cm_os->uffd_register(t->uffd, start, end - start);
 		if (error == 0) {
 			CM_COUNT(t->b.params.counters->rearmed);
-			error = set_protection(t, start, end, true);
+			error = protect_mappings(t, start, end, true);
 		}
 	}
 	if (error < 0)

@@ -5,7 +5,7 @@
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 for way in A B; do
-	under CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_DROP=20 -- \
+	under CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_DROP=20 -- \
 		"$bin/torture" -s 1 -t 1 -d 3 || continue
 	lost=$(value lost:)
 	# Memory that was taken away may also crash it.

@@ -22,12 +22,12 @@ torture()
 	fi
 }
 
-for backend in pagemap uffd mprotect alldirty; do
+for backend in pagemap softdirty uffd mprotect alldirty; do
 	target=
 	torture $backend -t 1 -d 2 -f
 	target=CARDMARK_PAUSE_TARGET=3
 	torture $backend -t 4 -d 2 -f
 done
 target=
-torture pagemap -t 2 -d 4
+torture auto -t 2 -d 4
 finish

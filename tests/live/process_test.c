@@ -379,6 +379,7 @@ static void a_foreign_fault_kills_with_two_trackers(void)
 	if (TAP_TSAN || TAP_ASAN)
 		tap_skip("a sanitizer has a SIGSEGV handler of its own");
 	set_up();
+	live_may_open_another(); /* die_by_default does */
 	status = tap_in_child(die_by_default, NULL);
 	CHECK(WIFSIGNALED(status));
 }

@@ -169,7 +169,7 @@ static void adjacent_ranges_cost_one_kernel_call(void)
 {
 	const size_t n = 1000;
 	unsigned char *one = live_map(n), *many = live_map(n);
-	struct cardmark *a = live_open(), *b = live_open();
+	struct cardmark *a = live_open(), *b = (live_may_open_another(), live_open());
 	struct cardmark_table *ta = live_table(a), *tb = live_table(b);
 	uint64_t before_a, before_b;
 
@@ -190,6 +190,36 @@ static void adjacent_ranges_cost_one_kernel_call(void)
 		CHECK_EQ(live_stats(b).kernel_calls - before_b, 1);
 	live_expect_dirty(ta, one, n);
 	live_expect_dirty(tb, many, n);
+}
+
+/* Kernels before 6.4 protect within one mapping a call. */
+static void a_range_over_several_mappings(void)
+{
+	for (unsigned flags = 0; flags <= CARDMARK_TRACK_PRIVATE; flags++) {
+		unsigned char *mem = live_map(CARDS);
+		struct cardmark_table *table;
+		struct cardmark *cm = live_open();
+		bool want[CARDS] = { false };
+
+		table = live_table(cm);
+		/* Another flag keeps the kernel from joining them. */
+		CHECK(madvise(mem + 5 * live_card, 4 * live_card, MADV_DONTFORK) == 0);
+		memset(mem, 1, CARDS * live_card);
+		CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, flags), 0);
+		(void)live_collect(cm, table);
+		live_expect_dirty(table, mem, CARDS);
+		memset(mem, 2, CARDS * live_card);
+		CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+		CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+		live_expect_clean(table, mem, CARDS);
+		for (size_t i = 3; i < CARDS; i += 3) {
+			want[i] = true;
+			live_store(mem + i * live_card, 3);
+		}
+		CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+		live_expect(table, mem, CARDS, want);
+		live_clean_up();
+	}
 }
 
 static void ten_thousand_scattered_ranges(void)
@@ -264,6 +294,7 @@ int main(int argc, char **argv)
 		  data_from_before_tracking_is_dirty_once, 0, 0 },
 		{ "adjacent ranges cost one kernel call", adjacent_ranges_cost_one_kernel_call,
 		  CARDMARK_CAP_PRECISE | CARDMARK_CAP_NO_TRAP, 0 },
+		{ "a range over several mappings", a_range_over_several_mappings, 0, 0 },
 		{ "ten thousand scattered ranges", ten_thousand_scattered_ranges, 0, 0 },
 		{ "memory is plain again after close", memory_is_plain_again_after_close, 0, 0 },
 	};

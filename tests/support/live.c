@@ -27,7 +27,7 @@ bool live_can(unsigned capability)
 	return (live_capabilities & capability) == capability;
 }
 
-static void clean_up(void)
+void live_clean_up(void)
 {
 	while (n_tables > 0)
 		cardmark_table_delete(&tables[--n_tables]);
@@ -37,6 +37,12 @@ static void clean_up(void)
 		n_maps--;
 		(void)munmap(maps[n_maps].addr, maps[n_maps].bytes);
 	}
+}
+
+void live_may_open_another(void)
+{
+	if (live_backend == CARDMARK_BACKEND_SOFTDIRTY)
+		tap_skip("only one softdirty tracker fits in a process");
 }
 
 struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len)
@@ -233,7 +239,7 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 		if (cases[i].only != 0 && !(cases[i].only >> live_backend & 1))
 			continue;
 		if (missing == NULL) {
-			tap_run(backend, cases[i].name, cases[i].run, clean_up);
+			tap_run(backend, cases[i].name, cases[i].run, live_clean_up);
 			continue;
 		}
 		(void)snprintf(reason, sizeof reason, "%s lacks the capability %s", backend,

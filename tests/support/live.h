@@ -33,6 +33,10 @@ bool live_can(unsigned capability);
 
 /* Trackers, tables and memory that go when the case ends. */
 struct cardmark *live_open(void);
+/* Skips the case where the one that is open leaves no room for a second. */
+void live_may_open_another(void);
+/* Closes and unmaps everything, as the end of a case does: for cases that start over. */
+void live_clean_up(void);
 struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len);
 struct cardmark_table *live_table(struct cardmark *cm);
 unsigned char *live_map(size_t cards);

@@ -61,8 +61,9 @@ static int fake_close(int fd)
 
 static bool fake_fd_is(int fd, const char *suffix)
 {
-	return !k.stolen && ((fd == PAGEMAP_FD && strcmp(suffix, "/pagemap") == 0) ||
-			     (fd == CLEAR_FD && strcmp(suffix, "/clear_refs") == 0));
+	return k.files_open > 0 && !k.stolen &&
+	       ((fd == PAGEMAP_FD && strcmp(suffix, "/pagemap") == 0) ||
+		(fd == CLEAR_FD && strcmp(suffix, "/clear_refs") == 0));
 }
 
 static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
