@@ -233,7 +233,7 @@ int tool_bench(int argc, char **argv)
 	if (status < 0) {
 		if (!plan->blocks_given) {
 			plan->blocks = plan->standard ? STANDARD_BLOCKS : QUICK_BLOCKS;
-			plan->budget_s = plan->standard ? 800 : 150;
+			plan->budget_s = plan->standard ? 800 : 170;
 		}
 		if (!plan->size_given)
 			plan->size = plan->standard ? 100 : 40;

@@ -8,7 +8,7 @@
 
 #include "tools/bench.h"
 
-enum { MIN_BLOCKS = 2, RUN_TIMEOUT_S = 600 };
+enum { MIN_BLOCKS = STAT_MIN_BLOCKS, RUN_TIMEOUT_S = 600 };
 
 static double now(void)
 {
@@ -75,7 +75,7 @@ static double run_timeout(const struct clock *c, double usual)
 	return usual > 0 ? fmin(fmax(usual * 20, 15), most) : most;
 }
 
-/* Less work if not even two blocks fit. */
+/* Less work if not even that many blocks fit. */
 static void fit_work(const struct bench_plan *plan, struct bench_program *p, const struct clock *c,
 		     double block_s)
 {
