@@ -68,6 +68,7 @@ void cm_fork_check(void)
 	if (atomic_load_explicit(marker, memory_order_relaxed) != 0)
 		return;
 	atomic_store_explicit(marker, 1, memory_order_relaxed);
+	cm_probe_reset_lock();
 	(void)pthread_mutex_init(&list_lock, NULL);
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
 		bool intact = pthread_mutex_trylock(&cm->lock) == 0;

@@ -163,6 +163,11 @@ void cm_probe_unlock(void)
 	(void)pthread_mutex_unlock(&cache_lock);
 }
 
+void cm_probe_reset_lock(void)
+{
+	(void)pthread_mutex_init(&cache_lock, NULL);
+}
+
 static int probe_one(size_t i, struct cardmark_probe *out)
 {
 	struct cardmark_probe *p = &cache[i];

@@ -69,6 +69,7 @@ int cm_probe_choose(const struct cardmark_options *options, const struct cm_back
 /* Around a fork. */
 void cm_probe_lock(void);
 void cm_probe_unlock(void);
+void cm_probe_reset_lock(void); /* in a child that nobody prepared for */
 extern const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1];
 
 /* lib/errors.c: the error of the closed list that stands for any -errno. */

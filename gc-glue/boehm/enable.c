@@ -332,6 +332,17 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 		return r;
 	}
 
+	/* All of them or none: without the one for write(2) no pass would end, and
+	 * what comes after would count as clean. */
+	if (c->way == CARDMARK_GC_WAY_A &&
+	    cm_gc_plt_redirect(cm_gc_api.base, way_a_slots, COUNT(way_a_slots), true) !=
+		    cm_gc_plt_redirect(cm_gc_api.base, way_a_slots, COUNT(way_a_slots), false)) {
+		c->way = CARDMARK_GC_WAY_AUTO;
+		cardmark_table_delete(&cm_gc_heap.table);
+		cardmark_close(&cm_gc_heap.cm);
+		return cm_gc_fail(-EPERM, "libgc's slots can't be written");
+	}
+
 	/* From here on nothing fails. */
 	pthread_atfork(NULL, NULL, after_fork);
 	cm_gc_heap.early = !c->init_called && cm_gc_api.shared;
@@ -346,7 +357,6 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	if (c->way == CARDMARK_GC_WAY_A) {
 		cm_gc_plt_redirect(cm_gc_api.base, phdr_slot, 1, true);
 		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
-		cm_gc_plt_redirect(cm_gc_api.base, way_a_slots, COUNT(way_a_slots), true);
 	}
 	if (c->way == CARDMARK_GC_WAY_B)
 		cm_gc_api.GC_set_manual_vdb_allowed(1);

@@ -93,7 +93,8 @@ struct cm_gc_slot {
 };
 
 /* Counts (apply false) or redirects the slots of the object loaded at base, or
- * of every object if base is NULL. Returns how many. Our own object is left
+ * of every object if base is NULL. Returns how many; a slot that can't be written
+ * is not one. Our own object is left
  * alone. Not while the world is stopped. */
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
 

@@ -42,16 +42,17 @@ static uintptr_t pointer(const struct object *o, uintptr_t value)
 	return value < o->bias ? value + o->bias : value;
 }
 
-static void write_slot(const struct object *o, uintptr_t slot, void *value)
+static bool write_slot(const struct object *o, uintptr_t slot, void *value)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = slot & ~(page - 1);
 	bool relro = slot >= o->relro_start && slot < o->relro_end;
 
 	if (relro && mprotect((void *)start, page, PROT_READ | PROT_WRITE) != 0)
-		return;
+		return false;
 	__atomic_store_n((void **)slot, value, __ATOMIC_RELEASE);
 	if (relro)
 		mprotect((void *)start, page, PROT_READ);
+	return true;
 }
 
 static void walk_table(struct walk *w, const struct object *o, uintptr_t table, size_t bytes)
@@ -70,10 +71,11 @@ static void walk_table(struct walk *w, const struct object *o, uintptr_t table, 
 		for (size_t k = 0; k < w->n; k++) {
 			if (strcmp(name, w->slots[k].symbol) != 0)
 				continue;
+			if (w->apply &&
+			    !write_slot(o, o->bias + r[i].r_offset, w->slots[k].replacement))
+				continue;
 			w->slots[k].found++;
 			w->count++;
-			if (w->apply)
-				write_slot(o, o->bias + r[i].r_offset, w->slots[k].replacement);
 		}
 	}
 }

@@ -85,9 +85,9 @@ int cm_gc_hook_open(const char *path, int flags, ...)
 		mode = va_arg(args, mode_t);
 		va_end(args);
 	}
-	if (is_proc(path, "clear_refs"))
+	if (cm_gc_config.way == CARDMARK_GC_WAY_A && is_proc(path, "clear_refs"))
 		return make_stand_in(&clear_refs);
-	if (is_proc(path, "pagemap")) {
+	if (cm_gc_config.way == CARDMARK_GC_WAY_A && is_proc(path, "pagemap")) {
 		opened = true;
 		pass_open = false;
 		return make_stand_in(&pagemap);

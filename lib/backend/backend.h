@@ -104,7 +104,7 @@ extern const struct cm_backend_ops cm_backend_uffd;
 extern const struct cm_backend_ops cm_backend_mprotect;
 extern const struct cm_backend_ops cm_backend_alldirty;
 
-/* The sink. put returns false when nothing more fits (this region did). */
+/* The sink. Ask whether it is full before each put. */
 bool cm_sink_full(const struct cm_sink *s);
 void cm_sink_put(struct cm_sink *s, uintptr_t start, uintptr_t end, uint64_t categories);
 /* A piece reported whole: matches by fiat. Needs one free slot. */
