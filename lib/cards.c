@@ -53,14 +53,12 @@ int cm_cards_init(struct cm_cards *c)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	void *p;
-	int error;
 
 	memset(c, 0, sizeof *c);
 	c->card_shift = (unsigned)__builtin_ctzl((unsigned long)page);
 	c->slab_bytes = (sizeof(struct cm_slab) + (size_t)page - 1) & ~((size_t)page - 1);
-	error = cm_os->map(root_bytes(c), &p);
-	if (error < 0)
-		return error;
+	if (cm_os->map(root_bytes(c), &p) < 0)
+		return -ENOMEM;
 	c->root = p;
 	c->used = (uint64_t *)(c->root + root_entries(c));
 	return 0;
@@ -92,9 +90,8 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 			continue;
 		if (c->slabs == NULL || c->slabs->used == SLAB_LEAVES) {
 			void *p;
-			int error = cm_os->map(c->slab_bytes, &p);
-			if (error < 0)
-				return error; /* leaves reserved so far do no harm */
+			if (cm_os->map(c->slab_bytes, &p) < 0)
+				return -ENOMEM; /* leaves reserved so far do no harm */
 			struct cm_slab *s = p;
 			s->next = c->slabs;
 			c->slabs = s;
@@ -107,14 +104,26 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
+/* Who reads or clears a table takes no lock, and may meet an untrack, which clears bits under
+ * the tracker's: each word is read once and written once. Of two that clear in one word
+ * at a time one may be undone, which reports too much and never too little. */
+static uint64_t load(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static void store(uint64_t *word, uint64_t value)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
+
 /* Bits [from, to) of a word; 0 <= from < to <= 64. */
 static uint64_t bits(size_t from, size_t to)
 {
 	return ~UINT64_C(0) << from & ~UINT64_C(0) >> (64 - to);
 }
 
-/* Sets bits [first, last) of an array of words. */
-static void fill(uint64_t *word, size_t first, size_t last)
+void cm_words_set(uint64_t *word, size_t first, size_t last)
 {
 	size_t a = first / 64, b = (last - 1) / 64;
 
@@ -135,8 +144,8 @@ static void leaf_set(struct cm_leaf *l, size_t first, size_t last)
 		l->summary[first / 4096] |= UINT64_C(1) << first / 64 % 64;
 		return;
 	}
-	fill(l->word, first, last);
-	fill(l->summary, first / 64, (last - 1) / 64 + 1);
+	cm_words_set(l->word, first, last);
+	cm_words_set(l->summary, first / 64, (last - 1) / 64 + 1);
 }
 
 static void leaf_clear(struct cm_leaf *l, size_t first, size_t last)
@@ -146,16 +155,19 @@ static void leaf_clear(struct cm_leaf *l, size_t first, size_t last)
 	for (size_t s = w0 / 64; s <= w1 / 64; s++) {
 		size_t from = s == w0 / 64 ? w0 % 64 : 0;
 		size_t to = s == w1 / 64 ? w1 % 64 + 1 : 64;
-		uint64_t live = l->summary[s] & bits(from, to);
+		uint64_t live = load(&l->summary[s]) & bits(from, to);
 
 		for (; live != 0; live &= live - 1) {
 			size_t w = s * 64 + (size_t)__builtin_ctzll(live);
 			size_t b0 = w == w0 ? first % 64 : 0;
 			size_t b1 = w == w1 ? (last - 1) % 64 + 1 : 64;
+			uint64_t gone = bits(b0, b1);
+			uint64_t left = ~gone == 0 ? 0 : load(&l->word[w]) & ~gone;
 
-			l->word[w] &= ~bits(b0, b1);
-			if (l->word[w] == 0)
-				l->summary[s] &= ~(UINT64_C(1) << w % 64);
+			store(&l->word[w], left);
+			if (left == 0)
+				store(&l->summary[s],
+				      load(&l->summary[s]) & ~(UINT64_C(1) << w % 64));
 		}
 	}
 }
@@ -201,22 +213,27 @@ bool cm_cards_test(const struct cm_cards *c, uintptr_t addr)
 
 	if (i >= c->hi || c->root[i] == NULL)
 		return false;
-	return c->root[i]->word[card / 64] >> card % 64 & 1;
+	return load(&c->root[i]->word[card / 64]) >> card % 64 & 1;
 }
 
 /* The first set bit at or after from, or LEAF_CARDS. */
 static size_t leaf_next_set(const struct cm_leaf *l, size_t from)
 {
-	uint64_t w = l->word[from / 64] >> from % 64;
+	uint64_t w = load(&l->word[from / 64]) >> from % 64;
 
 	if (w != 0)
 		return from + (size_t)__builtin_ctzll(w);
-	for (size_t i = from / 64 + 1; i < LEAF_WORDS; i = (i / 64 + 1) * 64) {
-		uint64_t s = l->summary[i / 64] >> i % 64;
-		if (s != 0) {
-			i += (size_t)__builtin_ctzll(s);
-			return i * 64 + (size_t)__builtin_ctzll(l->word[i]);
+	for (size_t i = from / 64 + 1; i < LEAF_WORDS;) {
+		uint64_t s = load(&l->summary[i / 64]) >> i % 64;
+		if (s == 0) {
+			i = (i / 64 + 1) * 64;
+			continue;
 		}
+		i += (size_t)__builtin_ctzll(s);
+		w = load(&l->word[i]);
+		if (w != 0)
+			return i * 64 + (size_t)__builtin_ctzll(w);
+		i++; /* cleared since its summary was read */
 	}
 	return LEAF_CARDS;
 }
@@ -224,13 +241,15 @@ static size_t leaf_next_set(const struct cm_leaf *l, size_t from)
 /* The first clear bit at or after from, or LEAF_CARDS. */
 static size_t leaf_next_clear(const struct cm_leaf *l, size_t from)
 {
-	uint64_t w = ~l->word[from / 64] >> from % 64;
+	uint64_t w = ~load(&l->word[from / 64]) >> from % 64;
 
 	if (w != 0)
 		return from + (size_t)__builtin_ctzll(w);
-	for (size_t i = from / 64 + 1; i < LEAF_WORDS; i++)
-		if (l->word[i] != ~UINT64_C(0))
-			return i * 64 + (size_t)__builtin_ctzll(~l->word[i]);
+	for (size_t i = from / 64 + 1; i < LEAF_WORDS; i++) {
+		w = ~load(&l->word[i]);
+		if (w != 0)
+			return i * 64 + (size_t)__builtin_ctzll(w);
+	}
 	return LEAF_CARDS;
 }
 
@@ -245,7 +264,8 @@ bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run
 		if (c->root[i] == NULL || (bit = leaf_next_set(c->root[i], bit)) == LEAF_CARDS)
 			continue;
 		out->start = (i << leaf_shift) + (bit << c->card_shift);
-		bit = leaf_next_clear(c->root[i], bit);
+		/* From the next on: this one may be clear by now, and no run is empty. */
+		bit = bit + 1 < LEAF_CARDS ? leaf_next_clear(c->root[i], bit + 1) : LEAF_CARDS;
 		while (bit == LEAF_CARDS && i + 1 < c->hi && c->root[i + 1] != NULL)
 			bit = leaf_next_clear(c->root[++i], 0);
 		out->end = (i << leaf_shift) + (bit << c->card_shift);
@@ -257,7 +277,7 @@ bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run
 /* Calls body for each word w of leaf l that is not 0. */
 #define FOR_EACH_LIVE_WORD(l, w, body)                                                             \
 	for (size_t s_ = 0; s_ < SUMMARY_WORDS; s_++)                                              \
-		for (uint64_t live_ = (l)->summary[s_]; live_ != 0; live_ &= live_ - 1) {          \
+		for (uint64_t live_ = load(&(l)->summary[s_]); live_ != 0; live_ &= live_ - 1) {   \
 			size_t w = s_ * 64 + (size_t)__builtin_ctzll(live_);                       \
 			body;                                                                      \
 		}
@@ -268,16 +288,35 @@ size_t cm_cards_count(const struct cm_cards *c)
 
 	for (size_t i = next_leaf(c, 0); i < c->hi; i = next_leaf(c, i + 1))
 		FOR_EACH_LIVE_WORD(c->root[i], w,
-				   n += (size_t)__builtin_popcountll(c->root[i]->word[w]))
+				   n += (size_t)__builtin_popcountll(load(&c->root[i]->word[w])))
 	return n;
 }
 
 void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src)
 {
 	for (size_t i = next_leaf(src, 0); i < src->hi; i = next_leaf(src, i + 1)) {
+		/* Made after these ranges were untracked, which emptied src there. */
+		if (dst->root[i] == NULL)
+			continue;
 		FOR_EACH_LIVE_WORD(src->root[i], w, dst->root[i]->word[w] |= src->root[i]->word[w])
 		for (size_t s = 0; s < SUMMARY_WORDS; s++)
 			dst->root[i]->summary[s] |= src->root[i]->summary[s];
+	}
+}
+
+void cm_cards_or_words(struct cm_cards *c, uintptr_t base, const uint64_t *word, size_t n)
+{
+	size_t at = (base >> c->card_shift) / 64;
+
+	for (size_t i = 0; i < n; i++, at++) {
+		struct cm_leaf *l;
+		size_t w = at % LEAF_WORDS;
+
+		if (word[i] == 0)
+			continue;
+		l = c->root[at / LEAF_WORDS];
+		l->word[w] |= word[i];
+		l->summary[w / 64] |= UINT64_C(1) << w % 64;
 	}
 }
 

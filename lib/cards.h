@@ -50,8 +50,14 @@ void cm_cards_clear_all(struct cm_cards *c);
 bool cm_cards_test(const struct cm_cards *c, uintptr_t addr);
 bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run *out);
 size_t cm_cards_count(const struct cm_cards *c);
-/* Adds src to dst: both have the same cards reserved. */
+/* Adds src to dst, which has room for every card of src. */
 void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src);
+
+/* Sets bits [first, last) of an array of words, a bit a card. */
+void cm_words_set(uint64_t *word, size_t first, size_t last);
+/* Adds n words of bits; base is the address of the first bit, a whole number of
+ * words. Cards of bits that are set must be reserved. */
+void cm_cards_or_words(struct cm_cards *c, uintptr_t base, const uint64_t *word, size_t n);
 
 /* Bytes set aside so far. */
 size_t cm_cards_bytes(const struct cm_cards *c);

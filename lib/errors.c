@@ -61,7 +61,7 @@ const char *cardmark_strerror(int error)
 	case EPERM:
 		return "not permitted to this process";
 	case ENOENT:
-		return "nothing tracked there";
+		return "nothing tracked there, or no such process";
 	case EBUSY:
 		return "in use by another tracker or thread";
 	case EIO:

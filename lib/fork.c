@@ -18,7 +18,8 @@ static struct cardmark *list;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
-static _Atomic int *marker; /* 1, in a child 0 */
+static _Atomic(_Atomic int *) marker; /* to our process id, in a child 0 */
+static _Atomic bool not_wiped;        /* no MADV_WIPEONFORK here */
 
 /* Locks in the order of docs/design.md. */
 static void prepare(void)
@@ -37,9 +38,26 @@ static void in_parent(void)
 	cm_probe_unlock();
 }
 
+static void set_marker(void)
+{
+	atomic_store_explicit(atomic_load_explicit(&marker, memory_order_relaxed), cm_os->pid(),
+			      memory_order_relaxed);
+}
+
+static bool is_new_child(void)
+{
+	_Atomic int *word = atomic_load_explicit(&marker, memory_order_relaxed);
+	int owner = atomic_load_explicit(word, memory_order_relaxed);
+
+	/* Asking for the id costs a system call in each of ours, and a vfork child has
+	 * its own though it shares our memory: only where there is nothing better. */
+	return owner == 0 ||
+	       (atomic_load_explicit(&not_wiped, memory_order_relaxed) && owner != cm_os->pid());
+}
+
 static void in_child(void)
 {
-	atomic_store_explicit(marker, 1, memory_order_relaxed);
+	set_marker();
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
 		(void)pthread_mutex_unlock(&cm->lock);
 		cm_tracker_rebuild(cm, true);
@@ -48,26 +66,38 @@ static void in_child(void)
 	cm_probe_unlock();
 }
 
-static void set_up(void)
+static void set_up_handlers(void)
 {
-	void *p;
-
-	once_error = cm_os->map(cardmark_card_size(), &p);
-	if (once_error < 0)
-		return;
-	marker = p;
-	atomic_store_explicit(marker, 1, memory_order_relaxed);
-	(void)cm_os->madvise(p, cardmark_card_size(), MADV_WIPEONFORK);
 	if (pthread_atfork(prepare, in_parent, in_child) != 0)
 		once_error = -ENOMEM;
+}
+
+static int set_up_marker(void)
+{
+	_Atomic int *none = NULL;
+	size_t len = cardmark_card_size();
+	void *p;
+
+	if (atomic_load_explicit(&marker, memory_order_acquire) != NULL)
+		return 0;
+	if (cm_os->map(len, &p) < 0)
+		return -ENOMEM;
+	atomic_store_explicit((_Atomic int *)p, cm_os->pid(), memory_order_relaxed);
+	if (cm_os->madvise(p, len, MADV_WIPEONFORK) < 0)
+		atomic_store_explicit(&not_wiped, true, memory_order_relaxed);
+	/* Pairs with the acquire above. */
+	if (!atomic_compare_exchange_strong_explicit(&marker, &none, (_Atomic int *)p,
+						     memory_order_acq_rel, memory_order_acquire))
+		(void)cm_os->unmap(p, len); /* another thread was first */
+	return 0;
 }
 
 /* A raw clone: this is the child's only thread, and nobody prepared. */
 void cm_fork_check(void)
 {
-	if (atomic_load_explicit(marker, memory_order_relaxed) != 0)
+	if (!is_new_child())
 		return;
-	atomic_store_explicit(marker, 1, memory_order_relaxed);
+	set_marker();
 	cm_probe_reset_lock();
 	(void)pthread_mutex_init(&list_lock, NULL);
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
@@ -79,7 +109,11 @@ void cm_fork_check(void)
 
 int cm_fork_set_up(void)
 {
-	(void)pthread_once(&once, set_up);
+	int error = set_up_marker();
+
+	if (error < 0)
+		return error;
+	(void)pthread_once(&once, set_up_handlers);
 	return once_error;
 }
 

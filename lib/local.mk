@@ -8,23 +8,36 @@ lib_libcm_la_SOURCES = \
 	lib/backend/alldirty.c \
 	lib/backend/backend.h \
 	lib/backend/composed.c \
+	lib/backend/crew.c lib/backend/crew.h \
 	lib/backend/entries.h \
+	lib/backend/files.h \
 	lib/backend/monitor.h \
 	lib/backend/mprotect.c \
-	lib/backend/pagemap.c \
+	lib/backend/pagemap.c lib/backend/pagemap.h \
+	lib/backend/pagemap_harvest.c \
+	lib/backend/pagescan.h \
 	lib/backend/sigsegv.h \
+	lib/backend/unregister.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
 	lib/cards.c lib/cards.h \
+	lib/collect.c \
+	lib/discard.c \
 	lib/errors.c \
 	lib/fork.c \
+	lib/hashes.c lib/hashes.h \
+	lib/holds.c lib/holds.h \
+	lib/huge.c lib/huge.h \
 	lib/options.c \
-	lib/os/linux.c lib/os/os.h lib/os/uapi.h \
+	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/uapi.h \
 	lib/probe.c \
+	lib/process.c \
+	lib/query.c lib/query.h \
 	lib/ranges.c lib/ranges.h \
 	lib/scan.c \
 	lib/table.c \
-	lib/tracker.c lib/tracker.h
+	lib/tracker.c lib/tracker.h \
+	lib/verify.c lib/verify.h
 lib_libcm_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 lib_libcm_la_LIBADD = $(PTHREAD_LIBS)
 

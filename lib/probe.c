@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -30,7 +31,7 @@ static unsigned reported(struct cm_backend *b, const struct cm_ranges *all, stru
 	unsigned bits = 0;
 
 	cm_cards_clear_all(cards);
-	if (b->ops->harvest(b, all, cards) != 0)
+	if (b->ops->harvest(b, all, CM_ALL, cards) != 0)
 		return ~0u;
 	for (unsigned i = 0; i < PAGES; i++)
 		if (cm_cards_test(cards, all->v[0].start + i * cardmark_card_size()))
@@ -41,13 +42,14 @@ static unsigned reported(struct cm_backend *b, const struct cm_ranges *all, stru
 /* A write by the kernel on our behalf. */
 static bool kernel_store(char *to)
 {
-	uint64_t one = 1;
-	int fd = cm_os->eventfd();
-	bool done = fd >= 0 && cm_os->write(fd, &one, sizeof one) == sizeof one &&
-		    cm_os->read(fd, to, sizeof one) == sizeof one;
+	int ends[2];
+	bool done;
 
-	if (fd >= 0)
-		(void)cm_os->close(fd);
+	if (cm_os->pipe(ends) < 0)
+		return false;
+	done = cm_os->write(ends[1], "x", 1) == 1 && cm_os->read(ends[0], to, 1) == 1;
+	(void)cm_os->close(ends[0]);
+	(void)cm_os->close(ends[1]);
 	return done;
 }
 
@@ -100,8 +102,8 @@ static const char *try_backend(const struct cm_backend_ops *ops, struct cardmark
 	const char *why = no_memory;
 	void *mem = NULL;
 
-	*error = cm_os->map(len, &mem);
-	if (*error < 0)
+	*error = -ENOMEM;
+	if (cm_os->map(len, &mem) < 0)
 		return no_memory;
 	*error = cm_cards_init(&cards);
 	if (*error == 0)
@@ -168,6 +170,51 @@ void cm_probe_reset_lock(void)
 	(void)pthread_mutex_init(&cache_lock, NULL);
 }
 
+/* Said for good? What is used up or out of reach now may be there later. */
+static bool final(int error)
+{
+	return error == -ENOTSUP || error == -EPERM || error == -EACCES;
+}
+
+/* Is the kernel older than 6.9, whose fix no trial can show (R18)? A vendor's older
+ * number may have it; nobody can tell. What cannot be read counts as old. */
+static bool may_lose_in_scan(void)
+{
+	char release[64];
+	char *at = release;
+	unsigned long major, minor;
+
+	if (cm_os->release(release, sizeof release) < 0)
+		return true;
+	major = strtoul(at, &at, 10);
+	minor = *at == '.' ? strtoul(at + 1, NULL, 10) : 0;
+	return major < 6 || (major == 6 && minor < 9);
+}
+
+static void append(char *text, size_t len, const char *more)
+{
+	size_t used = strlen(text);
+
+	if (used < len)
+		(void)snprintf(text + used, len - used, "%s", more);
+}
+
+/* What a trial does not show. Not kept with its result. */
+static void describe_kernel(struct cardmark_probe *p)
+{
+	if (p->backend != CARDMARK_BACKEND_PAGEMAP || !p->usable)
+		return;
+	p->suspect = may_lose_in_scan();
+	if (p->suspect)
+		append(p->reason, sizeof p->reason,
+		       "; before Linux 6.9 a scan could lose written bits, so it is used only "
+		       "when asked for by name");
+	if (!(p->categories & CARDMARK_PAGE_SOFT_DIRTY))
+		append(p->reason, sizeof p->reason, "; does not know SOFT_DIRTY (6.8)");
+	if (!(p->categories & CARDMARK_PAGE_GUARD))
+		append(p->reason, sizeof p->reason, "; does not know GUARD (6.16)");
+}
+
 static int probe_one(size_t i, struct cardmark_probe *out)
 {
 	struct cardmark_probe *p = &cache[i];
@@ -180,18 +227,20 @@ static int probe_one(size_t i, struct cardmark_probe *out)
 
 		p->backend = cm_backends[i]->id;
 		why = try_backend(cm_backends[i], p, &cached_error[i]);
+		if (final(cached_error[i])) /* not by one call that was interrupted */
+			why = try_backend(cm_backends[i], p, &cached_error[i]);
 		p->usable = cached_error[i] == 0;
 		if (p->usable)
 			why = remark(p->backend, p->capabilities);
 		else
 			p->level = p->capabilities = 0, p->categories = 0;
 		(void)snprintf(p->reason, sizeof p->reason, "%s", why);
-		/* What is used up now may be free later. */
-		cached[i] = cached_error[i] != -EBUSY && cached_error[i] != -ENOMEM;
+		cached[i] = p->usable || final(cached_error[i]);
 	}
 	*out = *p;
 	error = cached_error[i];
 	cm_probe_unlock();
+	describe_kernel(out);
 	return error;
 }
 
@@ -223,6 +272,8 @@ int cm_probe_choose(const struct cardmark_options *o, const struct cm_backend_op
 			error = -ENOTSUP;
 		} else {
 			error = probe_one(i, &p);
+			if (error == 0 && p.suspect && o->backend == CARDMARK_BACKEND_AUTO)
+				error = -ENOTSUP;
 		}
 		if (o->backend != CARDMARK_BACKEND_AUTO && error < 0)
 			return cm_fail(cm_closed_error(error), "backend %s can't work here: %s",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/ranges.h"
 
+#include "cardmark/cardmark.h"
+#include "lib/cards.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -20,15 +22,13 @@ int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 	/* An add in the middle of a range makes three of it, a remove two. */
 	size_t want = r->n + 2 * n, cap = r->cap == 0 ? FIRST_CAPACITY : r->cap;
 	void *p;
-	int error;
 
 	if (want <= r->cap)
 		return 0;
 	while (cap < want)
 		cap *= 2;
-	error = cm_os->map(cap * sizeof *r->v, &p);
-	if (error < 0)
-		return error;
+	if (cm_os->map(cap * sizeof *r->v, &p) < 0)
+		return -ENOMEM;
 	if (r->v != NULL) {
 		memcpy(p, r->v, r->n * sizeof *r->v);
 		(void)cm_os->unmap(r->v, r->cap * sizeof *r->v);
@@ -145,4 +145,14 @@ struct cm_range cm_ranges_clip(const struct cm_ranges *r, size_t i, uintptr_t st
 	if (piece.end > end)
 		piece.end = end;
 	return piece;
+}
+
+void cm_ranges_mark(const struct cm_ranges *r, struct cardmark_run span, struct cm_cards *into)
+{
+	for (size_t i = cm_ranges_find(r, span.start); i < r->n; i++) {
+		struct cm_range piece = cm_ranges_clip(r, i, span.start, span.end);
+		if (piece.start >= piece.end)
+			break;
+		cm_cards_set(into, piece.start, piece.end);
+	}
 }

@@ -21,6 +21,9 @@ struct cm_range {
 	int prot; /* the program's PROT_*: what a trap backend gives back */
 };
 
+struct cm_cards;
+struct cardmark_run;
+
 struct cm_ranges {
 	struct cm_range *v;
 	size_t n, cap;
@@ -40,6 +43,9 @@ size_t cm_ranges_find(const struct cm_ranges *r, uintptr_t addr);
 bool cm_ranges_cover(const struct cm_ranges *r, uintptr_t start, uintptr_t end);
 bool cm_ranges_touch(const struct cm_ranges *r, uintptr_t start, uintptr_t end);
 uint64_t cm_ranges_bytes(const struct cm_ranges *r);
+
+/* Sets every card in span that lies in a range. */
+void cm_ranges_mark(const struct cm_ranges *r, struct cardmark_run span, struct cm_cards *into);
 
 /* The part of range i in [start, end); empty (start >= end) if there is none. */
 struct cm_range cm_ranges_clip(const struct cm_ranges *r, size_t i, uintptr_t start, uintptr_t end);

@@ -1,46 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * The full query: checks the question, then asks the backend piece by piece. */
+ * The full query: asks the backend piece by piece. */
+#include "lib/query.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
 
 static int check(struct cardmark *cm, const struct cardmark_query *q)
 {
-	uint64_t known = cm->backend->ops->categories(cm->backend);
-	uint64_t asked = q->required | q->any_of | q->excluded | q->returned;
-	uintptr_t start = (uintptr_t)q->start;
-	size_t card = cardmark_card_size();
+	uint64_t unknown = cm_query_asks(q) & ~cm->backend->ops->categories(cm->backend);
+	int error = cm_query_check("cardmark_scan", q);
 
-	if (q->size != sizeof *q)
-		return cm_fail(-EINVAL, "cardmark_query.size is %zu: set it to sizeof", q->size);
-	if ((start | q->len) % card != 0 || q->len == 0 || start >= CM_ADDRESS_LIMIT ||
-	    q->len > CM_ADDRESS_LIMIT - start)
-		return cm_fail(-EINVAL, "cardmark_scan: %#zx + %#zx is not a range of cards",
-			       (size_t)start, q->len);
-	if (q->op < CARDMARK_SCAN_GET || q->op > CARDMARK_SCAN_GET_AND_CLEAR)
-		return cm_fail(-EINVAL, "cardmark_scan: op is %d", (int)q->op);
-	if (q->flags & ~(unsigned)CARDMARK_SCAN_IGNORE_NEW)
-		return cm_fail(-EINVAL, "cardmark_scan: flags has unknown bits: 0x%x", q->flags);
-	if (q->op != CARDMARK_SCAN_CLEAR && (q->regions == NULL || q->capacity == 0))
-		return cm_fail(-EINVAL, "cardmark_scan: no room for regions");
-	if (asked & ~CARDMARK_PAGE_ALL)
-		return cm_fail(-EINVAL, "cardmark_scan: unknown categories 0x%llx",
-			       (unsigned long long)(asked & ~CARDMARK_PAGE_ALL));
-	if (q->required & q->excluded)
-		return cm_fail(-EINVAL,
-			       "cardmark_scan: categories 0x%llx are required and excluded",
-			       (unsigned long long)(q->required & q->excluded));
-	if (q->any_of != 0 && (q->any_of & ~q->excluded) == 0)
-		return cm_fail(-EINVAL, "cardmark_scan: every any-of category is excluded");
-	if (q->op != CARDMARK_SCAN_GET && !(q->required & CARDMARK_PAGE_WRITTEN))
-		return cm_fail(-EINVAL,
-			       "cardmark_scan: only written pages can be cleared: require WRITTEN");
-	if (asked & ~known)
-		return cm_fail(-ENOTSUP,
-			       "cardmark_scan: backend %s can't answer categories 0x%llx here",
-			       cardmark_backend_name(cm->backend->ops->id),
-			       (unsigned long long)(asked & ~known));
+	if (error < 0)
+		return error;
+	if (q->len > CM_ADDRESS_LIMIT - (uintptr_t)q->start)
+		return cm_fail(-EINVAL, "cardmark_scan: %#zx + %#zx reaches above user space",
+			       (size_t)q->start, q->len);
+	if (unknown != 0)
+		return cm_fail(
+			-ENOTSUP, "cardmark_scan: backend %s can't answer categories 0x%llx here",
+			cardmark_backend_name(cm->backend->ops->id), (unsigned long long)unknown);
 	return 0;
 }
 
@@ -55,44 +34,94 @@ static void scan_lost(struct cardmark *cm, const struct cm_range *piece,
 }
 
 static void scan_piece(struct cardmark *cm, const struct cm_range *piece,
-		       const struct cm_masks *masks, const struct cardmark_query *q,
-		       struct cm_sink *sink, uintptr_t *resume)
+		       const struct cm_masks *masks, enum cardmark_scan_op op, struct cm_sink *sink,
+		       uintptr_t *resume)
 {
-	if (cm->lost)
+	if (cm->lost || cm->suspended)
 		scan_lost(cm, piece, masks, sink, resume);
 	else
-		cm->backend->ops->scan(cm->backend, &cm->ranges, piece, masks, q->op, sink, resume);
+		cm->backend->ops->scan(cm->backend, &cm->ranges, piece, masks, op, sink, resume);
 }
 
-/* Only new memory is armed without a word, or left alone by a plain look. */
-static void pass_over_new(struct cardmark *cm, const struct cm_range *piece,
+/* Kept by a preclean, or held: written, whatever the backend says. */
+static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
+			const struct cm_masks *asked, enum cardmark_scan_op op,
+			struct cm_sink *sink, uintptr_t *resume)
+{
+	struct cm_masks masks = *asked;
+
+	*resume = piece->end;
+	if (masks.excluded & CARDMARK_PAGE_WRITTEN)
+		return;
+	masks.required &= ~CARDMARK_PAGE_WRITTEN;
+	if (masks.any_of & CARDMARK_PAGE_WRITTEN)
+		masks.any_of = 0;
+	masks.returned &= ~CARDMARK_PAGE_WRITTEN;
+	sink->also = asked->returned & CARDMARK_PAGE_WRITTEN;
+	/* Only what is reported and armed is kept no longer: the masks may leave cards
+	 * out. */
+	if (op != CARDMARK_SCAN_GET)
+		sink->drops = &cm->kept;
+	scan_piece(cm, piece, &masks, op, sink, resume);
+	sink->also = 0;
+	sink->drops = NULL;
+}
+
+/* What a clearing scan reports and arms goes here first; NULL if nobody asks. */
+static struct cm_cards *cleared(struct cardmark *cm)
+{
+	return cm->discards || cm->verify.on ? &cm->report : NULL;
+}
+
+static void join_cleared(struct cardmark *cm)
+{
+	if (cm->discards)
+		cm_cards_or(&cm->populated, &cm->report);
+	if (cm->verify.on)
+		cm_cards_or(&cm->verify.excused, &cm->report);
+}
+
+struct part {
+	struct cm_range range;
+	bool is_new, forced;
+};
+
+/* Only new memory is armed without a word, or left alone by a plain look. What a
+ * preclean kept of it goes the same way, where the masks match. */
+static void pass_over_new(struct cardmark *cm, const struct part *part,
 			  const struct cm_masks *masks, enum cardmark_scan_op op)
 {
 	struct cm_sink nowhere = { .max_pages = SIZE_MAX };
-	uintptr_t resume;
+	uintptr_t resume = part->range.end;
 
-	if (op == CARDMARK_SCAN_GET || cm->lost)
+	if (op == CARDMARK_SCAN_GET)
 		return;
-	cm->backend->ops->scan(cm->backend, &cm->ranges, piece, masks, CARDMARK_SCAN_CLEAR,
-			       &nowhere, &resume);
-	cm_cards_clear(&cm->fresh, piece->start, piece->end);
+	/* Where nothing can be armed too: to the caller it is armed, so not new again. */
+	cm_cards_clear(&cm->fresh, part->range.start, part->range.end);
+	if (cm->lost || cm->suspended)
+		return;
+	nowhere.adds = cleared(cm);
+	(part->forced ? scan_forced : scan_piece)(cm, &part->range, masks, CARDMARK_SCAN_CLEAR,
+						  &nowhere, &resume);
 }
 
-/* Cuts the first part off *piece that is all new or all not. */
-static struct cm_range split_new(const struct cardmark *cm, struct cm_range *piece, bool *is_new)
+/* Cuts the first part off *rest that is all new or all not, and all forced or all
+ * not. */
+static struct part next_part(const struct cardmark *cm, struct cm_range *rest, bool ignore_new)
 {
-	struct cm_range first = *piece;
+	struct part part = { .range = *rest };
 	struct cardmark_run run;
 
-	*is_new = false;
-	if (cm_cards_next(&cm->fresh, piece->start, &run) && run.start < piece->end) {
-		*is_new = run.start <= piece->start;
-		first.end = *is_new ? run.end : run.start;
-		if (first.end > piece->end)
-			first.end = piece->end;
+	if (ignore_new && cm->any_fresh && cm_cards_next(&cm->fresh, rest->start, &run) &&
+	    run.start < rest->end) {
+		part.is_new = run.start <= rest->start;
+		part.range.end = part.is_new ? run.end : run.start;
+		if (part.range.end > rest->end)
+			part.range.end = rest->end;
 	}
-	piece->start = first.end;
-	return first;
+	part.forced = cm_tracker_forced(cm, rest->start, &part.range.end);
+	rest->start = part.range.end;
+	return part;
 }
 
 static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
@@ -101,38 +130,43 @@ static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 	bool clears = q->op != CARDMARK_SCAN_GET;
 	struct cm_sink sink = { .v = q->op == CARDMARK_SCAN_CLEAR ? NULL : q->regions,
 				.cap = q->capacity,
-				.max_pages = q->max_pages == 0 ? SIZE_MAX : q->max_pages };
+				.max_pages = q->max_pages == 0 ? SIZE_MAX : q->max_pages,
+				.adds = clears ? cleared(cm) : NULL };
 	uintptr_t end = (uintptr_t)q->start + q->len, at = (uintptr_t)q->start;
 
 	(void)cm_tracker_still_lost(cm);
+	/* Its caller knows of all there was: what is written since is not new. */
+	if (atomic_exchange_explicit(&cm->told_all, false, memory_order_acquire))
+		cm_cards_clear_all(&cm->fresh);
+	if (sink.adds != NULL)
+		cm_cards_clear_all(sink.adds);
 	for (size_t i = cm_ranges_find(&cm->ranges, at);
 	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
 		struct cm_range rest = cm_ranges_clip(&cm->ranges, i, at, end);
 
 		while (rest.start < rest.end) {
-			struct cm_range piece = rest;
-			bool is_new = false;
+			struct part part;
 
 			if (cm_sink_full(&sink))
 				goto full;
-			if (q->flags & CARDMARK_SCAN_IGNORE_NEW && cm->any_fresh)
-				piece = split_new(cm, &rest, &is_new);
-			else
-				rest.start = rest.end;
-			if (is_new) {
-				pass_over_new(cm, &piece, &masks, q->op);
-				at = piece.end;
+			part = next_part(cm, &rest, q->flags & CARDMARK_SCAN_IGNORE_NEW);
+			if (part.is_new) {
+				pass_over_new(cm, &part, &masks, q->op);
+				at = part.range.end;
 				continue;
 			}
-			scan_piece(cm, &piece, &masks, q, &sink, &at);
-			if (clears && at > piece.start)
-				cm_cards_clear(&cm->fresh, piece.start, at);
-			if (at < piece.end)
+			(part.forced ? scan_forced : scan_piece)(cm, &part.range, &masks, q->op,
+								 &sink, &at);
+			if (clears && at > part.range.start)
+				cm_cards_clear(&cm->fresh, part.range.start, at);
+			if (at < part.range.end)
 				goto full;
 		}
 	}
 	at = end;
 full:
+	if (sink.adds != NULL)
+		join_cleared(cm);
 	q->count = sink.v == NULL ? 0 : sink.n;
 	q->pages = sink.pages;
 	q->resume = at;

@@ -102,11 +102,18 @@ size_t cardmark_table_count(const struct cardmark_table *table)
 
 int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src)
 {
-	/* One tracker's tables have the same cards reserved. */
+	/* One tracker's tables have room for all that is tracked. */
 	if (dst->owner != src->owner || dst->owner == NULL)
 		return cm_fail(-EINVAL, "cardmark_table_union: tables of different trackers");
+	/* An allocator's thread may be untracking memory, which clears bits in the same
+	 * words: without the lock bits were seen to be lost. */
+	if (dst->owner->torn || !cm_tracker_lock(dst->owner, CM_WAIT_COLLECT_NS)) {
+		dst->all_dirty = true;
+		return 0;
+	}
 	cm_cards_or(&dst->cards, &src->cards);
 	dst->all_dirty |= src->all_dirty;
+	cm_tracker_unlock(dst->owner);
 	return 0;
 }
 

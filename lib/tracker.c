@@ -2,6 +2,7 @@
  *
  * The tracker: ranges, one backend, and the collector's question. */
 #include "lib/tracker.h"
+#include "lib/huge.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -50,6 +51,68 @@ static size_t round_to_cards(size_t bytes)
 	return (bytes + card - 1) & ~(card - 1);
 }
 
+/* ---- Card sets ----------------------------------------------------------- */
+
+/* The i-th set of the tracker's own that is in use, or NULL. */
+static struct cm_cards *set_at(struct cardmark *cm, size_t i)
+{
+	struct cm_cards *sets[8] = { &cm->fresh, &cm->kept };
+	size_t n = 2;
+
+	if (cm->discards)
+		sets[n++] = &cm->populated;
+	if (cm->discards || cm->verify.on)
+		sets[n++] = &cm->report;
+	if (cm->verify.on) {
+		sets[n++] = &cm->verify.known;
+		sets[n++] = &cm->verify.held;
+		sets[n++] = &cm->verify.excused;
+	}
+	return i < n ? sets[i] : NULL;
+}
+
+static int init_sets(struct cardmark *cm)
+{
+	struct cm_cards *set;
+
+	for (size_t i = 0; (set = set_at(cm, i)) != NULL; i++)
+		if (cm_cards_init(set) < 0)
+			return cm_fail(-ENOMEM, "no memory for a card set");
+	return 0;
+}
+
+static void free_sets(struct cardmark *cm)
+{
+	struct cm_cards *set;
+
+	for (size_t i = 0; (set = set_at(cm, i)) != NULL; i++)
+		cm_cards_free(set);
+}
+
+static int reserve_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
+{
+	struct cm_cards *set;
+	int error = 0;
+
+	for (size_t i = 0; error == 0 && (set = set_at(cm, i)) != NULL; i++)
+		error = cm_cards_reserve(set, start, end);
+	if (error == 0)
+		error = cm_verify_reserve(&cm->verify, start, end);
+	for (struct cardmark_table *t = cm->tables; t != NULL && error == 0; t = t->next)
+		error = cm_cards_reserve(&t->cards, start, end);
+	return error;
+}
+
+static void clear_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
+{
+	struct cm_cards *set;
+
+	for (size_t i = 0; (set = set_at(cm, i)) != NULL; i++)
+		cm_cards_clear(set, start, end);
+	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
+		cm_cards_clear(&t->cards, start, end);
+}
+
 /* ---- Open and close ------------------------------------------------------ */
 
 int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
@@ -77,19 +140,25 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	error = cm_probe_choose(&o, &ops, cm->why, sizeof cm->why);
 	if (error < 0)
 		goto unmap;
-	error = cm_cards_init(&cm->fresh);
-	if (error < 0) {
-		error = cm_fail(-ENOMEM, "no memory for a card set");
-		goto unmap;
-	}
+	cm->chunk_bytes = o.chunk_bytes;
+	cm->huge = o.huge;
+	cm->discards = (o.flags & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE)) != 0;
+	cm->discard_is_write = (o.flags & CARDMARK_OPEN_DISCARD_IS_WRITE) != 0;
+	error = cm_verify_open(cm, &o);
+	if (error == 0)
+		error = init_sets(cm);
+	if (error < 0)
+		goto free_sets;
 	struct cm_backend_params params = { .chunk_bytes = o.chunk_bytes,
 					    .vec_len = o.vec_len,
+					    .concurrent = (o.flags & CARDMARK_OPEN_CONCURRENT) != 0,
+					    .threads = o.threads,
 					    .counters = &cm->counters };
 	error = ops->open(&cm->backend, &params, &why);
 	if (error < 0) {
 		error = cm_fail(cm_closed_error(error), "%s: %s", cardmark_backend_name(ops->id),
 				why);
-		goto free_cards;
+		goto free_sets;
 	}
 	error = cm_fork_register(cm);
 	if (error < 0) {
@@ -101,8 +170,9 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 
 close_backend:
 	ops->close(cm->backend, &cm->ranges);
-free_cards:
-	cm_cards_free(&cm->fresh);
+free_sets:
+	free_sets(cm);
+	cm_verify_close(cm);
 unmap:
 	(void)pthread_mutex_destroy(&cm->lock);
 	(void)cm_os->unmap(cm, round_to_cards(sizeof *cm));
@@ -118,11 +188,13 @@ void cardmark_close(struct cardmark **handle)
 	*handle = NULL;
 	cm_fork_check();
 	cm_fork_unregister(cm);
-	if (!cm->torn) /* else: a monitor to wait for is in the parent, as are the ranges */
+	cm_verify_close(cm); /* names the backend */
+	if (!cm->torn)       /* else: a monitor to wait for is in the parent, as are the ranges */
 		cm->backend->ops->close(cm->backend, &cm->ranges);
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		t->owner = NULL;
-	cm_cards_free(&cm->fresh);
+	free_sets(cm);
+	cm_holds_free(&cm->holds);
 	cm_ranges_free(&cm->ranges);
 	(void)pthread_mutex_destroy(&cm->lock);
 	(void)cm_os->unmap(cm, round_to_cards(sizeof *cm));
@@ -218,7 +290,7 @@ static int look_up(const struct cardmark *cm, uintptr_t at, uintptr_t end, struc
 static int next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 		      struct cm_range *out)
 {
-	if (flags == 0 || !(cm->backend->ops->capabilities & CARDMARK_CAP_MPROTECT))
+	if (flags == 0 || !cm->backend->ops->tells_huge)
 		return look_up(cm, at, end, out);
 	if (cm_os->covered(at, end - at) < 0)
 		return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx is not all mapped", (size_t)at,
@@ -234,18 +306,18 @@ static int reserve(struct cardmark *cm, uintptr_t start, uintptr_t end, size_t p
 	int error = cm_ranges_reserve(&cm->ranges, pieces);
 
 	if (error == 0)
-		error = cm_cards_reserve(&cm->fresh, start, end);
-	for (struct cardmark_table *t = cm->tables; t != NULL && error == 0; t = t->next)
-		error = cm_cards_reserve(&t->cards, start, end);
+		error = reserve_sets(cm, start, end);
 	return error < 0 ? cm_fail(-ENOMEM, "no memory for card tables") : 0;
 }
 
 static int watch(struct cardmark *cm, const struct cm_range *piece)
 {
 	const struct cm_backend_ops *ops = cm->backend->ops;
-	bool again = cm_ranges_touch(&cm->ranges, piece->start, piece->end);
-	int error = again && ops->restart != NULL ? ops->restart(cm->backend, piece)
-						  : ops->add(cm->backend, piece);
+	int error;
+
+	if (piece->kind == CM_KIND_PRIVATE)
+		cm_huge_prepare(cm->huge, piece->start, piece->end);
+	error = ops->add(cm->backend, piece);
 
 	switch (error) {
 	case 0:
@@ -263,6 +335,9 @@ static int watch(struct cardmark *cm, const struct cm_range *piece)
 			       "cardmark_track: %#zx + %#zx is memory that backend %s can't watch",
 			       (size_t)piece->start, (size_t)(piece->end - piece->start),
 			       cardmark_backend_name(ops->id));
+	case -ENOTSUP:
+		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages in %#zx + %#zx",
+			       (size_t)piece->start, (size_t)(piece->end - piece->start));
 	default:
 		return cm_fail(-EIO, "cardmark_track: errno %d", -error);
 	}
@@ -287,6 +362,16 @@ static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
 	}
 }
 
+/* What a failed track has watched again may be other memory than was tracked there:
+ * no scan will fail to say so any more. So it is dirty now, and looked at for its kind. */
+static void doubt(struct cardmark *cm, uintptr_t start, uintptr_t end)
+{
+	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ start, end }, &cm->kept);
+	cm->any_kept = true;
+	cm_note_anew(&cm->counters, start, end);
+	cm_tracker_recheck(cm);
+}
+
 static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, unsigned flags)
 {
 	struct cm_range piece = { 0 };
@@ -295,6 +380,8 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 	bool one;
 	int error;
 
+	if (cm->backend->ops->check != NULL)
+		cm->backend->ops->check(cm->backend, &cm->ranges);
 	for (at = start; at < end; at = piece.end, pieces++) {
 		error = next_piece(cm, flags, at, end, &piece);
 		if (error < 0)
@@ -311,6 +398,7 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 			error = watch(cm, &piece);
 		if (error < 0) {
 			unwatch_new(cm, start, at);
+			doubt(cm, start, end);
 			return error;
 		}
 	}
@@ -323,6 +411,7 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 	}
 	cm_cards_set(&cm->fresh, start, end);
 	cm->any_fresh = true;
+	cm_verify_forget(&cm->verify, start, end);
 	return 0;
 }
 
@@ -358,9 +447,7 @@ static int untrack_locked(struct cardmark *cm, uintptr_t start, uintptr_t end)
 		cm->backend->ops->remove(cm->backend, &piece);
 	}
 	cm_ranges_remove(&cm->ranges, start, end);
-	cm_cards_clear(&cm->fresh, start, end);
-	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
-		cm_cards_clear(&t->cards, start, end);
+	clear_sets(cm, start, end);
 	return 0;
 }
 
@@ -392,91 +479,91 @@ bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 	return yes;
 }
 
+/* Is there anything else than private anonymous memory in [at, end)? */
+static bool has_file_memory(uintptr_t at, uintptr_t end)
+{
+	struct cm_vma vma;
+
+	for (; at < end; at = vma.end) {
+		int error = cm_os->vma_at(at, &vma);
+		if (error == -ENOENT || (error == 0 && vma.start >= end))
+			return false;
+		if (error < 0 || vma.shared || vma.file)
+			return true; /* not known: the mask for files loses nothing */
+	}
+	return false;
+}
+
 /* Private memory may have been replaced by shared memory, and the mask for the
  * one loses writes to the other once a page is reclaimed (R6). */
 void cm_tracker_recheck(struct cardmark *cm)
 {
-	uintptr_t at = cm->counters.anew_start, end = cm->counters.anew_end;
-	struct cm_vma vma;
+	uintptr_t start = cm->counters.anew_start, end = cm->counters.anew_end;
 
 	cm->counters.anew_start = cm->counters.anew_end = 0;
-	while (at < end && cm_os->vma_at(at, &vma) == 0 && vma.start < end) {
-		uintptr_t from = vma.start > at ? vma.start : at,
-			  to = vma.end < end ? vma.end : end;
-
-		for (size_t i = cm_ranges_find(&cm->ranges, from);
-		     (vma.shared || vma.file) && i < cm->ranges.n && cm->ranges.v[i].start < to;
-		     i++)
+	for (size_t i = cm_ranges_find(&cm->ranges, start);
+	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
+		struct cm_range piece = cm_ranges_clip(&cm->ranges, i, start, end);
+		if (piece.kind == CM_KIND_PRIVATE && has_file_memory(piece.start, piece.end))
 			cm->ranges.v[i].kind = CM_KIND_FILE;
-		at = vma.end;
 	}
 }
 
-/* ---- Collect --------------------------------------------------------------- */
-
-/* A backend that could not be rebuilt in a fork child: everything is dirty until
- * it can: for good where that takes a thread, which takes malloc. */
-bool cm_tracker_still_lost(struct cardmark *cm)
-{
-	const struct cm_backend_ops *ops = cm->backend->ops;
-
-	if (cm->lost && !ops->starts_thread && ops->fork_child(cm->backend, &cm->ranges) == 0)
-		cm->lost = false;
-	return cm->lost;
-}
-
-static enum cardmark_collected collect_locked(struct cardmark *cm, struct cardmark_table *table)
-{
-	size_t guessed = 0;
-
-	if (cm_tracker_still_lost(cm)) {
-		for (size_t i = 0; i < cm->ranges.n; i++)
-			cm_cards_set(&table->cards, cm->ranges.v[i].start, cm->ranges.v[i].end);
-		guessed = cm->ranges.n;
-		CM_COUNT(cm->counters.guessed);
-	} else {
-		guessed = cm->backend->ops->harvest(cm->backend, &cm->ranges, &table->cards);
-		cm_tracker_recheck(cm);
-		if (cm->any_fresh)
-			cm_cards_clear_all(&cm->fresh);
-		cm->any_fresh = false;
-	}
-	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
-}
-
-enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_table *table)
-{
-	uint64_t start = cm_os->now(), taken;
-	enum cardmark_collected result;
-	size_t before;
-
-	if (table->owner != cm || cm->torn || !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
-		/* Nothing was cleared, so the next collect reports it all. */
-		table->all_dirty = true;
-		CM_COUNT(cm->all_dirty);
-		return CARDMARK_ALL_DIRTY;
-	}
-	before = cm_cards_count(&table->cards);
-	result = collect_locked(cm, table);
-	cm->stats.collects++;
-	cm->stats.dirty_cards += cm_cards_count(&table->cards) - before;
-	taken = cm_os->now() - start;
-	cm->stats.collect_ns += taken;
-	if (taken > cm->stats.collect_max_ns)
-		cm->stats.collect_max_ns = taken;
-	cm_tracker_unlock(cm);
-	return result;
-}
+/* ---- Fork, suspend --------------------------------------------------------- */
 
 void cm_tracker_rebuild(struct cardmark *cm, bool intact)
 {
 	cm->stats.forks++;
+	cm_verify_close_files(&cm->verify);
+	/* Whoever waited for the lock is in the parent. */
+	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
 	/* A raw clone in the middle of a call left the range map in an unknown
 	 * state, for good. */
 	if (!intact)
 		cm->torn = true;
-	else
-		cm->lost = cm->backend->ops->fork_child(cm->backend, &cm->ranges) < 0;
+	else if (!cm->suspended)
+		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
+}
+
+int cardmark_suspend(struct cardmark *cm)
+{
+	const struct cm_backend_ops *ops = cm->backend->ops;
+	int error = cm_tracker_enter(cm);
+
+	if (error < 0)
+		return error;
+	if (!cm->suspended) {
+		if (ops->suspend != NULL)
+			ops->suspend(cm->backend, &cm->ranges);
+		cm_verify_close_files(&cm->verify);
+		cm->suspended = true;
+		cm->stats.suspends++;
+	}
+	cm_tracker_unlock(cm);
+	return 0;
+}
+
+int cardmark_resume(struct cardmark *cm)
+{
+	int error = cm_tracker_enter(cm);
+
+	if (error < 0)
+		return error;
+	if (!cm->suspended) {
+		cm_tracker_unlock(cm);
+		return cm_fail(-EINVAL, "cardmark_resume: the tracker is not suspended");
+	}
+	error = cm->backend->ops->rebuild(cm->backend, &cm->ranges);
+	if (error == 0) {
+		/* Everything counts as written, also to who asks for what is new only. */
+		cm->suspended = cm->lost = false;
+	}
+	cm_tracker_unlock(cm);
+	if (error < 0)
+		return cm_fail(cm_closed_error(error),
+			       "cardmark_resume: backend %s can't start again (errno %d)",
+			       cardmark_backend_name(cm->backend->ops->id), -error);
+	return 0;
 }
 
 /* ---- Counters -------------------------------------------------------------- */
@@ -495,16 +582,22 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 	s = c->stats;
 	s.ranges = c->ranges.n;
 	s.tracked_bytes = cm_ranges_bytes(&c->ranges);
-	s.table_bytes = cm_cards_bytes(&c->fresh);
+	s.holds = (unsigned)c->holds.total;
+	for (size_t i = 0; set_at(c, i) != NULL; i++)
+		s.table_bytes += cm_cards_bytes(set_at(c, i));
+	if (c->verify.on)
+		s.table_bytes += cm_hashes_bytes(&c->verify.hashes);
 	for (const struct cardmark_table *t = c->tables; t != NULL; t = t->next)
 		s.table_bytes += cm_cards_bytes(&t->cards);
 	cm_tracker_unlock(c);
-	s.version = 1;
+	s.version = 2;
 	s.backend = cardmark_backend_of(cm);
+	s.threads = cm->backend->ops->threads == NULL ? 1 : cm->backend->ops->threads(cm->backend);
 	s.kernel_calls = atomic_load_explicit(&c->counters.kernel_calls, memory_order_relaxed);
 	s.faults = atomic_load_explicit(&c->counters.faults, memory_order_relaxed);
 	s.guessed_ranges = atomic_load_explicit(&c->counters.guessed, memory_order_relaxed);
 	s.rearmed_ranges = atomic_load_explicit(&c->counters.rearmed, memory_order_relaxed);
+	s.reopened = atomic_load_explicit(&c->counters.reopened, memory_order_relaxed);
 	s.last_errno = atomic_load_explicit(&c->counters.last_errno, memory_order_relaxed);
 	s.all_dirty = atomic_load_explicit(&c->all_dirty, memory_order_relaxed);
 	s.size = size < sizeof s ? size : sizeof s;

@@ -7,7 +7,9 @@
 #include "cardmark/cardmark.h"
 #include "lib/backend/backend.h"
 #include "lib/cards.h"
+#include "lib/holds.h"
 #include "lib/ranges.h"
+#include "lib/verify.h"
 
 #include <pthread.h>
 
@@ -28,9 +30,25 @@ struct cardmark {
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
+	struct cm_cards kept; /* harvested by precleans, for the next answer */
+	bool any_kept;
+	size_t kept_guessed; /* pieces of it that were guessed */
+	struct cm_holds holds;
+	/* With CARDMARK_OPEN_DISCARDS: reported with data and not found empty since. */
+	bool discards, discard_is_write;
+	struct cm_cards populated;
+	struct cm_verify verify;
+	/* For both: the cards of one collect or clearing scan, before they go where
+	 * others are already. */
+	struct cm_cards report;
+	size_t chunk_bytes;
+	enum cardmark_huge huge;
+	bool suspended;
 	bool torn; /* by a raw clone in the middle of a call: all dirty for ever */
 	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
 	struct cm_counters counters;
+	_Atomic bool told_all;       /* a collect without the lock: nothing is new any more */
+	_Atomic unsigned waiting;    /* collects that want the lock: a preclean lets them */
 	_Atomic uint64_t all_dirty;  /* counted without the lock */
 	struct cardmark_stats stats; /* what the counters do not have */
 	char why[512];
@@ -45,7 +63,15 @@ bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
 void cm_tracker_unlock(struct cardmark *cm);
 /* Takes the lock as a call does that is not collect: 0, or -EBUSY and why. */
 int cm_tracker_enter(struct cardmark *cm);
+/* True while everything is dirty because no backend works: suspended, or not
+ * rebuilt in a fork child, which it tries again. */
 bool cm_tracker_still_lost(struct cardmark *cm);
+/* Is [at, *end) dirty whatever the backend says: kept by a preclean, or held?
+ * Lowers *end to how far the answer goes. */
+bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
+/* lib/discard.c. Moves the cards that hold no data any more from populated to a
+ * set: how many pieces it had to guess. */
+size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written);
 
 /* lib/fork.c. The first is for whoever takes a lock that a fork must not cut
  * through; the others call it. */
@@ -53,8 +79,8 @@ int cm_fork_set_up(void);
 int cm_fork_register(struct cardmark *cm);
 void cm_fork_unregister(struct cardmark *cm);
 void cm_fork_check(void);
-/* lib/tracker.c: after a harvest or scan: what came to be mapped anew may be of
- * another kind. */
+/* lib/tracker.c: before a harvest, and after one or a scan: what came to be mapped
+ * anew may be of another kind. */
 void cm_tracker_recheck(struct cardmark *cm);
 /* Called in the child, alone. intact: nobody was inside at the fork. */
 void cm_tracker_rebuild(struct cardmark *cm, bool intact);

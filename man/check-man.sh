@@ -34,7 +34,8 @@ declared()
 # ---- A page for each function, and it says so --------------------------------
 
 for pair in lib/libcardmark.map:include/cardmark/cardmark.h \
-	gc-glue/boehm/libcardmark-gc.map:include/cardmark/gc.h; do
+	gc-glue/boehm/libcardmark-gc.map:include/cardmark/gc.h \
+	gc-glue/jemalloc/libcardmark-jemalloc.map:include/cardmark/jemalloc.h; do
 	map=${pair%%:*} header=${pair#*:}
 	[ -f "$map" ] || continue
 	[ "$(public_symbols "$map")" = "$(declared "$header")" ] ||
@@ -55,6 +56,15 @@ for pair in lib/libcardmark.map:include/cardmark/cardmark.h \
 	done
 done
 
+# ---- What every page of a function tells ---------------------------------------
+
+for page in man/*.3; do
+	grep -q '^\.so ' "$page" && continue
+	for section in Fork Failure 'World stopped'; do
+		grep -qx "\.SS $section" "$page" || complain "$page has no subsection $section"
+	done
+done
+
 # ---- Lists that could drift ---------------------------------------------------
 
 # all_named PAGE WHAT WORD...
@@ -69,6 +79,7 @@ all_named()
 }
 
 header=include/cardmark/cardmark.h
+jemalloc=include/cardmark/jemalloc.h
 # The words of a list are arguments here.
 # shellcheck disable=SC2046
 {
@@ -85,6 +96,15 @@ header=include/cardmark/cardmark.h
 	all_named cardmark_stats.3 counter \
 		$(sed -n '/^struct cardmark_stats {/,/^}/p' $header |
 			sed -nE 's/^[[:space:]]+[a-z0-9_ ]+ ([a-z_]+);.*/\1/p')
+	all_named cardmark_jemalloc_stats.3 counter \
+		$(sed -n '/^struct cardmark_jemalloc_stats {/,/^}/p' $jemalloc |
+			sed -nE 's/^[[:space:]]+[a-z0-9_]+ ([a-z_, ]+);.*/\1/p' | tr -d ,)
+	all_named cardmark_jemalloc_create.3 flag \
+		$(sed -n '/^enum cardmark_jemalloc_flags {/,/^}/p' $jemalloc |
+			sed -nE 's/^[[:space:]](CARDMARK_[A-Z_]+) =.*/\1/p')
+	all_named cardmark_jemalloc_collect.3 flag \
+		$(sed -n '/^enum cardmark_jemalloc_range_flags {/,/^}/p' $jemalloc |
+			sed -nE 's/^[[:space:]](CARDMARK_[A-Z_]+) =.*/\1/p')
 }
 
 # ---- Pages that format without a warning --------------------------------------

@@ -9,13 +9,23 @@ dist_man_MANS += \
 	man/cardmark_card_size.3 \
 	man/cardmark_close.3 \
 	man/cardmark_collect.3 \
+	man/cardmark_discarded.3 \
+	man/cardmark_hold.3 \
 	man/cardmark_is_tracked.3 \
 	man/cardmark_last_error.3 \
 	man/cardmark_open.3 \
+	man/cardmark_preclean.3 \
 	man/cardmark_probe.3 \
+	man/cardmark_process_categories.3 \
+	man/cardmark_process_close.3 \
+	man/cardmark_process_open.3 \
+	man/cardmark_process_scan.3 \
+	man/cardmark_release.3 \
+	man/cardmark_resume.3 \
 	man/cardmark_scan.3 \
 	man/cardmark_stats.3 \
 	man/cardmark_strerror.3 \
+	man/cardmark_suspend.3 \
 	man/cardmark_table_all_dirty.3 \
 	man/cardmark_table_clear.3 \
 	man/cardmark_table_clear_range.3 \
@@ -36,6 +46,25 @@ dist_man_MANS += \
 	man/cardmark_gc_error.3 \
 	man/cardmark_gc_info.3 \
 	man/cardmark_gc_write_stats.3
+endif
+
+if HAVE_JEMALLOC
+dist_man_MANS += \
+	man/cardmark_jemalloc_adopt.3 \
+	man/cardmark_jemalloc_arena.3 \
+	man/cardmark_jemalloc_check.3 \
+	man/cardmark_jemalloc_collect.3 \
+	man/cardmark_jemalloc_contains.3 \
+	man/cardmark_jemalloc_create.3 \
+	man/cardmark_jemalloc_destroy.3 \
+	man/cardmark_jemalloc_detach.3 \
+	man/cardmark_jemalloc_discarded.3 \
+	man/cardmark_jemalloc_error.3 \
+	man/cardmark_jemalloc_flags.3 \
+	man/cardmark_jemalloc_is_dirty.3 \
+	man/cardmark_jemalloc_next_dirty.3 \
+	man/cardmark_jemalloc_next_range.3 \
+	man/cardmark_jemalloc_stats.3
 endif
 
 TESTS += man/check-man.sh

@@ -19,7 +19,7 @@
  *   -ENOMEM   memory, descriptors or mappings ran out, or the range has a hole
  *   -ENOTSUP  this backend or this kernel cannot do it
  *   -EPERM    the kernel refuses this process the facility
- *   -ENOENT   nothing tracked there
+ *   -ENOENT   nothing tracked there, or no such process
  *   -EBUSY    another tracker or thread has what this call needs
  *   -EIO      the kernel failed in a way that fits none of the above
  *
@@ -113,6 +113,10 @@ CARDMARK_API int cardmark_backend_parse(const char *name, enum cardmark_backend 
 struct cardmark_probe {
 	enum cardmark_backend backend;
 	bool usable;
+	/* A kernel known to lose writes in a way that no trial shows: used when it is
+	 * asked for by name, never chosen (Linux before 6.9 could lose dirty bits in
+	 * the scan itself; fixed by c70dce4982ce). */
+	bool suspect;
 	/* 0 unusable, 1 all dirty, 2 traps, 3 kernel bits that need stopped
 	 * writers, 4 atomic get-and-clear, 5 the same with guard pages known */
 	unsigned level;
@@ -132,30 +136,67 @@ CARDMARK_API int cardmark_probe(struct cardmark_probe *out, size_t n);
 
 enum cardmark_open_flags {
 	/* Get-and-clear will run while mutators write: leave out backends that
-	 * need them stopped (automatic choice only). */
+	 * need them stopped (automatic choice only), and rest now and then in a long
+	 * collect or scan, so that other threads' mmap and munmap get through. */
 	CARDMARK_OPEN_CONCURRENT = 1 << 0,
-	/* CARDMARK_BACKEND in the environment is not looked at. */
-	CARDMARK_OPEN_NO_ENV = 1 << 1
+	/* The environment is not looked at. */
+	CARDMARK_OPEN_NO_ENV = 1 << 1,
+	/* Remember which cards held data, so that cardmark_discarded() can tell which
+	 * of them were emptied. Costs a bit a card, and time in each collect for what
+	 * was written. */
+	CARDMARK_OPEN_DISCARDS = 1 << 2,
+	/* A card that was emptied counts as written: for snapshots, where zero is a
+	 * change. A collector does without: a zero page holds no pointers. Includes
+	 * DISCARDS, and a look at all cards that hold data in each collect. A card of
+	 * file or shared memory is then reported twice, and while its page is not there
+	 * (dropped, or swapped out) each time; cardmark_discarded() does not repeat it. */
+	CARDMARK_OPEN_DISCARD_IS_WRITE = 1 << 3
+};
+
+/* What to do about transparent huge pages in ranges that are tracked. */
+enum cardmark_huge {
+	CARDMARK_HUGE_KEEP = 0,  /* nothing: the first write to an armed one splits it (20 us) */
+	CARDMARK_HUGE_SPLIT = 1, /* split what is there when it is tracked */
+	CARDMARK_HUGE_NEVER = 2  /* and let the kernel make no new ones there */
+};
+
+enum cardmark_verify {
+	CARDMARK_VERIFY_DEFAULT = 0, /* off, or what CARDMARK_VERIFY says */
+	CARDMARK_VERIFY_OFF = 1,
+	/* Keep a hash of each card, and compare at each collect: a card that changed
+	 * and was not reported is named on standard error (the first 10), counted, and
+	 * added to the report. Slow: reads all tracked memory that holds data. Strict
+	 * unless opened with CARDMARK_OPEN_CONCURRENT, where a change may also be in
+	 * the report that follows. */
+	CARDMARK_VERIFY_HASH = 2
 };
 
 struct cardmark_options {
 	size_t size; /* sizeof(struct cardmark_options); set by _init */
 	enum cardmark_backend backend;
 	unsigned flags;     /* enum cardmark_open_flags */
-	size_t chunk_bytes; /* longest piece given to one kernel call: another
-			     * thread's mmap or munmap waits for at most one (64 MiB) */
+	size_t chunk_bytes; /* longest piece given to one kernel call: for so long it
+			     * keeps other threads' mmap and munmap waiting (64 MiB) */
 	size_t vec_len;     /* regions fetched by one kernel call, 8..65536 (512) */
+	/* Threads that take part in a collect, the caller among them: 1..64 (1). More
+	 * than one is for backends with CARDMARK_CAP_NO_TRAP and
+	 * CARDMARK_CAP_CONCURRENT, and ignored elsewhere. More are not always faster:
+	 * cardmark bench --lock-wait tells. */
+	unsigned threads;
+	enum cardmark_huge huge;
+	enum cardmark_verify verify;
 };
 
 #define CARDMARK_OPTIONS_INIT                                                                      \
 	{                                                                                          \
-		sizeof(struct cardmark_options), CARDMARK_BACKEND_AUTO, 0, 0, 0                    \
+		sizeof(struct cardmark_options), CARDMARK_BACKEND_AUTO, 0, 0, 0, 0,                \
+			CARDMARK_HUGE_KEEP, CARDMARK_VERIFY_DEFAULT                                \
 	}
 
 /* Opens a tracker. options may be NULL; zero fields mean the default. The
- * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC) overrides the
- * options, so that a user can choose for a program nobody rebuilt. A backend
- * asked for by name is that backend or an error, never another. Freed by
+ * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
+ * CARDMARK_HUGE, CARDMARK_VERIFY) overrides the options, so that a user can choose for a program
+ * nobody rebuilt. A backend asked for by name is that backend or an error, never another. Freed by
  * cardmark_close(). Not while the world is stopped.
  * -EINVAL bad option or environment; -ENOTSUP or -EPERM that backend cannot
  * work here (cardmark_last_error() has the probe's reason); -EBUSY only one
@@ -179,7 +220,9 @@ CARDMARK_API const char *cardmark_why(const struct cardmark *cm);
 enum cardmark_track_flags {
 	/* The caller knows what is mapped there and saves the library a look-up.
 	 * PRIVATE: private anonymous memory. FILE: anything else (a file's private
-	 * pages, shared memory). Saying PRIVATE of shared memory loses writes. */
+	 * pages, shared memory). Saying PRIVATE of shared memory loses writes. FILE with
+	 * backend pagemap, kernel bugs seen on 6.18: MADV_GUARD_INSTALL of memory that is
+	 * tracked never returns, nor does mlock(2) over a hole punched into a disk file. */
 	CARDMARK_TRACK_PRIVATE = 1 << 0,
 	CARDMARK_TRACK_FILE = 1 << 1
 };
@@ -216,7 +259,8 @@ struct cardmark_run {
  * the tracker's ranges. Cards enter it by cardmark_collect() and
  * cardmark_table_union(), and leave it by cardmark_table_clear() and untrack.
  * It belongs to the caller and must not be used by two threads at once, nor
- * while a tracker call runs that changes it. -ENOMEM, -EBUSY. */
+ * while a tracker call runs that changes it, unless that is an untrack. -ENOMEM,
+ * -EBUSY. */
 CARDMARK_API int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm);
 CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
 
@@ -236,7 +280,8 @@ CARDMARK_API bool cardmark_table_all_dirty(const struct cardmark_table *table);
 /* Dirty cards; SIZE_MAX when all dirty. */
 CARDMARK_API size_t cardmark_table_count(const struct cardmark_table *table);
 
-/* Adds the dirty cards of src, a table of the same tracker, to dst. -EINVAL
+/* Adds the dirty cards of src, a table of the same tracker, to dst; makes dst all
+ * dirty when another thread is inside the library and does not come out. -EINVAL
  * tables of different trackers. */
 CARDMARK_API int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src);
 
@@ -267,6 +312,48 @@ enum cardmark_collected {
  * card is either in this table or in the next. */
 CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
 						      struct cardmark_table *table);
+
+/* The collector's question asked early, while mutators run: harvests every tracked
+ * range and keeps the cards for the next collect (or scan), which then finds only
+ * what was written since. So the pause is short, and a card written both before
+ * and after costs two faults. Goes chunk by chunk, blocks this thread's signals in
+ * each, lets others in between, and stops early when a collect waits. Not while
+ * the world is stopped: call collect there.
+ * -ENOTSUP the backend can't clear while mutators write (nothing was done, nothing
+ * is lost); -EBUSY. */
+CARDMARK_API int cardmark_preclean(struct cardmark *cm);
+
+/* Cards of [addr, addr + len), bytes, count as dirty in every answer from now on:
+ * for memory that is written behind the page tables (I/O in flight, registered
+ * buffers). Counts: the same range may be held more than once. It need not be
+ * tracked: what is tracked of it is reported. No malloc: may run while the world
+ * is stopped. -EINVAL empty or outside user space, -ENOMEM, -EBUSY. */
+CARDMARK_API int cardmark_hold(struct cardmark *cm, const void *addr, size_t len);
+
+/* Ends one hold of exactly this range. Its cards are in the next answer once more.
+ * -ENOENT no such hold, -EBUSY. May run while the world is stopped. */
+CARDMARK_API int cardmark_release(struct cardmark *cm, const void *addr, size_t len);
+
+/* Adds to table the cards that held data when they were last reported and hold
+ * none now (MADV_DONTNEED, MADV_FREE once it took effect, a new mapping), and
+ * forgets them until they are reported again: each is answered once. What was
+ * emptied and then written again is not here but in the collect. Of file and
+ * shared memory it is rough: a page that was reclaimed looks the same, and one that
+ * was emptied while armed may be missing. Says what collect says, or -EINVAL: the tracker was
+ * opened without CARDMARK_OPEN_DISCARDS, or the table is another tracker's. May run while the world
+ * is stopped. */
+CARDMARK_API int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table);
+
+/* Gives up userfaultfd, signal handler and descriptors for a while, as a dump by
+ * CRIU needs (it refuses a process that uses userfaultfd). Until resume everything
+ * tracked counts as dirty; ranges can still be tracked and untracked. Suspending
+ * what is suspended does nothing. Not while the world is stopped. -EBUSY. */
+CARDMARK_API int cardmark_suspend(struct cardmark *cm);
+
+/* Comes back, with everything dirty. On failure the tracker stays suspended: call
+ * it again. -EINVAL not suspended; -EPERM, -ENOMEM, -ENOTSUP, -EIO as in open (a
+ * dump may have been restored on another kernel); -EBUSY. */
+CARDMARK_API int cardmark_resume(struct cardmark *cm);
 
 enum cardmark_scan_op {
 	CARDMARK_SCAN_GET = 1,          /* look */
@@ -316,11 +403,45 @@ struct cardmark_query {
  * that this backend cannot answer; -EBUSY a stopped thread is inside. */
 CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query);
 
+/* ---- Another process ------------------------------------------------------- */
+
+struct cardmark_process;
+
+/* Opens the memory of another process (or of this one) for looking only, as CRIU
+ * does: nothing in it is armed or cleared, nothing stops. Needs what ptrace(2)
+ * reading needs. A fork child's copy looks at the same process. Freed by
+ * cardmark_process_close(). Neither is for a stopped world.
+ * -EINVAL bad pid; -ENOENT no such process, or one without memory of its own; -EPERM
+ * not permitted; -ENOTSUP a kernel without PAGEMAP_SCAN; -ENOMEM; -EIO. */
+CARDMARK_API int cardmark_process_open(struct cardmark_process **out, int pid);
+
+/* NULL and pointer to NULL are fine. Sets *process to NULL. */
+CARDMARK_API void cardmark_process_close(struct cardmark_process **process);
+
+/* Categories that this kernel can answer (CARDMARK_PAGE_*). */
+CARDMARK_API uint64_t cardmark_process_categories(const struct cardmark_process *process);
+
+/* The full query over all memory of that process; what is not mapped is passed over.
+ * op must be GET, flags 0. Goes piece by piece, so that the process waits for at most
+ * 64 MiB of populated cards with an mmap of its own. The time it takes grows with
+ * what is populated, not with what is mapped, if any_of or required asks for PRESENT
+ * or SWAPPED. A process that runs meanwhile may have changed when the answer comes.
+ * WRITTEN says "not write-protected by userfaultfd": true of all that nobody tracks;
+ * of a card that holds nothing, kernels differ. A range that reaches above user space
+ * is cut there, and complete all the same.
+ * Nothing is guessed: a failure is an error, with the regions found so far and where
+ * to go on in the query. -EINVAL as in cardmark_scan(); -ENOTSUP a category that this
+ * kernel cannot answer; -ENOENT the process has ended or runs another program now;
+ * -ENOMEM, -EIO. Any thread, but two may not use one handle at once. No malloc and no
+ * lock of ours: may run while the world is stopped. */
+CARDMARK_API int cardmark_process_scan(struct cardmark_process *process,
+				       struct cardmark_query *query);
+
 /* ---- Counters -------------------------------------------------------------- */
 
 struct cardmark_stats {
 	size_t size;      /* set by the caller; at most so many bytes are filled in */
-	unsigned version; /* 1 */
+	unsigned version; /* 2 */
 	enum cardmark_backend backend;
 	uint64_t ranges;        /* after coalescing, now */
 	uint64_t tracked_bytes; /* now */
@@ -336,6 +457,20 @@ struct cardmark_stats {
 	uint64_t collect_ns;     /* time in collects, sum */
 	uint64_t collect_max_ns;
 	int last_errno; /* of the last failed kernel call; 0 if none */
+	/* Since version 2. */
+	unsigned holds;            /* ranges held, now */
+	uint64_t precleans;        /* calls that harvested */
+	uint64_t precleaned_cards; /* cards they had kept for a collect, sum */
+	uint64_t preclean_ns;
+	uint64_t discarded_cards; /* answered by discarded, or counted as written, sum */
+	uint64_t suspends;
+	uint64_t reopened;       /* times that descriptors closed by the program were opened anew */
+	uint64_t threads;        /* that take part in a collect, now */
+	uint64_t verify_checked; /* cards hashed */
+	uint64_t verify_changed; /* cards whose hash had changed */
+	uint64_t verify_missed;  /* of those, not reported: lost writes. Must be 0 */
+	uint64_t verify_false;   /* cards reported whose hash had not changed */
+	uint64_t verify_first_missed; /* address of the first; 0: none */
 };
 
 /* Fills *stats. Any time. -EINVAL size too small. */

@@ -46,7 +46,8 @@ struct cardmark_gc_options {
 	enum cardmark_gc_way way;
 	unsigned pause_target_ms; /* how long a stop may mark before it gives up
 				   * and tries again later; 0: libgc's default,
-				   * no limit. The last of 30 tries has none. */
+				   * no limit. A stop gets at least what it needs to
+				   * get to its end; the 41st try has no limit. */
 };
 
 #define CARDMARK_GC_OPTIONS_INIT                                                                   \
@@ -59,9 +60,10 @@ struct cardmark_gc_options {
  * once, early: best instead of GC_INIT(), which it calls; heap that exists
  * already is found, but roots that GC_add_roots() added before are not watched
  * over (libgc before 8.2.8 misses the last page of an unaligned one). options
- * may be NULL. The environment overrides them: CARDMARK_BACKEND,
- * CARDMARK_GC_MODE (auto, libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto,
- * A, B), CARDMARK_PAUSE_TARGET (milliseconds). With CARDMARK_STATS=FILE the
+ * may be NULL. The environment overrides them: CARDMARK_GC_MODE (auto,
+ * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B),
+ * CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads:
+ * CARDMARK_BACKEND and the others. With CARDMARK_STATS=FILE the
  * counters are written at exit, see cardmark_gc_write_stats(). Callbacks that the
  * program gives libgc, before or after this call, are still called; with a static
  * libgc set them before. If the program runs under `cardmark run`, that has
@@ -76,7 +78,7 @@ CARDMARK_API const char *cardmark_gc_error(void);
 
 struct cardmark_gc_info {
 	size_t size;      /* set by the caller; at most so many bytes are filled in */
-	unsigned version; /* 1 */
+	unsigned version; /* 2 */
 	enum cardmark_gc_mode mode;
 	enum cardmark_gc_way way;      /* AUTO: none is in use */
 	enum cardmark_backend backend; /* AUTO: none is in use */
@@ -87,6 +89,8 @@ struct cardmark_gc_info {
 	uint64_t collections;          /* libgc's count */
 	uint64_t stops, stop_total_ns, stop_max_ns;
 	uint64_t stalls, stall_total_ns, stall_max_ns;
+	/* Since version 2: of the tracker (see cardmark_stats()), with CARDMARK_VERIFY. */
+	uint64_t verify_checked, verify_changed, verify_missed, verify_false;
 };
 
 /* Fills *info. -EINVAL size too small; -ENOENT not enabled. */

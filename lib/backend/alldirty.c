@@ -44,11 +44,10 @@ static void alldirty_remove(struct cm_backend *b, const struct cm_range *piece)
 }
 
 static size_t alldirty_harvest(struct cm_backend *b, const struct cm_ranges *all,
-			       struct cm_cards *into)
+			       struct cardmark_run span, struct cm_cards *into)
 {
 	(void)b;
-	for (size_t i = 0; i < all->n; i++)
-		cm_cards_set(into, all->v[i].start, all->v[i].end);
+	cm_ranges_mark(all, span, into);
 	return 0; /* nothing guessed: this is what it was asked for */
 }
 
@@ -67,7 +66,7 @@ static void alldirty_scan(struct cm_backend *b, const struct cm_ranges *all,
 	cm_composed_scan(b, piece, masks, op, sink, resume, NULL, rearm_nothing);
 }
 
-static int alldirty_fork_child(struct cm_backend *b, const struct cm_ranges *all)
+static int alldirty_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
 	(void)b;
 	(void)all;
@@ -86,5 +85,5 @@ const struct cm_backend_ops cm_backend_alldirty = {
 	.remove = alldirty_remove,
 	.harvest = alldirty_harvest,
 	.scan = alldirty_scan,
-	.fork_child = alldirty_fork_child,
+	.rebuild = alldirty_rebuild,
 };

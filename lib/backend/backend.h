@@ -11,13 +11,14 @@
 
 #include "cardmark/cardmark.h"
 #include "lib/cards.h"
+#include "lib/os/os.h"
 #include "lib/ranges.h"
 
 #include <stdatomic.h>
 
 /* Counted by backends, read by cardmark_stats(): relaxed, they order nothing. */
 struct cm_counters {
-	_Atomic uint64_t kernel_calls, faults, guessed, rearmed;
+	_Atomic uint64_t kernel_calls, faults, guessed, rearmed, reopened;
 	_Atomic int last_errno; /* positive */
 	/* Around all that was found to be mapped anew, for the tracker to see what
 	 * kind of memory came there; empty when start >= end. Its lock protects it. */
@@ -27,13 +28,35 @@ struct cm_counters {
 /* How long add may wait for a lock of the backend's own. */
 #define CM_BACKEND_WAIT_ADD_NS UINT64_C(2000000000)
 
+/* R10. A call that scans holds the address space's lock, shared. A thread that waits
+ * to change mappings is only woken when the call ends, and finds the lock taken again
+ * by the next call before it is awake: readers may overtake a sleeping writer, until
+ * that has waited for two ticks of the kernel's clock (1a728dff855a, Linux 5.11; a tick
+ * is 4 ms with HZ=250). So small calls alone do not bound its wait. Standing back for
+ * about as long as a wake-up takes does. */
+#define CM_REST_AFTER_NS UINT64_C(500000)
+#define CM_REST_NS UINT64_C(1000) /* the timer's slack makes 50 us of it */
+
+static inline void cm_rest(uint64_t *since)
+{
+	if (cm_os->now() - *since < CM_REST_AFTER_NS)
+		return;
+	cm_os->nap(CM_REST_NS);
+	*since = cm_os->now();
+}
+
 #define CM_COUNT(counter) atomic_fetch_add_explicit(&(counter), 1, memory_order_relaxed)
 
 struct cm_backend_params {
 	size_t chunk_bytes; /* card-aligned, not 0 */
 	size_t vec_len;
+	bool concurrent;  /* mutators run: let them at the address space now and then (R10) */
+	unsigned threads; /* that may take part in a harvest, the caller among them */
 	struct cm_counters *counters;
 };
+
+/* The whole address space: harvest's usual span. */
+#define CM_ALL ((struct cardmark_run){ 0, CM_ADDRESS_LIMIT })
 
 /* What a scan looks for. The tracker has checked that it can match. */
 struct cm_masks {
@@ -44,7 +67,9 @@ struct cm_masks {
 struct cm_sink {
 	struct cardmark_region *v; /* NULL: count only (CLEAR) */
 	size_t cap, n;
-	size_t pages, max_pages; /* max_pages SIZE_MAX: no limit */
+	size_t pages, max_pages;       /* max_pages SIZE_MAX: no limit */
+	uint64_t also;                 /* categories that every region has besides what is found */
+	struct cm_cards *adds, *drops; /* NULL, or sets that get or lose what is put here */
 	bool guessed;
 };
 
@@ -57,7 +82,10 @@ struct cm_backend_ops {
 	enum cardmark_backend id;
 	unsigned level;        /* of struct cardmark_probe */
 	unsigned capabilities; /* enum cardmark_capability */
-	bool starts_thread;    /* in open and fork_child */
+	bool starts_thread;    /* in open and rebuild */
+	bool tells_huge;       /* add says -ENOTSUP to huge TLB pages: no need to look first */
+	/* A read of an empty card, which maps the zero page there, is not reported. */
+	bool ignores_zero_page;
 
 	/* A backend that watches nothing yet. On failure -errno, and *why is a
 	 * sentence for the user (static storage). */
@@ -70,20 +98,20 @@ struct cm_backend_ops {
 	uint64_t (*categories)(struct cm_backend *b);
 	/* Capabilities of this instance where they depend on privilege; NULL: ops->capabilities. */
 	unsigned (*capabilities_now)(struct cm_backend *b);
+	/* How many threads take part in a harvest now; NULL: the caller alone. */
+	unsigned (*threads)(struct cm_backend *b);
 
 	/* Starts watching a piece, or starts afresh. Until its first harvest
 	 * everything in it counts as written. -errno: nothing changed. */
 	int (*add)(struct cm_backend *b, const struct cm_range *piece);
-	/* Like add, for a piece that overlaps what is watched already: everything
-	 * in it counts as written again. NULL: add does that. */
-	int (*restart)(struct cm_backend *b, const struct cm_range *piece);
 	/* Stops watching; the memory may be gone already. Cannot fail. */
 	void (*remove)(struct cm_backend *b, const struct cm_range *piece);
 
-	/* Get-and-clear of all tracked ranges into a set that has room for them.
-	 * Returns how many pieces it had to report whole. Runs while the world is
-	 * stopped. */
-	size_t (*harvest)(struct cm_backend *b, const struct cm_ranges *all, struct cm_cards *into);
+	/* Get-and-clear of the tracked ranges that lie in span into a set that has
+	 * room for them. Returns how many pieces it had to report whole. Runs while the
+	 * world is stopped. Without CARDMARK_CAP_CONCURRENT span is always CM_ALL. */
+	size_t (*harvest)(struct cm_backend *b, const struct cm_ranges *all,
+			  struct cardmark_run span, struct cm_cards *into);
 
 	/* One piece of one range for the full query. Goes on until the piece is
 	 * done or the sink is full; *resume says where it stopped (piece->end when
@@ -92,10 +120,19 @@ struct cm_backend_ops {
 		     const struct cm_range *piece, const struct cm_masks *masks,
 		     enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume);
 
-	/* In a fork child: descriptors and registrations are the parent's. Drop
-	 * them without touching the parent and start afresh with everything
-	 * written. -errno: not watching; may be called again. */
-	int (*fork_child)(struct cm_backend *b, const struct cm_ranges *all);
+	/* Opens again what the program has closed, with everything written. Before add;
+	 * harvest and scan see to it themselves. NULL: there is nothing to close. */
+	void (*check)(struct cm_backend *b, const struct cm_ranges *all);
+
+	/* Gives up descriptors, registrations and protections. Until rebuild, add
+	 * and remove only keep the books; harvest and scan are not called. NULL: there
+	 * is nothing to give up. */
+	void (*suspend)(struct cm_backend *b, const struct cm_ranges *all);
+
+	/* In a fork child, where descriptors and registrations are the parent's, or
+	 * after suspend: drops what is left without touching the parent and starts
+	 * afresh with everything written. -errno: not watching; may be called again. */
+	int (*rebuild)(struct cm_backend *b, const struct cm_ranges *all);
 };
 
 extern const struct cm_backend_ops cm_backend_pagemap;
@@ -121,9 +158,9 @@ void cm_composed_scan(struct cm_backend *b, const struct cm_range *piece,
 		      uintptr_t *resume, const struct cm_cards *written,
 		      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
 
+/* Something else may be mapped there than was tracked. */
 static inline void cm_note_anew(struct cm_counters *c, uintptr_t start, uintptr_t end)
 {
-	CM_COUNT(c->rearmed);
 	if (c->anew_start >= c->anew_end) {
 		c->anew_start = start;
 		c->anew_end = end;

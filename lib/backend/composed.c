@@ -26,8 +26,13 @@ void cm_sink_put(struct cm_sink *s, uintptr_t start, uintptr_t end, uint64_t cat
 {
 	assert(start < end);
 	s->pages += (end - start) / cardmark_card_size();
+	if (s->adds != NULL)
+		cm_cards_set(s->adds, start, end);
+	if (s->drops != NULL)
+		cm_cards_clear(s->drops, start, end);
 	if (s->v == NULL)
 		return;
+	categories |= s->also;
 	if (extends(s, start, categories)) {
 		s->v[s->n - 1].end = end;
 		return;
@@ -38,14 +43,19 @@ void cm_sink_put(struct cm_sink *s, uintptr_t start, uintptr_t end, uint64_t cat
 
 void cm_sink_guess(struct cm_sink *s, uintptr_t start, uintptr_t end, const struct cm_masks *m)
 {
+	struct cm_cards *drops = s->drops;
+
 	s->guessed = true;
 	/* Who asks for clean pages must not be given pages nobody knows of. */
 	if (m->excluded & CARDMARK_PAGE_WRITTEN)
 		return;
 	/* Always called written, also where that was not the question: a label
 	 * that is missing would say clean. */
+	if (s->v == NULL) /* nothing is reported, so nothing may be forgotten */
+		s->drops = NULL;
 	cm_sink_put(s, start, end,
 		    (m->required | m->any_of | CARDMARK_PAGE_WRITTEN) & m->returned & ~m->excluded);
+	s->drops = drops;
 }
 
 /* ---- The query ------------------------------------------------------------- */

@@ -1,37 +1,55 @@
 /* SPDX-License-Identifier: MIT
  *
  * The uffd backend's descriptors and its monitor thread, which unprotects the
- * card a writer waits for. Only uffd.c includes this. */
+ * card a writer waits for. Only uffd.c includes this.
+ *
+ * As long as the userfaultfd is ours, the monitor answers: who closes it without a
+ * word lets writers hang where a child has a copy (of a vfork, until its exec; of a
+ * raw clone, for ever). If only the pipe was taken, it answers on, deaf, and looks
+ * more often for a recall.
+ *
+ * A program that closes the userfaultfd leaves it alive as long as the monitor's
+ * poll(2) holds it: writers fault, and nobody can read why. So the monitor never stays
+ * in poll with a descriptor that is not ours. It parks, and with that lets go: the
+ * kernel wakes the writers, and nothing is watched. The next call that finds it so
+ * opens new descriptors, counts everything as written, and hands them to the parked
+ * monitor: it can't start another one while the world is stopped.
+ *
+ * What gets the monitor out of poll: a fault, a byte in the pipe, the closing of the
+ * pipe's other end, also by the program, or that it was there for LOOK_AGAIN_MS. */
 #ifndef CM_BACKEND_MONITOR_H
 #define CM_BACKEND_MONITOR_H
 
 #include "lib/backend/backend.h"
+#include "lib/backend/files.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #define MESSAGES 16
 #define TRIES 100
+#define STRIKES 1000      /* in a row, of calls that say "not now" */
+#define LOOK_AGAIN_MS 100 /* the longest a writer waits when our descriptor was taken */
+#define DEAF_LOOK_MS 5    /* without the pipe: less than WAIT_PARK_NS */
+#define WAIT_PARK_NS UINT64_C(20000000) /* the world may be stopped meanwhile */
 
 struct uffd {
 	struct cm_backend b; /* first */
-	int uffd, stop, pagemap;
-	bool privileged, running;
+	struct cm_file uffd, pagemap;
+	struct cm_file ear, bell; /* the pipe: the monitor listens, we ring */
+	bool privileged, running, suspended;
 	pthread_t monitor;
-	/* The program closed our descriptor: faults no longer come, the page
-	 * table tells nothing. Everything is dirty from then on. */
-	_Atomic bool broken;
+	_Atomic bool quit, recalled, parked;
+	bool deaf;                /* the monitor's own: the pipe tells nothing more */
+	sem_t go_on;              /* for a parked monitor */
 	struct cm_cards snapshot; /* what a scan found written */
+	void *nowhere;            /* a card without access */
 };
-
-static bool is_broken(const struct uffd *t)
-{
-	return atomic_load_explicit(&t->broken, memory_order_relaxed);
-}
 
 /* EAGAIN: the address space is changing (fork, mremap, munmap under way). */
 static int set_protection(struct uffd *t, uintptr_t start, uintptr_t end, bool protect)
@@ -40,7 +58,7 @@ static int set_protection(struct uffd *t, uintptr_t start, uintptr_t end, bool p
 
 	for (int i = 0; i < TRIES; i++) {
 		CM_COUNT(t->b.params.counters->kernel_calls);
-		error = cm_os->uffd_protect(t->uffd, start, end - start, protect);
+		error = cm_os->uffd_protect(t->uffd.fd, start, end - start, protect);
 		if (error != -EAGAIN)
 			break;
 		(void)sched_yield();
@@ -50,81 +68,130 @@ static int set_protection(struct uffd *t, uintptr_t start, uintptr_t end, bool p
 	return error;
 }
 
-/* ---- Descriptors ----------------------------------------------------------- */
-
-static bool uffd_is_ours(const struct uffd *t)
-{
-	return cm_os->fd_is(t->uffd, "[userfaultfd]");
-}
-
-/* Programs close descriptors they do not know; the number is then another's. */
-static void check_files(struct uffd *t)
-{
-	if (!uffd_is_ours(t))
-		atomic_store_explicit(&t->broken, true, memory_order_relaxed);
-	if (!cm_os->fd_is(t->pagemap, "/pagemap"))
-		t->pagemap = cm_os->open_self("pagemap", O_RDONLY); /* or every read fails */
-}
-
 static void close_files(struct uffd *t)
 {
-	if (uffd_is_ours(t))
-		(void)cm_os->close(t->uffd);
-	if (cm_os->fd_is(t->pagemap, "/pagemap"))
-		(void)cm_os->close(t->pagemap);
-	if (cm_os->fd_is(t->stop, "[eventfd]"))
-		(void)cm_os->close(t->stop);
-	t->uffd = t->pagemap = t->stop = -1;
+	cm_file_close(&t->uffd);
+	cm_file_close(&t->pagemap);
+	cm_file_close(&t->ear);
+	cm_file_close(&t->bell);
 }
 
 /* ---- The monitor ----------------------------------------------------------- */
 
-static void resolve(struct uffd *t, const struct uffd_msg *msg)
+/* False: the writer can't be helped. */
+static bool resolve(struct uffd *t, const struct uffd_msg *msg)
 {
-	size_t card = cardmark_card_size();
+	uintptr_t mask = cardmark_card_size() - 1;
 
 	if (msg->event != UFFD_EVENT_PAGEFAULT)
-		return;
-	uintptr_t addr = (uintptr_t)msg->arg.pagefault.address & ~(uintptr_t)(card - 1);
+		return true;
+	uintptr_t addr = (uintptr_t)msg->arg.pagefault.address & ~mask;
 	CM_COUNT(t->b.params.counters->faults);
-	/* Also wakes the writers. If it fails the range was unregistered since,
-	 * which woke them too. */
-	(void)set_protection(t, addr, addr + card, false);
+	/* Also wakes the writers. ENOENT: the range was unregistered since, which
+	 * woke them too. */
+	int error = set_protection(t, addr, addr + mask + 1, false);
+	return error == 0 || error == -ENOENT;
 }
 
-/* Waits for no lock and touches nothing but the tracker and its own stack:
- * nothing that anybody could have protected. */
+static bool not_now(int error)
+{
+	return error == -EAGAIN || error == -EINTR;
+}
+
+/* Takes the recall: the caller of recall() waits, and closes the descriptors. */
+static bool was_recalled(struct uffd *t)
+{
+	return atomic_exchange_explicit(&t->recalled, false, memory_order_acq_rel);
+}
+
+/* Waits for faults, and resolves some. Waits for no lock and touches nothing but
+ * the tracker and its own stack: nothing that anybody could have protected.
+ * 0: go on. -EAGAIN: the same, unless it comes too often. Else: give up. */
+static int serve(struct uffd *t)
+{
+	struct pollfd fds[2] = { { .fd = t->ear.fd, .events = POLLIN },
+				 { .fd = t->uffd.fd, .events = POLLIN } };
+	struct uffd_msg msgs[MESSAGES];
+	int longest = LOOK_AGAIN_MS;
+
+	if (cm_file_state(&t->uffd) == CM_FILE_LOST)
+		return -EBADF;
+	if (t->deaf || cm_file_state(&t->ear) == CM_FILE_LOST) {
+		fds[0].fd = -1;
+		longest = DEAF_LOOK_MS;
+	}
+	/* Not for ever: woken by a fault, poll(2) looks the number up again. Where the
+	 * program has put a file there that has nothing to say, it would sleep on, keep the
+	 * userfaultfd that is gone alive, and the writer would wait with it. */
+	int n = cm_os->poll(fds, 2, longest);
+	if (n < 0)
+		return not_now(n) ? -EAGAIN : n;
+	if (was_recalled(t))
+		return -ECANCELED;
+	if (fds[0].revents != 0) /* closed at the other end, or a recall that came to nothing */
+		t->deaf = true;
+	if ((fds[1].revents & ~POLLIN) != 0)
+		return -EIO;
+	if (fds[1].revents == 0)
+		return 0;
+	/* What another file holds is not ours to read. */
+	if (cm_file_state(&t->uffd) == CM_FILE_LOST)
+		return -EBADF;
+	ssize_t got = cm_os->read(t->uffd.fd, msgs, sizeof msgs);
+	if (got <= 0)
+		return got == 0 ? -EIO : not_now((int)got) ? -EAGAIN : (int)got;
+	for (size_t i = 0; i < (size_t)got / sizeof *msgs; i++)
+		if (!resolve(t, &msgs[i]))
+			return -EIO;
+	return 0;
+}
+
+static void park(struct uffd *t)
+{
+	/* Pairs with the acquire in is_parked(). */
+	atomic_store_explicit(&t->parked, true, memory_order_release);
+	while (sem_wait(&t->go_on) != 0)
+		;
+}
+
+/* Nobody waits for it, so nobody else closes it: the writers that wait for us go on
+ * when nothing holds the userfaultfd any more. */
+static void give_up(struct uffd *t, int error)
+{
+	cm_note_errno(t->b.params.counters, error);
+	if (cm_file_state(&t->uffd) != CM_FILE_LOST)
+		(void)cm_os->close(t->uffd.fd);
+}
+
 static void *monitor(void *arg)
 {
 	struct uffd *t = arg;
-	struct uffd_msg msgs[MESSAGES];
+	unsigned strikes = 0;
 
-	for (;;) {
-		struct pollfd fds[2] = { { .fd = t->stop, .events = POLLIN },
-					 { .fd = t->uffd, .events = POLLIN } };
-		if (is_broken(t))
-			fds[1].fd = -1;
-		int n = cm_os->poll(fds, 2, -1);
-		if (n <= 0)
+	while (!atomic_load_explicit(&t->quit, memory_order_acquire)) {
+		int error = serve(t);
+
+		strikes = error == -EAGAIN ? strikes + 1 : 0;
+		if (error == 0 || (error == -EAGAIN && strikes < STRIKES) ||
+		    atomic_load_explicit(&t->quit, memory_order_acquire))
 			continue;
-		if (fds[0].revents != 0)
-			return NULL;
-		if (fds[1].revents == 0)
-			continue;
-		ssize_t got = uffd_is_ours(t) ? cm_os->read(t->uffd, msgs, sizeof msgs) : -EBADF;
-		for (ssize_t i = 0; i < got / (ssize_t)sizeof *msgs; i++)
-			resolve(t, &msgs[i]);
-		if (got <= 0 && got != -EAGAIN && got != -EINTR) {
-			cm_note_errno(t->b.params.counters, got < 0 ? (int)got : -EIO);
-			atomic_store_explicit(&t->broken, true, memory_order_relaxed);
-		}
+		if (error != -ECANCELED)
+			give_up(t, error);
+		strikes = 0;
+		park(t);
 	}
+	return NULL;
 }
 
 static int start_monitor(struct uffd *t)
 {
 	sigset_t every, before;
 
+	atomic_store_explicit(&t->quit, false, memory_order_relaxed);
+	atomic_store_explicit(&t->recalled, false, memory_order_relaxed);
+	atomic_store_explicit(&t->parked, false, memory_order_relaxed);
+	t->deaf = false;
+	(void)sem_init(&t->go_on, 0, 0);
 	/* It inherits the mask: a collector that stops threads by signal must
 	 * not stop this one, or a writer in a fault never gets to its own stop. */
 	(void)sigfillset(&every);
@@ -135,18 +202,64 @@ static int start_monitor(struct uffd *t)
 	return error == 0 ? 0 : -ENOMEM; /* EAGAIN: no more threads */
 }
 
+/* Gets the monitor out of poll(2). False: it may sleep on. */
+static bool ring(struct uffd *t)
+{
+	/* What another file holds is not ours to write to. */
+	if (cm_file_is_ours(&t->bell) && cm_file_is_ours(&t->ear) &&
+	    cm_os->write(t->bell.fd, "!", 1) == 1)
+		return true;
+	/* Closing it wakes the monitor, unless a child has a copy. */
+	cm_file_close(&t->bell);
+	return false;
+}
+
 static void stop_monitor(struct uffd *t)
 {
-	uint64_t one = 1;
-
 	if (!t->running)
 		return;
-	if (cm_os->fd_is(t->stop, "[eventfd]"))
-		(void)cm_os->write(t->stop, &one, sizeof one);
-	else /* closed by the program; poll(2) is a cancellation point */
+	atomic_store_explicit(&t->quit, true, memory_order_release);
+	(void)sem_post(&t->go_on);
+	if (!ring(t)) /* poll(2) and sem_wait(3) are cancellation points */
 		(void)pthread_cancel(t->monitor);
 	(void)pthread_join(t->monitor, NULL);
 	t->running = false;
+}
+
+static bool is_parked(struct uffd *t)
+{
+	return atomic_load_explicit(&t->parked, memory_order_acquire);
+}
+
+/* Has the monitor park, without closing anything. False: it has not, and goes on. */
+static bool recall(struct uffd *t)
+{
+	uint64_t start = cm_os->now();
+
+	if (!t->running || is_parked(t))
+		return t->running;
+	atomic_store_explicit(&t->recalled, true, memory_order_release);
+	(void)ring(t);
+	do {
+		(void)sched_yield();
+		if (is_parked(t))
+			return true;
+	} while (cm_os->now() - start < WAIT_PARK_NS);
+	if (was_recalled(t))
+		return false;
+	while (!is_parked(t)) /* it took it, and has nothing left to do but to park */
+		(void)sched_yield();
+	return true;
+}
+
+/* Gives a parked monitor the descriptors that stand in t. */
+static void resume_monitor(struct uffd *t)
+{
+	/* One that gave up may have left a recall. */
+	atomic_store_explicit(&t->recalled, false, memory_order_relaxed);
+	atomic_store_explicit(&t->parked, false, memory_order_relaxed);
+	t->deaf = false;
+	(void)sem_post(&t->go_on);
 }
 
 #endif

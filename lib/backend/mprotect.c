@@ -153,18 +153,21 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
-/* The program has put its own handler in place of ours: nobody knows what that
- * did with our faults. */
-static bool handler_lost(void)
+/* Sees to the handler. If the program has put its own in place of ours, nobody
+ * knows what that did with our faults: then everything is given up and written. If
+ * ours can't be put back, nothing may be protected either. */
+static enum handler check_handler(void)
 {
-	if (install() == 0)
-		return false;
+	enum handler handler = install();
+
+	if (handler == IN_PLACE)
+		return handler;
 	for (struct trap *t = shared.list; t != NULL; t = t->next) {
 		(void)give_up(t, 0, CM_ADDRESS_LIMIT);
 		CM_COUNT(t->b.params.counters->guessed);
 		cm_note_errno(t->b.params.counters, EBUSY);
 	}
-	return true;
+	return handler;
 }
 
 /* ---- The backend ----------------------------------------------------------- */
@@ -197,14 +200,15 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 		return error;
 	}
 	(void)enter(&before, UINT64_MAX);
-	(void)handler_lost(); /* a later harvest could not tell that it was */
-	if (chain.installed) {
+	/* A later harvest could not tell that it had been replaced. */
+	bool good = check_handler() != NOT_IN_PLACE;
+	if (good) {
 		t->next = shared.list;
 		shared.list = t;
 		*out = &t->b;
 	}
 	leave(&before);
-	if (chain.installed)
+	if (good)
 		return 0;
 	*why = "the SIGSEGV handler cannot be set";
 	free_memory(t);
@@ -315,21 +319,29 @@ static bool take(struct trap *t, const struct cm_range *r, struct cm_cards *into
 }
 
 static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all,
-			       struct cm_cards *into)
+			       struct cardmark_run span, struct cm_cards *into)
 {
 	struct trap *t = self(b);
+	enum handler handler;
 	sigset_t before;
 	size_t guessed;
 
 	if (!enter(&before, WAIT_NS)) {
-		for (size_t i = 0; i < all->n; i++)
-			cm_cards_set(into, all->v[i].start, all->v[i].end);
+		cm_ranges_mark(all, span, into);
 		CM_COUNT(b->params.counters->guessed);
 		return all->n;
 	}
-	guessed = handler_lost();
-	for (size_t i = 0; i < t->ranges.n; i++)
-		guessed += !take(t, &t->ranges.v[i], into);
+	handler = check_handler();
+	if (handler == NOT_IN_PLACE)
+		cm_ranges_mark(all, span, into);
+	guessed = handler != IN_PLACE;
+	for (size_t i = cm_ranges_find(&t->ranges, span.start);
+	     handler != NOT_IN_PLACE && i < t->ranges.n; i++) {
+		struct cm_range piece = cm_ranges_clip(&t->ranges, i, span.start, span.end);
+		if (piece.start >= piece.end)
+			break;
+		guessed += !take(t, &piece, into);
+	}
 	leave(&before);
 	return guessed;
 }
@@ -354,24 +366,39 @@ static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 			  enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume)
 {
 	struct trap *t = self(b);
+	enum handler handler = NOT_IN_PLACE;
 	sigset_t before;
 
 	(void)all;
-	if (!enter(&before, WAIT_NS)) {
-		sink->guessed = true;
+	if (enter(&before, WAIT_NS)) {
+		handler = check_handler();
+		cm_cards_clear(&t->snapshot, piece->start, piece->end);
+		(void)copy_written(t, piece->start, piece->end, &t->snapshot);
+		leave(&before);
+	}
+	sink->guessed |= handler != IN_PLACE;
+	if (handler == NOT_IN_PLACE) {
 		cm_composed_scan(b, piece, masks, op, sink, resume, NULL, NULL);
 		return;
 	}
-	sink->guessed |= handler_lost();
-	cm_cards_clear(&t->snapshot, piece->start, piece->end);
-	(void)copy_written(t, piece->start, piece->end, &t->snapshot);
-	leave(&before);
 	/* Without the lock: the answer's memory may be tracked. */
 	cm_composed_scan(b, piece, masks, op, sink, resume, &t->snapshot, rearm);
 }
 
+/* The handler stays: it is no bar to a dump, and finds everything writable. */
+static void mprotect_suspend(struct cm_backend *b, const struct cm_ranges *all)
+{
+	struct trap *t = self(b);
+	sigset_t before;
+
+	(void)all;
+	(void)enter(&before, UINT64_MAX);
+	(void)give_up(t, 0, CM_ADDRESS_LIMIT);
+	leave(&before);
+}
+
 /* The copy has the parent's protections and its handler; the lock is free. */
-static int mprotect_fork_child(struct cm_backend *b, const struct cm_ranges *all)
+static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
 	struct trap *t = self(b);
 	sigset_t before;
@@ -390,6 +417,7 @@ const struct cm_backend_ops cm_backend_mprotect = {
 	/* Shared memory too: it is the mapping that is protected, and reclaim
 	 * changes nothing about that. */
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_CONCURRENT | CARDMARK_CAP_SHARED,
+	.ignores_zero_page = true,
 	.open = mprotect_open,
 	.close = mprotect_close,
 	.categories = cm_composed_categories,
@@ -397,5 +425,6 @@ const struct cm_backend_ops cm_backend_mprotect = {
 	.remove = mprotect_remove,
 	.harvest = mprotect_harvest,
 	.scan = mprotect_scan,
-	.fork_child = mprotect_fork_child,
+	.suspend = mprotect_suspend,
+	.rebuild = mprotect_rebuild,
 };

@@ -4,56 +4,29 @@
  * and PAGEMAP_SCAN, which returns the written pages and protects them again in
  * one step per page, under the page-table lock (Linux 6.7). The first write to
  * a protected page is resolved inside the kernel: no signal, no message. */
-#include "lib/backend/backend.h"
-#include "lib/os/os.h"
+#include "lib/backend/pagemap.h"
+#include "lib/backend/unregister.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
-struct pagemap {
-	struct cm_backend base;
-	int uffd, pagemap; /* -1 when closed */
-	uint64_t guard;    /* PAGE_IS_GUARD if this kernel knows it, else 0 */
-	uint64_t categories;
-	size_t bytes; /* of this object, vec included */
-	struct page_region vec[];
-};
-
-static struct pagemap *self(struct cm_backend *b)
-{
-	return (struct pagemap *)b;
-}
-
-/* Programs close descriptors they do not know, and the number is somebody
- * else's then. */
-static bool uffd_is_ours(const struct pagemap *p)
-{
-	return cm_os->fd_is(p->uffd, "[userfaultfd]");
-}
-
-static bool pagemap_is_ours(const struct pagemap *p)
-{
-	return cm_os->fd_is(p->pagemap, "/pagemap");
-}
-
 static void close_files(struct pagemap *p)
 {
-	if (uffd_is_ours(p))
-		(void)cm_os->close(p->uffd);
-	if (pagemap_is_ours(p))
-		(void)cm_os->close(p->pagemap);
-	p->uffd = p->pagemap = -1;
+	cm_file_close(&p->uffd);
+	cm_file_close(&p->pagemap);
 }
 
 static int open_files(struct pagemap *p, const char **why)
 {
 	/* USER_MODE_ONLY needs no privilege, and in async mode the kernel's own
 	 * writes are tracked all the same: no message has to reach us. */
-	p->uffd = cm_os->uffd_open(true, UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED);
-	if (p->uffd < 0) {
-		int error = p->uffd;
-		p->uffd = -1;
+	int error =
+		cm_file_take(&p->uffd, cm_os->uffd_open(true, UFFD_FEATURE_WP_ASYNC |
+								      UFFD_FEATURE_WP_UNPOPULATED));
+
+	p->pagemap = CM_NO_FILE;
+	if (error < 0) {
 		*why = error == -EINVAL
 			       ? "userfaultfd here has no asynchronous write-protect mode: "
 				 "Linux 6.7 or newer (arm64: 6.10) has it"
@@ -63,9 +36,8 @@ static int open_files(struct pagemap *p, const char **why)
 					  : "userfaultfd could not be opened";
 		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
 	}
-	p->pagemap = cm_os->open_self("pagemap", O_RDONLY);
-	if (p->pagemap < 0) {
-		int error = p->pagemap;
+	error = cm_file_take(&p->pagemap, cm_os->open_self("pagemap", O_RDONLY));
+	if (error < 0) {
 		close_files(p);
 		*why = "/proc/self/pagemap could not be opened";
 		return error == -EACCES ? -EPERM : error == -ENOENT ? -ENOTSUP : error;
@@ -73,242 +45,210 @@ static int open_files(struct pagemap *p, const char **why)
 	return 0;
 }
 
-/* A category the kernel does not know is refused with EINVAL before it looks
- * at any page, so an empty get tells. */
-static bool knows(struct pagemap *p, uint64_t category)
-{
-	struct pm_scan_arg arg = { .size = sizeof arg, .vec = (uintptr_t)p->vec, .vec_len = 1 };
-
-	/* SOFT_DIRTY came with 6.8, GUARD with 6.16. */
-	arg.category_mask = category;
-	arg.return_mask = category;
-	arg.start = 0;
-	arg.end = cardmark_card_size();
-	return cm_os->scan(p->pagemap, &arg) >= 0;
-}
-
 static int pagemap_open(struct cm_backend **out, const struct cm_backend_params *params,
 			const char **why)
 {
 	size_t bytes = sizeof(struct pagemap) + params->vec_len * sizeof(struct page_region);
 	void *mem;
-	int error = cm_os->map(bytes, &mem);
-	struct pagemap *p = mem;
+	int error;
 
-	if (error < 0) {
-		*why = "no memory";
-		return error;
+	if (cm_os->map(bytes, &mem) < 0) {
+		*why = "no memory for the tracker";
+		return -ENOMEM;
 	}
+	struct pagemap *p = mem;
 	p->base.ops = &cm_backend_pagemap;
 	p->base.params = *params;
 	p->bytes = bytes;
-	p->uffd = p->pagemap = -1;
 	error = open_files(p, why);
 	if (error < 0) {
 		(void)cm_os->unmap(p, bytes);
 		return error;
 	}
-	if (!knows(p, PAGE_IS_WRITTEN)) {
+	p->categories = cm_pagescan_categories(p->pagemap.fd);
+	if (p->categories == 0) {
 		close_files(p);
 		(void)cm_os->unmap(p, bytes);
-		*why = "this kernel has no PAGEMAP_SCAN: Linux 6.7 or newer has it";
+		*why = CM_PAGESCAN_NONE;
 		return -ENOTSUP;
 	}
-	p->categories = CARDMARK_PAGE_ALL & ~(CARDMARK_PAGE_SOFT_DIRTY | CARDMARK_PAGE_GUARD);
-	if (knows(p, PAGE_IS_SOFT_DIRTY))
-		p->categories |= CARDMARK_PAGE_SOFT_DIRTY;
-	if (knows(p, PAGE_IS_GUARD)) {
-		p->categories |= CARDMARK_PAGE_GUARD;
-		p->guard = PAGE_IS_GUARD;
+	p->guard = p->categories & PAGE_IS_GUARD;
+	error = cm_crew_open(&p->crew, params, cm_pagemap_help);
+	if (error < 0) {
+		close_files(p);
+		(void)cm_os->unmap(p, bytes);
+		*why = "the threads that share in a collect could not be started";
+		return error;
 	}
 	*out = &p->base;
 	return 0;
 }
 
+static void unregister_piece(struct pagemap *p, uintptr_t start, uintptr_t end)
+{
+	cm_unregister(p->uffd.fd, start, end, p->base.params.counters);
+}
+
 static void pagemap_remove(struct cm_backend *b, const struct cm_range *piece)
 {
-	/* EINVAL where the memory is gone already: nothing to give back. */
-	CM_COUNT(b->params.counters->kernel_calls);
-	(void)cm_os->uffd_unregister(self(b)->uffd, piece->start, piece->end - piece->start);
+	struct pagemap *p = cm_pagemap_self(b);
+
+	if (cm_file_state(&p->uffd) != CM_FILE_LOST)
+		unregister_piece(p, piece->start, piece->end);
+}
+
+/* Unregisters before it closes: before 6.9 pages stayed protected (R9). */
+static void give_up_files(struct pagemap *p, const struct cm_ranges *all)
+{
+	bool lost = cm_file_state(&p->uffd) == CM_FILE_LOST;
+
+	for (size_t i = 0; !lost && i < all->n; i++)
+		unregister_piece(p, all->v[i].start, all->v[i].end);
+	close_files(p);
 }
 
 static void pagemap_close(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct pagemap *p = self(b);
+	struct pagemap *p = cm_pagemap_self(b);
 
-	/* Unregister before closing: before 6.9 pages stayed protected (R9). */
-	for (size_t i = 0; i < all->n && p->uffd >= 0; i++)
-		pagemap_remove(b, &all->v[i]);
-	close_files(p);
+	cm_crew_close(&p->crew);
+	give_up_files(p, all);
 	(void)cm_os->unmap(p, p->bytes);
 }
 
 static uint64_t pagemap_categories(struct cm_backend *b)
 {
-	return self(b)->categories;
+	return cm_pagemap_self(b)->categories;
 }
 
-static int pagemap_add(struct cm_backend *b, const struct cm_range *piece)
+static int register_piece(struct pagemap *p, const struct cm_range *piece)
 {
 	int error;
 
-	/* Pages start unprotected, which reads as written; the first harvest arms
-	 * them. A hole is not protected either, and stays so until it is touched:
-	 * no page tables are built for it. */
-	CM_COUNT(b->params.counters->kernel_calls);
-	error = cm_os->uffd_register(self(b)->uffd, piece->start, piece->end - piece->start);
+	CM_COUNT(p->base.params.counters->kernel_calls);
+	error = cm_os->uffd_register(p->uffd.fd, piece->start, piece->end - piece->start);
 	if (error < 0)
-		cm_note_errno(b->params.counters, error);
+		cm_note_errno(p->base.params.counters, error);
 	return error;
 }
 
-static int pagemap_restart(struct cm_backend *b, const struct cm_range *piece)
+/* A page that is not protected reads as written, and the first harvest arms it. A
+ * hole stays so until it is touched: no page tables are built for it. Memory may
+ * come protected: it is tracked already, or the kernel let it keep what a
+ * registration before had left (R9). Register first: it is what refuses memory of
+ * another userfaultfd. */
+static int watch(struct pagemap *p, const struct cm_range *piece)
 {
-	int error = pagemap_add(b, piece);
+	int error = register_piece(p, piece);
 
 	if (error < 0)
 		return error;
-	/* Take the protection away: that reads as written. Register first: it is
-	 * what refuses memory of another userfaultfd. */
-	CM_COUNT(b->params.counters->kernel_calls);
-	if (cm_os->uffd_protect(self(b)->uffd, piece->start, piece->end - piece->start, false) <
-	    0) {
-		pagemap_remove(b, piece);
-		error = pagemap_add(b, piece);
+	CM_COUNT(p->base.params.counters->kernel_calls);
+	if (cm_os->uffd_protect(p->uffd.fd, piece->start, piece->end - piece->start, false) < 0) {
+		unregister_piece(p, piece->start, piece->end); /* takes it off as well */
+		error = register_piece(p, piece);
 	}
 	return error;
 }
 
-/* The kernel's four masks for our four. */
-static void set_masks(struct pm_scan_arg *arg, const struct cm_masks *m)
+static int pagemap_add(struct cm_backend *b, const struct cm_range *piece)
 {
-	arg->category_inverted = m->excluded;
-	arg->category_mask = m->required | m->excluded;
-	/* An excluded bit reads as 1 once inverted: it must not satisfy any-of. */
-	arg->category_anyof_mask = m->any_of & ~m->excluded;
-	arg->return_mask = m->returned;
+	struct pagemap *p = cm_pagemap_self(b);
+
+	return p->suspended ? 0 : watch(p, piece);
 }
 
-/* What a collector wants to know of a piece (R6, R15). */
-static struct cm_masks collector_masks(const struct pagemap *p, enum cm_kind kind)
+/* After new files: registrations went with the old ones, and all that is present
+ * counts as written. A range that is gone is no reason to give up: scanning it fails,
+ * and then it is dirty. But no scan will fail where something else is mapped now. */
+static void watch_all(struct pagemap *p, const struct cm_ranges *all)
 {
-	struct cm_masks m = { .required = PAGE_IS_WRITTEN,
-			      .excluded = p->guard,
-			      .returned = PAGE_IS_WRITTEN };
-
-	if (kind == CM_KIND_PRIVATE)
-		m.any_of = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
-	return m;
+	for (size_t i = 0; i < all->n; i++) {
+		(void)watch(p, &all->v[i]);
+		cm_note_anew(p->base.params.counters, all->v[i].start, all->v[i].end);
+	}
 }
 
-/* After a failed call over [start, end), which is reported whole: put right
- * what can be, so that the next one works. */
-static void recover(struct pagemap *p, const struct cm_ranges *all, int error, uintptr_t start,
-		    uintptr_t end)
+enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all)
+{
+	enum cm_file_state uffd = cm_file_state(&p->uffd), pagemap = cm_file_state(&p->pagemap);
+	const char *why;
+	int error;
+
+	if (uffd == CM_FILE_OURS && pagemap == CM_FILE_OURS)
+		return CM_FILES_AS_BEFORE;
+	if (uffd != CM_FILE_LOST && pagemap != CM_FILE_LOST)
+		return CM_FILES_NONE;
+	give_up_files(p, all);
+	error = open_files(p, &why);
+	if (error < 0) {
+		cm_note_errno(p->base.params.counters, error);
+		return CM_FILES_NONE;
+	}
+	CM_COUNT(p->base.params.counters->reopened);
+	watch_all(p, all);
+	return CM_FILES_ANEW;
+}
+
+static void pagemap_check(struct cm_backend *b, const struct cm_ranges *all)
+{
+	if (!cm_pagemap_self(b)->suspended)
+		(void)cm_pagemap_ready(cm_pagemap_self(b), all);
+}
+
+void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t end)
 {
 	struct cm_range piece = { .start = start, .end = end };
 
 	CM_COUNT(p->base.params.counters->guessed);
 	cm_note_errno(p->base.params.counters, error);
-	if (!uffd_is_ours(p) || !pagemap_is_ours(p)) {
-		/* The program closed them: registrations went with the uffd. */
-		(void)cm_backend_pagemap.fork_child(&p->base, all);
-	} else if (error == -EPERM) {
-		/* A mapping that is not registered has replaced ours (R2). */
+	if (error == -EPERM) {
+		/* A mapping that is not registered has replaced ours (R2). Before 6.12.11
+		 * what mremap moved there kept its protection and would read as clean
+		 * (fixed by 0cef0bb836e3). */
+		CM_COUNT(p->base.params.counters->rearmed);
 		cm_note_anew(p->base.params.counters, start, end);
-		(void)pagemap_add(&p->base, &piece);
+		(void)watch(p, &piece);
 	}
 }
 
-/* One PAGEMAP_SCAN call from arg->start. Regions are in p->vec afterwards.
- * Returns their number, or -errno with the whole of [start, end) to be taken as
- * written: the kernel may have cleared part of it before it failed (R3).
- * *next is where to go on, arg->end when done. walk_end alone can't be trusted
- * (R4): done is when the vector had room left and no page limit was met. */
-static long scan_once(struct pagemap *p, struct pm_scan_arg *arg, uintptr_t *next)
+static unsigned pagemap_threads(struct cm_backend *b)
 {
-	uint64_t bytes = 0;
-	long n;
-
-	CM_COUNT(p->base.params.counters->kernel_calls);
-	arg->walk_end = arg->start;
-	n = cm_os->scan(p->pagemap, arg);
-	if (n < 0)
-		return n;
-	if (arg->max_pages != 0)
-		for (long i = 0; i < n; i++)
-			bytes += p->vec[i].end - p->vec[i].start;
-	if ((uint64_t)n < arg->vec_len &&
-	    (arg->max_pages == 0 || bytes < arg->max_pages * cardmark_card_size())) {
-		*next = (uintptr_t)arg->end;
-		return n;
-	}
-	*next = (uintptr_t)arg->walk_end;
-	if (n > 0 && p->vec[n - 1].end > *next)
-		*next = (uintptr_t)p->vec[n - 1].end;
-	/* No progress, or a position outside: a kernel we do not understand. */
-	return *next > arg->start && *next <= arg->end ? n : -EIO;
+	return cm_crew_threads(&cm_pagemap_self(b)->crew);
 }
 
-static size_t harvest_chunk(struct pagemap *p, const struct cm_ranges *all, enum cm_kind kind,
-			    uintptr_t start, uintptr_t end, struct cm_cards *into)
+/* ---- The full query --------------------------------------------------------------- */
+
+/* Does the answer depend on bits that a late helper may have cleared? */
+static bool asks_for_written(const struct cm_masks *m, enum cardmark_scan_op op)
 {
-	struct cm_masks masks = collector_masks(p, kind);
-	struct pm_scan_arg arg = { .size = sizeof arg,
-				   .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
-				   .end = end,
-				   .vec = (uintptr_t)p->vec,
-				   .vec_len = p->base.params.vec_len };
-	size_t guessed = 0;
-
-	set_masks(&arg, &masks);
-	while (start < end) {
-		uintptr_t next = end;
-		long n;
-
-		arg.start = start;
-		n = scan_once(p, &arg, &next);
-		if (n < 0) {
-			cm_cards_set(into, start, end);
-			recover(p, all, (int)n, start, end);
-			if (guessed++ != 0)
-				break;
-			continue; /* arms what is watched again, or fails once more */
-		}
-		for (long i = 0; i < n; i++)
-			cm_cards_set(into, (uintptr_t)p->vec[i].start, (uintptr_t)p->vec[i].end);
-		start = next;
-	}
-	return guessed;
-}
-
-static size_t pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
-			      struct cm_cards *into)
-{
-	size_t guessed = 0, chunk = b->params.chunk_bytes;
-
-	for (size_t i = 0; i < all->n; i++) {
-		const struct cm_range *r = &all->v[i];
-		for (uintptr_t at = r->start; at < r->end;) {
-			uintptr_t end = r->end - at > chunk ? at + chunk : r->end;
-			guessed += harvest_chunk(self(b), all, r->kind, at, end, into);
-			at = end;
-		}
-	}
-	return guessed;
+	return op != CARDMARK_SCAN_GET ||
+	       ((m->required | m->any_of | m->excluded | m->returned) & PAGE_IS_WRITTEN) != 0;
 }
 
 static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 			 const struct cm_range *piece, const struct cm_masks *masks,
 			 enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume)
 {
-	struct pagemap *p = self(b);
+	struct pagemap *p = cm_pagemap_self(b);
 	struct pm_scan_arg arg = { .size = sizeof arg,
 				   .flags = PM_SCAN_CHECK_WPASYNC,
 				   .vec = (uintptr_t)p->vec };
+	enum cm_files_ready files = cm_pagemap_ready(p, all);
+	bool written = asks_for_written(masks, op);
+	uint64_t rested = b->params.concurrent ? cm_os->now() : 0;
 	uintptr_t at = piece->start;
 
-	set_masks(&arg, masks);
+	if (files != CM_FILES_AS_BEFORE) {
+		sink->guessed = true;
+		CM_COUNT(b->params.counters->guessed);
+	}
+	if (files == CM_FILES_NONE) {
+		cm_sink_guess(sink, piece->start, piece->end, masks);
+		*resume = piece->end;
+		return;
+	}
+	cm_pagescan_masks(&arg, masks);
 	if (op != CARDMARK_SCAN_GET)
 		arg.flags |= PM_SCAN_WP_MATCHING;
 	/* Clearing without a vector would ignore the masks (R8): CLEAR fetches
@@ -323,13 +263,22 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 			end = at + b->params.chunk_bytes;
 		if (room == 0)
 			break; /* the last region could only grow: let the caller come again */
+		if (written && cm_crew_owed(&p->crew, at, &end)) {
+			CM_COUNT(b->params.counters->guessed);
+			cm_sink_guess(sink, at, end, masks);
+			at = end;
+			continue;
+		}
+		if (b->params.concurrent && at != piece->start)
+			cm_rest(&rested);
 		arg.vec_len = room < b->params.vec_len ? room : b->params.vec_len;
 		arg.max_pages = sink->max_pages == SIZE_MAX ? 0 : left;
 		arg.start = at;
 		arg.end = end;
-		n = scan_once(p, &arg, &next);
+		CM_COUNT(b->params.counters->kernel_calls);
+		n = cm_pagescan_once(p->pagemap.fd, &arg, &next);
 		if (n < 0) {
-			recover(p, all, (int)n, at, end);
+			cm_pagemap_recover(p, (int)n, at, end);
 			cm_sink_guess(sink, at, end, masks);
 			next = end;
 		}
@@ -341,27 +290,30 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 	*resume = at;
 }
 
-/* Also how a program's closing of our descriptors is mended: everything is
- * registered anew, so everything present counts as written. */
-static int pagemap_fork_child(struct cm_backend *b, const struct cm_ranges *all)
+static void pagemap_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct pagemap *p = self(b);
+	/* The number of a closed descriptor may come to be another's. */
+	cm_crew_settle(&cm_pagemap_self(b)->crew, CM_BACKEND_WAIT_ADD_NS);
+	give_up_files(cm_pagemap_self(b), all);
+	cm_pagemap_self(b)->suspended = true;
+}
+
+static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
+{
+	struct pagemap *p = cm_pagemap_self(b);
 	const char *why;
 	int error;
 
 	/* The inherited descriptors act on the parent (R5): only close them. */
 	close_files(p);
 	error = open_files(p, &why);
-	for (size_t i = 0; i < all->n && error == 0; i++) {
-		CM_COUNT(b->params.counters->kernel_calls);
-		/* A range that is gone is no reason to give up: scanning it fails,
-		 * and then it is dirty. */
-		(void)cm_os->uffd_register(p->uffd, all->v[i].start,
-					   all->v[i].end - all->v[i].start);
-	}
-	if (error < 0)
+	if (error < 0) {
 		cm_note_errno(b->params.counters, error);
-	return error;
+		return error;
+	}
+	p->suspended = false;
+	watch_all(p, all);
+	return 0;
 }
 
 const struct cm_backend_ops cm_backend_pagemap = {
@@ -370,13 +322,16 @@ const struct cm_backend_ops cm_backend_pagemap = {
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_CONCURRENT |
 			CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP | CARDMARK_CAP_MPROTECT |
 			CARDMARK_CAP_NO_TRAP | CARDMARK_CAP_SHARED | CARDMARK_CAP_CATEGORIES,
+	.tells_huge = true,
 	.open = pagemap_open,
 	.close = pagemap_close,
 	.categories = pagemap_categories,
+	.threads = pagemap_threads,
 	.add = pagemap_add,
-	.restart = pagemap_restart,
 	.remove = pagemap_remove,
-	.harvest = pagemap_harvest,
+	.harvest = cm_pagemap_harvest,
 	.scan = pagemap_scan,
-	.fork_child = pagemap_fork_child,
+	.check = pagemap_check,
+	.suspend = pagemap_suspend,
+	.rebuild = pagemap_rebuild,
 };

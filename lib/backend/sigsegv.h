@@ -190,27 +190,30 @@ static void pass_on(int sig, siginfo_t *info, void *context, struct sigaction *a
 
 /* ---- Installing ------------------------------------------------------------ */
 
-/* Puts the handler in front of the program's. -EBUSY: it had been replaced. */
-static int install(void)
+enum handler { IN_PLACE, HAD_BEEN_REPLACED, NOT_IN_PLACE };
+
+/* Puts the handler in front of the program's, if it is not. */
+static enum handler install(void)
 {
 	struct sigaction now,
 		act = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
-	int error = cm_os->sigaction(SIGSEGV, NULL, &now);
+	enum handler was;
 
-	if (error < 0)
-		return error;
-	if (is_ours(&now))
-		return 0;
-	error = chain.installed ? -EBUSY : 0;
+	if (cm_os->sigaction(SIGSEGV, NULL, &now) < 0)
+		return NOT_IN_PLACE; /* for all we know */
+	if (is_ours(&now)) {
+		chain.installed = true;
+		return IN_PLACE;
+	}
+	was = chain.installed ? HAD_BEEN_REPLACED : IN_PLACE;
 	if (!chain.installed)
 		chain.first = now;
 	chain.next = now; /* before ours can run */
 	(void)sigfillset(&act.sa_mask);
-	int failed = cm_os->sigaction(SIGSEGV, &act, NULL);
-	if (failed < 0)
-		return failed;
+	if (cm_os->sigaction(SIGSEGV, &act, NULL) < 0)
+		return NOT_IN_PLACE;
 	chain.installed = true;
-	return error;
+	return was;
 }
 
 /* Puts the program's handler back, unless it has done so itself. */

@@ -14,9 +14,15 @@
  * carry the bit along. What VM_SOFTDIRTY says of a new mapping's holes is noise.
  *
  * Not for shared or file memory: reclaim drops such a page's entry, and the
- * bit with it; the page then comes back clean. */
+ * bit with it; the page then comes back clean.
+ *
+ * KSM drops the bits of the pages that it merges (replace_page(), all versions).
+ * While it looks at this process, and once more after that, everything counts as
+ * written. It is not noticed if it forgets the process again (MADV_UNMERGEABLE)
+ * before the next question. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
+#include "lib/backend/files.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -27,7 +33,9 @@
 
 struct softdirty {
 	struct cm_backend b; /* first */
-	int pagemap, clear_refs;
+	struct cm_file pagemap, clear_refs, ksm;
+	bool tells_merges; /* this kernel has the file */
+	bool merged;       /* KSM was at work at the last harvest */
 	struct cm_cards held;
 };
 
@@ -39,36 +47,43 @@ static struct softdirty *self(struct cm_backend *b)
 	return (struct softdirty *)b;
 }
 
-static bool files_are_ours(const struct softdirty *t)
-{
-	return cm_os->fd_is(t->pagemap, "/pagemap") && cm_os->fd_is(t->clear_refs, "/clear_refs");
-}
-
 static void close_files(struct softdirty *t)
 {
-	if (cm_os->fd_is(t->pagemap, "/pagemap"))
-		(void)cm_os->close(t->pagemap);
-	if (cm_os->fd_is(t->clear_refs, "/clear_refs"))
-		(void)cm_os->close(t->clear_refs);
-	t->pagemap = t->clear_refs = -1;
+	cm_file_close(&t->pagemap);
+	cm_file_close(&t->clear_refs);
+	cm_file_close(&t->ksm);
+}
+
+/* Both start with a number that is 0 as long as KSM leaves the process alone.
+ * Kernels before 5.19 have neither, and do not tell. */
+static int open_ksm(struct softdirty *t)
+{
+	int error = cm_file_take(&t->ksm, cm_os->open_self("ksm_stat", O_RDONLY)); /* 6.1 */
+
+	if (error == -ENOENT) /* 5.19 */
+		error = cm_file_take(&t->ksm, cm_os->open_self("ksm_merging_pages", O_RDONLY));
+	t->tells_merges = error == 0;
+	return error == -ENOENT ? 0 : error;
 }
 
 static int open_files(struct softdirty *t, const char **why)
 {
-	t->clear_refs = -1;
-	t->pagemap = cm_os->open_self("pagemap", O_RDONLY);
-	if (t->pagemap < 0) {
+	t->clear_refs = t->ksm = CM_NO_FILE;
+	int error = cm_file_take(&t->pagemap, cm_os->open_self("pagemap", O_RDONLY));
+	if (error < 0) {
 		*why = "/proc/self/pagemap cannot be opened";
-		return t->pagemap;
-	}
-	t->clear_refs = cm_os->open_self("clear_refs", O_WRONLY);
-	if (t->clear_refs < 0) {
-		int error = t->clear_refs;
-		*why = "/proc/self/clear_refs cannot be opened";
-		close_files(t);
 		return error;
 	}
-	return 0;
+	error = cm_file_take(&t->clear_refs, cm_os->open_self("clear_refs", O_WRONLY));
+	if (error < 0) {
+		*why = "/proc/self/clear_refs cannot be opened";
+	} else {
+		*why = "/proc/self/ksm_stat cannot be opened";
+		error = open_ksm(t);
+	}
+	if (error < 0)
+		close_files(t);
+	return error;
 }
 
 /* libgc's own soft-dirty mode or another copy of this library: both keep
@@ -97,8 +112,8 @@ static int softdirty_open(struct cm_backend **out, const struct cm_backend_param
 		error = -EBUSY;
 		goto fail;
 	}
-	error = cm_os->map(sizeof(struct softdirty), &memory);
-	if (error < 0) {
+	error = -ENOMEM;
+	if (cm_os->map(sizeof(struct softdirty), &memory) < 0) {
 		*why = "no memory for the tracker";
 		goto fail;
 	}
@@ -154,57 +169,114 @@ static void softdirty_remove(struct cm_backend *b, const struct cm_range *piece)
 	cm_cards_clear(&self(b)->held, piece->start, piece->end);
 }
 
-/* Programs close descriptors they do not know; the number is then another's.
- * The bits are the kernel's, so nothing is lost by opening again, and if that
- * fails every read does. */
-static void check_files(struct softdirty *t)
+static enum cm_file_state files_state(const struct softdirty *t)
 {
-	const char *why;
+	const struct cm_file *files[] = { &t->pagemap, &t->clear_refs, &t->ksm };
 
-	if (!files_are_ours(t)) {
-		close_files(t);
-		(void)open_files(t, &why);
-	}
+	return cm_files_state(files, t->tells_merges ? 3 : 2);
 }
 
-/* Adds the kernel's bits of a piece to held. False: it is held whole. */
-static bool fold(struct softdirty *t, struct cm_entries *e, const struct cm_range *piece)
+/* Opens again what the program has closed. The bits are the kernel's, so nothing is
+ * lost by that. False: nothing can be read now. */
+static bool ready(struct softdirty *t)
 {
-	bool sure = cm_entries_fold(e, piece, CM_PME_SOFT_DIRTY, CM_PME_SOFT_DIRTY, &t->held);
+	enum cm_file_state state = files_state(t);
+	const char *why;
 
+	if (state != CM_FILE_LOST)
+		return state == CM_FILE_OURS;
+	close_files(t);
+	int error = open_files(t, &why);
+	if (error < 0)
+		cm_note_errno(t->b.params.counters, error);
+	else
+		CM_COUNT(t->b.params.counters->reopened);
+	return error == 0;
+}
+
+/* Adds the cards of a piece that hold data and have the bit to held (all, if it is
+ * 0). False: it is held whole. */
+static bool fold(struct softdirty *t, const struct cm_range *piece, uint64_t bit)
+{
+	struct cm_entries e;
+
+	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+	bool sure = cm_entries_fold(&e, piece, bit, bit, &t->held);
 	if (!sure)
 		CM_COUNT(t->b.params.counters->guessed);
 	return sure;
 }
 
-static size_t fold_all(struct softdirty *t, const struct cm_ranges *all)
+/* Asked after the bits were read: who merged before that is seen. */
+static bool is_merging(struct softdirty *t)
 {
-	struct cm_entries e;
-	size_t guessed = 0;
+	char text[64];
 
-	check_files(t);
-	cm_entries_init(&e, t->pagemap, t->b.params.counters);
-	for (size_t i = 0; i < all->n; i++)
-		guessed += !fold(t, &e, &all->v[i]);
+	if (!t->tells_merges)
+		return false;
+	CM_COUNT(t->b.params.counters->kernel_calls);
+	ssize_t n = cm_os->pread(t->ksm.fd, text, sizeof text, 0);
+	if (n <= 0)
+		cm_note_errno(t->b.params.counters, n < 0 ? (int)n : -EIO);
+	for (ssize_t i = 0; i < n && text[i] != '\n'; i++)
+		if (text[i] >= '1' && text[i] <= '9')
+			return true;
+	return n <= 0;
+}
+
+/* Adds the kernel's bits of some ranges to held. Returns how many it had to guess. */
+static size_t fold_all(struct softdirty *t, const struct cm_range *range, size_t n)
+{
+	size_t guessed = 0;
+	bool sure = ready(t);
+
+	for (size_t i = 0; sure && i < n; i++)
+		guessed += !fold(t, &range[i], CM_PME_SOFT_DIRTY);
+	bool before = t->merged;
+	t->merged = sure && is_merging(t);
+	if (sure && (before || t->merged)) {
+		guessed = n;
+		for (size_t i = 0; i < n; i++) {
+			(void)fold(t, &range[i], 0);
+			CM_COUNT(t->b.params.counters->guessed);
+		}
+	}
+	/* Looked at again: if it was exchanged in between, it may have been another
+	 * process that answered. */
+	if (!sure || files_state(t) != CM_FILE_OURS) {
+		guessed = n;
+		t->merged = true; /* nobody knows */
+		for (size_t i = 0; i < n; i++) {
+			cm_cards_set(&t->held, range[i].start, range[i].end);
+			CM_COUNT(t->b.params.counters->guessed);
+		}
+	}
 	return guessed;
 }
 
 /* If it fails the bits stay set and are reported again: that is all. */
 static void clear_refs(struct softdirty *t)
 {
-	CM_COUNT(t->b.params.counters->kernel_calls);
-	ssize_t n = cm_os->write(t->clear_refs, "4", 1);
+	ssize_t n = -EBADF;
+
+	if (t->clear_refs.fd < 0)
+		return; /* why it could not be opened has been noted */
+	if (cm_file_is_ours(&t->clear_refs)) {
+		CM_COUNT(t->b.params.counters->kernel_calls);
+		n = cm_os->write(t->clear_refs.fd, "4", 1);
+	}
 	if (n != 1)
 		cm_note_errno(t->b.params.counters, n < 0 ? (int)n : -EIO);
 }
 
 static size_t softdirty_harvest(struct cm_backend *b, const struct cm_ranges *all,
-				struct cm_cards *into)
+				struct cardmark_run span, struct cm_cards *into)
 {
 	struct softdirty *t = self(b);
 	struct cardmark_run run;
-	size_t guessed = fold_all(t, all);
+	size_t guessed = fold_all(t, all->v, all->n);
 
+	(void)span; /* the clear is for the whole process */
 	clear_refs(t);
 	for (uintptr_t at = 0; cm_cards_next(&t->held, at, &run); at = run.end)
 		cm_cards_set(into, run.start, run.end);
@@ -222,20 +294,25 @@ static void softdirty_scan(struct cm_backend *b, const struct cm_ranges *all,
 			   enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume)
 {
 	struct softdirty *t = self(b);
-	struct cm_entries e;
 
 	if (op == CARDMARK_SCAN_GET) {
-		check_files(t);
-		cm_entries_init(&e, t->pagemap, b->params.counters);
-		sink->guessed |= !fold(t, &e, piece);
+		bool before = t->merged;
+		sink->guessed |= fold_all(t, piece, 1) != 0;
+		t->merged |= before; /* the next harvest needs it still */
 	} else {
-		sink->guessed |= fold_all(t, all) != 0;
+		sink->guessed |= fold_all(t, all->v, all->n) != 0;
 		clear_refs(t);
 	}
 	cm_composed_scan(b, piece, masks, op, sink, resume, &t->held, rearm);
 }
 
-static int softdirty_fork_child(struct cm_backend *b, const struct cm_ranges *all)
+static void softdirty_suspend(struct cm_backend *b, const struct cm_ranges *all)
+{
+	(void)all;
+	close_files(self(b));
+}
+
+static int softdirty_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
 	struct softdirty *t = self(b);
 	const char *why;
@@ -253,6 +330,7 @@ const struct cm_backend_ops cm_backend_softdirty = {
 	.level = 3,
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP |
 			CARDMARK_CAP_MPROTECT | CARDMARK_CAP_NO_TRAP,
+	.ignores_zero_page = true,
 	.open = softdirty_open,
 	.close = softdirty_close,
 	.categories = cm_composed_categories,
@@ -260,5 +338,6 @@ const struct cm_backend_ops cm_backend_softdirty = {
 	.remove = softdirty_remove,
 	.harvest = softdirty_harvest,
 	.scan = softdirty_scan,
-	.fork_child = softdirty_fork_child,
+	.suspend = softdirty_suspend,
+	.rebuild = softdirty_rebuild,
 };

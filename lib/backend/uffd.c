@@ -21,11 +21,13 @@
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/backend/monitor.h"
+#include "lib/backend/unregister.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #define PME_UFFD_WP (UINT64_C(1) << 57) /* 5.14 */
 
@@ -42,37 +44,69 @@ static int listed(int error)
 
 /* ---- Open and close -------------------------------------------------------- */
 
-static int open_files(struct uffd *t, const char **why)
+static int open_uffd(struct uffd *t)
 {
 	uint64_t features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 
-	t->stop = t->pagemap = -1;
 	t->privileged = true;
-	t->uffd = cm_os->uffd_open(false, features);
-	if (t->uffd < 0) {
-		/* Without privilege (5.11): the kernel's own writes to a protected
-		 * card fail with EFAULT. */
-		t->privileged = false;
-		t->uffd = cm_os->uffd_open(true, features);
-	}
-	if (t->uffd < 0) {
-		*why = t->uffd == -EINVAL
+	if (cm_file_take(&t->uffd, cm_os->uffd_open(false, features)) == 0)
+		return 0;
+	/* Without privilege (5.11): the kernel's own writes to a protected card fail
+	 * with EFAULT. */
+	t->privileged = false;
+	return cm_file_take(&t->uffd, cm_os->uffd_open(true, features));
+}
+
+static int open_pipe(struct uffd *t)
+{
+	int ends[2], error = cm_os->pipe(ends), other;
+
+	if (error < 0)
+		return error;
+	error = cm_file_take(&t->ear, ends[0]);
+	other = cm_file_take(&t->bell, ends[1]);
+	return error < 0 ? error : other;
+}
+
+static int open_files(struct uffd *t, const char **why)
+{
+	t->pagemap = t->ear = t->bell = CM_NO_FILE;
+	int error = open_uffd(t);
+	if (error < 0) {
+		*why = error == -EINVAL
 			       ? "the kernel has no userfaultfd write-protection (5.7, x86-64)"
-		       : t->uffd == -ENOSYS ? "the kernel has no userfaultfd"
-					    : "userfaultfd is refused to this process";
-		return t->uffd == -EINVAL || t->uffd == -ENOSYS ? -ENOTSUP : t->uffd;
+		       : error == -ENOSYS ? "the kernel has no userfaultfd"
+					  : "userfaultfd is refused to this process";
+		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
 	}
-	t->pagemap = cm_os->open_self("pagemap", O_RDONLY);
-	if (t->pagemap < 0) {
+	error = cm_file_take(&t->pagemap, cm_os->open_self("pagemap", O_RDONLY));
+	if (error < 0) {
 		*why = "/proc/self/pagemap cannot be opened";
-		return t->pagemap;
+	} else {
+		*why = "no pipe for the monitor thread";
+		error = open_pipe(t);
 	}
-	t->stop = cm_os->eventfd();
-	if (t->stop < 0) {
-		*why = "no eventfd for the monitor thread";
-		return t->stop;
-	}
+	if (error < 0)
+		close_files(t);
+	return error;
+}
+
+static int map_nowhere(struct uffd *t)
+{
+	size_t card = cardmark_card_size();
+
+	if (cm_os->map(card, &t->nowhere) < 0 ||
+	    cm_os->mprotect((uintptr_t)t->nowhere, card, PROT_NONE) < 0)
+		return -ENOMEM;
 	return 0;
+}
+
+static void free_memory(struct uffd *t)
+{
+	if (t->nowhere != NULL)
+		(void)cm_os->unmap(t->nowhere, cardmark_card_size());
+	cm_cards_free(&t->snapshot);
+	(void)cm_os->unmap(t, sizeof *t);
 }
 
 static int uffd_open(struct cm_backend **out, const struct cm_backend_params *params,
@@ -86,24 +120,21 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	struct uffd *t = memory;
 	t->b.ops = &cm_backend_uffd;
 	t->b.params = *params;
-	int error = cm_cards_init(&t->snapshot);
-	if (error < 0)
-		goto fail_unmap;
-	error = open_files(t, why);
+	int error = map_nowhere(t);
+	if (error == 0)
+		error = cm_cards_init(&t->snapshot);
+	if (error == 0)
+		error = open_files(t, why);
 	if (error == 0) {
 		*why = "no thread for the monitor";
 		error = start_monitor(t);
+		if (error < 0)
+			close_files(t);
 	}
-	if (error < 0)
-		goto fail;
-	*out = &t->b;
-	return 0;
-
-fail:
-	close_files(t);
-	cm_cards_free(&t->snapshot);
-fail_unmap:
-	(void)cm_os->unmap(memory, sizeof(struct uffd));
+	if (error == 0)
+		*out = &t->b;
+	else
+		free_memory(t);
 	return listed(error);
 }
 
@@ -143,8 +174,10 @@ static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
 
 	/* Unprotect first: before 6.9 unregistering left pages protected (R9).
 	 * Unregistering wakes writers whose message is still in the queue. */
-	(void)protect_mappings(t, piece->start, piece->end, false);
-	(void)cm_os->uffd_unregister(t->uffd, piece->start, piece->end - piece->start);
+	if (!t->suspended && cm_file_state(&t->uffd) != CM_FILE_LOST) {
+		(void)protect_mappings(t, piece->start, piece->end, false);
+		cm_unregister(t->uffd.fd, piece->start, piece->end, t->b.params.counters);
+	}
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
 }
 
@@ -152,12 +185,11 @@ static void uffd_close(struct cm_backend *b, const struct cm_ranges *all)
 {
 	struct uffd *t = self(b);
 
-	for (size_t i = 0; t->uffd >= 0 && i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++)
 		uffd_remove(b, &all->v[i]);
 	stop_monitor(t); /* last: writers wait for it until here */
 	close_files(t);
-	cm_cards_free(&t->snapshot);
-	(void)cm_os->unmap(t, sizeof *t);
+	free_memory(t);
 }
 
 static unsigned uffd_capabilities_now(struct cm_backend *b)
@@ -171,12 +203,21 @@ static unsigned uffd_capabilities_now(struct cm_backend *b)
 
 static int watch(struct uffd *t, const struct cm_range *piece)
 {
+	if (t->suspended)
+		return 0;
 	CM_COUNT(t->b.params.counters->kernel_calls);
-	int error = cm_os->uffd_register(t->uffd, piece->start, piece->end - piece->start);
-	if (error < 0)
+	int error = cm_os->uffd_register(t->uffd.fd, piece->start, piece->end - piece->start);
+	if (error < 0) {
 		cm_note_errno(t->b.params.counters, error);
-	/* Protection that was there already must not read as clean. */
-	return error < 0 ? error : protect_mappings(t, piece->start, piece->end, false);
+		return error;
+	}
+	/* Protection that was there already must not read as clean. If it cannot be taken
+	 * off, nobody watches: then it says nothing (add_unwatched()). Before 6.1.191 a card
+	 * could have it and be writable. */
+	error = protect_mappings(t, piece->start, piece->end, false);
+	if (error < 0)
+		cm_unregister(t->uffd.fd, piece->start, piece->end, t->b.params.counters);
+	return error;
 }
 
 static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
@@ -188,30 +229,127 @@ static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
 	if (piece->kind != CM_KIND_PRIVATE)
 		return -EINVAL;
 	int error = cm_cards_reserve(&t->snapshot, piece->start, piece->end);
-	return error < 0 ? error : listed(watch(t, piece));
+	if (error == 0)
+		error = watch(t, piece);
+	/* The program closed it, and the monitor, on a busy machine, has not let go
+	 * of it yet: the next call opens another. */
+	if (error < 0 && !cm_file_is_ours(&t->uffd))
+		error = -EBUSY;
+	return listed(error);
+}
+
+/* Are the files still ours? If not, everything is unprotected once the monitor has
+ * let go of them, and reads as written. */
+static enum cm_files_ready ready(struct uffd *t, const struct cm_ranges *all)
+{
+	const struct cm_file *files[4] = { &t->uffd, &t->pagemap, &t->ear, &t->bell };
+	enum cm_file_state state = cm_files_state(files, 4);
+	const char *why;
+
+	if (state == CM_FILE_OURS && !is_parked(t))
+		return CM_FILES_AS_BEFORE;
+	if (state == CM_FILE_UNKNOWN || !recall(t))
+		return CM_FILES_NONE;
+	for (size_t i = 0; i < all->n; i++)
+		uffd_remove(&t->b, &all->v[i]); /* a child may have a copy of the descriptor */
+	close_files(t);
+	int error = open_files(t, &why);
+	if (error < 0) {
+		cm_note_errno(t->b.params.counters, error);
+		return CM_FILES_NONE;
+	}
+	CM_COUNT(t->b.params.counters->reopened);
+	resume_monitor(t);
+	for (size_t i = 0; i < all->n; i++)
+		(void)watch(t, &all->v[i]); /* or the harvest does, as it is ENOENT */
+	return CM_FILES_ANEW;
+}
+
+static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
+{
+	if (!self(b)->suspended)
+		(void)ready(self(b), all);
 }
 
 /* ---- Harvest and scan ------------------------------------------------------ */
 
+/* The first mapping in [at, end) that no userfaultfd watches: 1, 0 if there is
+ * none, or -errno. A hole is not a mapping. */
+static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm_range *out)
+{
+	struct cm_vma vma;
+
+	for (; at < end; at = vma.end) {
+		int error = cm_os->vma_at(at, &vma);
+		if (error == -ENOENT || (error == 0 && vma.start >= end))
+			return 0;
+		if (error < 0)
+			return error;
+		out->start = vma.start > at ? vma.start : at;
+		out->end = vma.end < end ? vma.end : end;
+		CM_COUNT(t->b.params.counters->kernel_calls);
+		if (cm_os->uffd_watched(t->uffd.fd, out->start, out->end - out->start, t->nowhere) <
+		    0)
+			return 1;
+	}
+	return 0;
+}
+
+/* Registers what was mapped anew in [start, end), each mapping to its end or the
+ * range's, to keep mappings whole. */
+static int watch_anew(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
+{
+	struct cm_range piece;
+	int found;
+
+	while ((found = next_unwatched(t, start, range->end, &piece)) > 0 && piece.start < end) {
+		CM_COUNT(t->b.params.counters->rearmed);
+		int error = watch(t, &piece);
+		if (error < 0)
+			return error;
+		start = piece.end;
+	}
+	return found < 0 ? found : 0;
+}
+
 /* Arms cards known to be written. If it fails they stay unprotected, which is
- * to say dirty. ENOENT: something new was mapped there, so it is registered for
- * the next time; all of the range if it can be, to keep mappings whole. */
+ * to say dirty. ENOENT: something new was mapped there. */
 static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
 {
 	int error = protect_mappings(t, start, end, true);
 
 	if (error == -ENOENT) {
-		error = cm_os->uffd_register(t->uffd, range->start, range->end - range->start);
-		if (error < 0)
-			error = cm_os->uffd_register(t->uffd, start, end - start);
-		if (error == 0) {
-			CM_COUNT(t->b.params.counters->rearmed);
+		error = watch_anew(t, range, start, end);
+		if (error == 0)
 			error = protect_mappings(t, start, end, true);
-		}
 	}
 	if (error < 0)
 		CM_COUNT(t->b.params.counters->guessed);
 	return error == 0;
+}
+
+/* Where no userfaultfd watches, a protection bit says nothing: mremap took it along
+ * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
+static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
+{
+	struct cm_range anew;
+	uintptr_t at = piece->start;
+	struct cm_entries e;
+	bool sure = true;
+	int found;
+
+	CM_COUNT(t->b.params.counters->kernel_calls);
+	if (cm_os->uffd_watched(t->uffd.fd, piece->start, piece->end - piece->start, t->nowhere) ==
+	    0)
+		return true;
+	while ((found = next_unwatched(t, at, piece->end, &anew)) > 0) {
+		cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+		sure &= cm_entries_fold(&e, &anew, 0, 0, &t->snapshot);
+		at = anew.end;
+	}
+	if (found < 0)
+		cm_cards_set(&t->snapshot, at, piece->end);
+	return sure && found == 0;
 }
 
 /* Makes the snapshot of a piece. What cannot be read counts as written. */
@@ -220,37 +358,53 @@ static bool look(struct uffd *t, const struct cm_range *piece)
 	struct cm_entries e;
 
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
-	cm_entries_init(&e, t->pagemap, t->b.params.counters);
-	if (!is_broken(t) && cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot))
+	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+	if (cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot) && add_unwatched(t, piece))
 		return true;
-	if (is_broken(t))
-		cm_cards_set(&t->snapshot, piece->start, piece->end);
 	CM_COUNT(t->b.params.counters->guessed);
 	return false;
 }
 
-static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all, struct cm_cards *into)
+static size_t harvest_ranges(struct uffd *t, const struct cm_ranges *all, struct cardmark_run span,
+			     struct cm_cards *into)
 {
-	struct uffd *t = self(b);
 	size_t guessed = 0;
 
-	check_files(t);
-	for (size_t i = 0; i < all->n; i++) {
-		const struct cm_range *range = &all->v[i];
+	for (size_t i = cm_ranges_find(all, span.start); i < all->n; i++) {
+		struct cm_range piece = cm_ranges_clip(all, i, span.start, span.end);
 		struct cardmark_run run;
-		bool sure = look(t, range), armed = true;
+		bool sure, armed = true;
 
-		for (uintptr_t at = range->start;
-		     cm_cards_next(&t->snapshot, at, &run) && run.start < range->end;
-		     at = run.end) {
-			if (run.end > range->end)
-				run.end = range->end;
+		if (piece.start >= piece.end)
+			break;
+		sure = look(t, &piece);
+		for (uintptr_t at = piece.start;
+		     cm_cards_next(&t->snapshot, at, &run) && run.start < piece.end; at = run.end) {
+			if (run.end > piece.end)
+				run.end = piece.end;
 			cm_cards_set(into, run.start, run.end);
-			armed &= arm(t, range, run.start, run.end);
+			armed &= arm(t, &all->v[i], run.start, run.end);
 		}
 		guessed += !(sure && armed);
 	}
 	return guessed;
+}
+
+static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all,
+			   struct cardmark_run span, struct cm_cards *into)
+{
+	struct uffd *t = self(b);
+	enum cm_files_ready files = ready(t, all);
+	size_t guessed = files == CM_FILES_NONE ? 0 : harvest_ranges(t, all, span, into);
+
+	/* Looked at again: if files were exchanged in between, it may have been another
+	 * process that answered. */
+	if (files == CM_FILES_AS_BEFORE && cm_file_is_ours(&t->pagemap) &&
+	    cm_file_is_ours(&t->uffd))
+		return guessed;
+	cm_ranges_mark(all, span, into);
+	CM_COUNT(b->params.counters->guessed);
+	return guessed + 1;
 }
 
 static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
@@ -266,9 +420,17 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 {
 	struct uffd *t = self(b);
 	struct cm_range part = *piece;
+	enum cm_files_ready files = ready(t, all);
 
-	(void)all;
-	check_files(t);
+	if (files != CM_FILES_AS_BEFORE) {
+		sink->guessed = true;
+		CM_COUNT(b->params.counters->guessed);
+	}
+	if (files == CM_FILES_NONE) {
+		cm_sink_guess(sink, piece->start, piece->end, masks);
+		*resume = piece->end;
+		return;
+	}
 	/* In chunks, so that a scan that stops early has not read everything. */
 	do {
 		part.end = piece->end - part.start > b->params.chunk_bytes
@@ -280,28 +442,41 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 	} while (*resume == part.end && part.end < piece->end);
 }
 
-/* ---- Fork ------------------------------------------------------------------ */
+/* ---- Fork, suspend --------------------------------------------------------- */
+
+static void uffd_suspend(struct cm_backend *b, const struct cm_ranges *all)
+{
+	struct uffd *t = self(b);
+
+	for (size_t i = 0; i < all->n; i++)
+		uffd_remove(b, &all->v[i]);
+	stop_monitor(t); /* last: writers wait for it until here */
+	close_files(t);
+	t->suspended = true;
+}
 
 /* The child has no monitor, its memory no registration (EVENT_FORK is not asked
  * for), and the descriptors serve the parent's memory: closing them here does
  * nothing to it. */
-static int uffd_fork_child(struct cm_backend *b, const struct cm_ranges *all)
+static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
 	struct uffd *t = self(b);
 	const char *why;
 
 	t->running = false;
 	close_files(t);
-	atomic_store_explicit(&t->broken, false, memory_order_relaxed);
 	int error = open_files(t, &why);
-	if (error == 0)
-		error = start_monitor(t);
+	if (error < 0)
+		return listed(error);
+	error = start_monitor(t);
+	if (error < 0)
+		close_files(t);
+	else
+		t->suspended = false;
 	/* What cannot be watched (MADV_DONTFORK) is not protected either, and so
 	 * reads as written until a harvest can register it. */
 	for (size_t i = 0; error == 0 && i < all->n; i++)
 		(void)watch(t, &all->v[i]);
-	if (error < 0)
-		close_files(t);
 	return listed(error);
 }
 
@@ -312,6 +487,7 @@ const struct cm_backend_ops cm_backend_uffd = {
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_CONCURRENT |
 			CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP | CARDMARK_CAP_MPROTECT,
 	.starts_thread = true,
+	.tells_huge = true,
 	.open = uffd_open,
 	.close = uffd_close,
 	.categories = cm_composed_categories,
@@ -320,5 +496,7 @@ const struct cm_backend_ops cm_backend_uffd = {
 	.remove = uffd_remove,
 	.harvest = uffd_harvest,
 	.scan = uffd_scan,
-	.fork_child = uffd_fork_child,
+	.check = uffd_check,
+	.suspend = uffd_suspend,
+	.rebuild = uffd_rebuild,
 };

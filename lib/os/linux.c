@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
  * The seam's Linux side: thin wrappers that return -errno and keep errno. */
+#include "lib/os/maps.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,6 +62,10 @@ static int linux_map(size_t len, void **out)
 	 * this mapping with one that is tracked (R14). The name is for people
 	 * who read /proc/PID/maps; kernels without it refuse, no harm done. */
 	(void)madvise(p, len, MADV_DONTDUMP);
+	/* Our tables are large and sparse. Where huge pages are on for everyone, one
+	 * byte of them would cost 2 MiB (since 6.7 a mapping that long is aligned to it:
+	 * commit efa7df3e3bb5). */
+	(void)madvise(p, len, MADV_NOHUGEPAGE);
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "libcardmark");
 	errno = saved;
 	*out = p;
@@ -82,79 +91,6 @@ static int linux_covered(uintptr_t addr, size_t len)
 {
 	/* MS_ASYNC does nothing but walk the mappings and fail at a hole. */
 	RESULT(int, msync((void *)addr, len, MS_ASYNC));
-}
-
-/* A field of a maps line: hexadecimal digits at *p, which moves past them. */
-static uint64_t hex(const char **p)
-{
-	uint64_t v = 0;
-
-	for (;; (*p)++) {
-		char c = **p;
-		unsigned d;
-		if (c >= '0' && c <= '9')
-			d = (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			d = (unsigned)(c - 'a') + 10;
-		else
-			return v;
-		v = v << 4 | d;
-	}
-}
-
-/* "start-end rwxs offset major:minor inode path" */
-static void parse_maps_line(const char *p, struct cm_vma *out)
-{
-	out->start = (uintptr_t)hex(&p);
-	p++;
-	out->end = (uintptr_t)hex(&p);
-	p++;
-	out->prot = (p[0] == 'r' ? PROT_READ : 0) | (p[1] == 'w' ? PROT_WRITE : 0) |
-		    (p[2] == 'x' ? PROT_EXEC : 0);
-	out->shared = p[3] == 's';
-	p += 5;
-	(void)hex(&p);
-	p++;
-	uint64_t major = hex(&p);
-	p++;
-	uint64_t minor = hex(&p);
-	p++;
-	out->file = !(major == 0 && minor == 0 && *p == '0');
-	out->page_size = (size_t)sysconf(_SC_PAGESIZE);
-	if (strstr(p, "hugepage") != NULL || strstr(p, "/hugetlbfs") != NULL)
-		out->page_size = (size_t)2 << 20;
-}
-
-/* Kernels before 6.11: read the text, line by line, in a buffer on the stack. */
-static int vma_from_text(int fd, uintptr_t addr, struct cm_vma *out)
-{
-	char buf[4096];
-	size_t have = 0;
-	uint64_t offset = 0;
-
-	for (;;) {
-		ssize_t n = pread(fd, buf + have, sizeof buf - 1 - have, (off_t)offset);
-		if (n < 0)
-			return -errno;
-		offset += (uint64_t)n;
-		have += (size_t)n;
-		buf[have] = '\0';
-
-		char *line = buf, *nl;
-		while ((nl = memchr(line, '\n', have - (size_t)(line - buf))) != NULL) {
-			*nl = '\0';
-			parse_maps_line(line, out);
-			if (out->end > addr)
-				return 0;
-			line = nl + 1;
-		}
-		if (n == 0)
-			return -ENOENT;
-		have -= (size_t)(line - buf);
-		if (have == sizeof buf - 1)
-			return -EIO; /* no line is that long */
-		memmove(buf, line, have);
-	}
 }
 
 static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
@@ -185,7 +121,7 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 	} else if (errno == ENOENT) {
 		error = -ENOENT;
 	} else { /* ENOTTY: before 6.11 */
-		error = vma_from_text(fd, addr, out);
+		error = cm_vma_from_text(fd, addr, out);
 	}
 	(void)close(fd);
 	errno = saved;
@@ -195,6 +131,19 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 static int linux_close(int fd)
 {
 	RESULT(int, close(fd));
+}
+
+static int linux_fd_id(int fd, struct cm_file_id *out)
+{
+	int saved = errno, error = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		error = -errno;
+	else
+		*out = (struct cm_file_id){ st.st_dev, st.st_ino };
+	errno = saved;
+	return error;
 }
 
 static bool linux_fd_is(int fd, const char *suffix)
@@ -228,6 +177,24 @@ static int linux_open_self(const char *name, int flags)
 	RESULT(int, raise_fd(open(path, flags | O_CLOEXEC)));
 }
 
+static int linux_open_proc(int pid, const char *name, int flags)
+{
+	char path[48] = "/proc/", digits[12];
+	size_t n = strlen(path), len = strlen(name);
+	int i = 0;
+
+	if (pid <= 0 || n + sizeof digits + 1 + len >= sizeof path)
+		return -EINVAL;
+	do
+		digits[i++] = (char)('0' + pid % 10);
+	while ((pid /= 10) != 0);
+	while (i > 0)
+		path[n++] = digits[--i];
+	path[n++] = '/';
+	memcpy(path + n, name, len + 1);
+	RESULT(int, raise_fd(open(path, flags | O_CLOEXEC)));
+}
+
 static ssize_t linux_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
 	RESULT(ssize_t, pread(fd, buf, len, (off_t)offset));
@@ -238,14 +205,43 @@ static ssize_t linux_read(int fd, void *buf, size_t len)
 	RESULT(ssize_t, read(fd, buf, len));
 }
 
+/* A pipe whose other end the program has just closed says EPIPE: its SIGPIPE, which would
+ * end the program, is taken back. */
 static ssize_t linux_write(int fd, const void *buf, size_t len)
 {
-	RESULT(ssize_t, write(fd, buf, len));
+	struct timespec none = { 0, 0 };
+	sigset_t broken, before, pending;
+	int saved = errno;
+	ssize_t n;
+
+	(void)sigemptyset(&broken);
+	(void)sigaddset(&broken, SIGPIPE);
+	(void)sigpending(&pending);
+	(void)pthread_sigmask(SIG_BLOCK, &broken, &before);
+	n = write(fd, buf, len);
+	if (n < 0) {
+		n = -errno;
+		while (n == -EPIPE && sigismember(&pending, SIGPIPE) == 0 &&
+		       sigtimedwait(&broken, NULL, &none) < 0 && errno == EINTR)
+			;
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return n;
 }
 
-static int linux_eventfd(void)
+static int linux_pipe(int ends[2])
 {
-	RESULT(int, raise_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+	int saved = errno, error = 0;
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+		error = -errno;
+	} else {
+		ends[0] = raise_fd(ends[0]);
+		ends[1] = raise_fd(ends[1]);
+	}
+	errno = saved;
+	return error;
 }
 
 static int linux_poll(struct pollfd *fds, unsigned n, int timeout_ms)
@@ -272,17 +268,26 @@ static int linux_uffd_open(bool user_mode_only, uint64_t features)
 	return error;
 }
 
-static int linux_uffd_register(int fd, uintptr_t start, size_t len)
-{
-	struct uffdio_register reg = { .range = { .start = start, .len = len },
-				       .mode = UFFDIO_REGISTER_MODE_WP };
-	RESULT(int, ioctl(fd, UFFDIO_REGISTER, &reg));
-}
-
 static int linux_uffd_unregister(int fd, uintptr_t start, size_t len)
 {
 	struct uffdio_range range = { .start = start, .len = len };
 	RESULT(int, ioctl(fd, UFFDIO_UNREGISTER, &range));
+}
+
+static int linux_uffd_register(int fd, uintptr_t start, size_t len)
+{
+	struct uffdio_register reg = { .range = { .start = start, .len = len },
+				       .mode = UFFDIO_REGISTER_MODE_WP };
+	int saved = errno;
+	int error = ioctl(fd, UFFDIO_REGISTER, &reg) == 0 ? 0 : -errno;
+
+	errno = saved;
+	/* What only huge TLB pages lack. The kernel would take them. */
+	if (error == 0 && !(reg.ioctls & UINT64_C(1) << _UFFDIO_ZEROPAGE)) {
+		(void)linux_uffd_unregister(fd, start, len);
+		error = -ENOTSUP;
+	}
+	return error;
 }
 
 static int linux_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
@@ -292,14 +297,66 @@ static int linux_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 	RESULT(int, ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
 }
 
+/* No call asks this, but a copy checks it before it reads its source, and a
+ * source without access ends it before it writes anything. */
+static int copy_nothing(int fd, uintptr_t start, size_t len, const void *nowhere)
+{
+	struct uffdio_copy copy = { .dst = start,
+				    .src = (uintptr_t)nowhere,
+				    .len = len,
+				    .mode = UFFDIO_COPY_MODE_DONTWAKE };
+	int error = ioctl(fd, UFFDIO_COPY, &copy) == 0 ? 0 : -errno;
+
+	return error == -EFAULT || error == -EEXIST ? 0 : error;
+}
+
+/* Before that, the source has to end below the end of user space, as long as it may be
+ * (EINVAL): nowhere may lie too high for all of a large heap, but never for one card. */
+static int linux_uffd_watched(int fd, uintptr_t start, size_t len, const void *nowhere)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), piece = len;
+	int saved = errno, error = 0;
+
+	while (len > 0) {
+		if (piece > len)
+			piece = len;
+		error = copy_nothing(fd, start, piece, nowhere);
+		if (error == -EINVAL && piece > page) {
+			piece = piece / 2 / page * page;
+			continue;
+		}
+		if (error < 0)
+			break;
+		start += piece;
+		len -= piece;
+	}
+	errno = saved;
+	return error;
+}
+
 static long linux_scan(int fd, struct pm_scan_arg *arg)
 {
 	RESULT(long, ioctl(fd, PAGEMAP_SCAN, arg));
 }
 
+static int linux_futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	RESULT(int, (int)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0));
+}
+
+static int linux_futex_wake(_Atomic uint32_t *word, unsigned n)
+{
+	RESULT(int, (int)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0));
+}
+
 static int linux_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	RESULT(int, sigaction(sig, act, old));
+}
+
+static int linux_pid(void)
+{
+	return getpid();
 }
 
 static uint64_t linux_now(void)
@@ -310,6 +367,33 @@ static uint64_t linux_now(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static int linux_release(char *buf, size_t len)
+{
+	struct utsname name;
+	size_t n;
+
+	/* Fails for a bad address only. */
+	if (len == 0 || uname(&name) != 0)
+		return -EINVAL;
+	n = strlen(name.release);
+	if (n >= len)
+		n = len - 1;
+	memcpy(buf, name.release, n);
+	buf[n] = '\0';
+	return 0;
+}
+
+static void linux_nap(uint64_t ns)
+{
+	struct timespec ts = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) };
+
+	int saved = errno;
+
+	/* Not nanosleep(), which is a cancellation point. */
+	(void)syscall(SYS_nanosleep, &ts, NULL);
+	errno = saved;
+}
+
 const struct cm_os cm_os_linux = {
 	.map = linux_map,
 	.unmap = linux_unmap,
@@ -318,20 +402,28 @@ const struct cm_os cm_os_linux = {
 	.covered = linux_covered,
 	.vma_at = linux_vma_at,
 	.close = linux_close,
+	.fd_id = linux_fd_id,
 	.fd_is = linux_fd_is,
 	.open_self = linux_open_self,
+	.open_proc = linux_open_proc,
 	.pread = linux_pread,
 	.read = linux_read,
 	.write = linux_write,
-	.eventfd = linux_eventfd,
+	.pipe = linux_pipe,
 	.poll = linux_poll,
 	.uffd_open = linux_uffd_open,
 	.uffd_register = linux_uffd_register,
 	.uffd_unregister = linux_uffd_unregister,
 	.uffd_protect = linux_uffd_protect,
+	.uffd_watched = linux_uffd_watched,
 	.scan = linux_scan,
+	.futex_wait = linux_futex_wait,
+	.futex_wake = linux_futex_wake,
 	.sigaction = linux_sigaction,
+	.pid = linux_pid,
 	.now = linux_now,
+	.release = linux_release,
+	.nap = linux_nap,
 };
 
 const struct cm_os *cm_os = &cm_os_linux;

@@ -14,6 +14,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +29,14 @@ struct cm_vma {
 	size_t page_size; /* larger than the card: hugetlb */
 };
 
+/* Which file a descriptor is open on. */
+struct cm_file_id {
+	uint64_t dev, ino;
+};
+
 struct cm_os {
 	/* Memory of our own: private, zero, never merged with a neighbour that
-	 * somebody tracks (R14), left out of core dumps. */
+	 * somebody tracks (R14), left out of core dumps, without huge pages. */
 	int (*map)(size_t len, void **out);
 	int (*unmap)(void *addr, size_t len);
 	int (*mprotect)(uintptr_t addr, size_t len, int prot);
@@ -42,25 +48,40 @@ struct cm_os {
 
 	/* Descriptors: O_CLOEXEC and above 200, out of the program's way. */
 	int (*close)(int fd);
-	/* Does fd's path in /proc/self/fd end so? Tells a descriptor of ours from
-	 * one the program opened after closing ours. */
+	/* Tells a file of ours from what the program opened after closing ours. */
+	int (*fd_id)(int fd, struct cm_file_id *out);
+	/* Does fd's path in /proc/self/fd end so? */
 	bool (*fd_is)(int fd, const char *suffix);
 	int (*open_self)(const char *name, int flags); /* in /proc/self */
+	int (*open_proc)(int pid, const char *name, int flags);
 	ssize_t (*pread)(int fd, void *buf, size_t len, uint64_t offset);
 	ssize_t (*read)(int fd, void *buf, size_t len);
 	ssize_t (*write)(int fd, const void *buf, size_t len);
-	int (*eventfd)(void);
+	int (*pipe)(int ends[2]); /* to read from, to write to; neither waits */
 	int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
 
 	int (*uffd_open)(bool user_mode_only, uint64_t features);
+	/* -ENOTSUP, and nothing of it is registered: there are huge TLB pages. */
 	int (*uffd_register)(int fd, uintptr_t start, size_t len);
 	int (*uffd_unregister)(int fd, uintptr_t start, size_t len);
 	int (*uffd_protect)(int fd, uintptr_t start, size_t len, bool protect);
+	/* 0 if all of it is registered with a userfaultfd, -ENOENT if not, or if it lies in
+	 * more than one mapping. Changes nothing; nowhere is a card without access. */
+	int (*uffd_watched)(int fd, uintptr_t start, size_t len, const void *nowhere);
 	/* PAGEMAP_SCAN: regions found, or -errno. */
 	long (*scan)(int fd, struct pm_scan_arg *arg);
 
+	/* Sleeps until somebody wakes the word, or does not if it is not value any
+	 * more; may come back without reason. Wakes at most n. */
+	int (*futex_wait)(_Atomic uint32_t *word, uint32_t value);
+	int (*futex_wake)(_Atomic uint32_t *word, unsigned n);
+
 	int (*sigaction)(int sig, const struct sigaction *act, struct sigaction *old);
-	uint64_t (*now)(void); /* CLOCK_MONOTONIC, ns */
+	int (*pid)(void);
+	uint64_t (*now)(void);    /* CLOCK_MONOTONIC, ns */
+	void (*nap)(uint64_t ns); /* sleeps about so long, or is woken by a signal */
+	/* The kernel's release, as uname -r has it; cut short to fit. */
+	int (*release)(char *buf, size_t len);
 };
 
 extern const struct cm_os cm_os_linux;

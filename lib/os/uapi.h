@@ -105,7 +105,8 @@ struct procmap_query {
 
 /* Bits of a /proc/PID/pagemap entry. */
 #define CM_PME_SOFT_DIRTY (UINT64_C(1) << 55)
-#define CM_PME_FILE (UINT64_C(1) << 61) /* or shared anonymous */
+#define CM_PME_EXCLUSIVE (UINT64_C(1) << 56) /* mapped here and nowhere else; 4.2 */
+#define CM_PME_FILE (UINT64_C(1) << 61)      /* or shared anonymous */
 #define CM_PME_SWAPPED (UINT64_C(1) << 62)
 #define CM_PME_PRESENT (UINT64_C(1) << 63)
 

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/backend/crew.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MOST_HELPERS 63
+#define UNITS_EACH 4 /* offered for each thread: nobody runs dry while the caller is at work */
+#define STACK_BYTES ((size_t)256 << 10)
+
+enum { EMPTY, READY, TAKEN, DONE, LATE, BACK };
+
+struct helper {
+	struct cm_crew_shared *shared;
+	struct page_region *vec;
+	pthread_t thread;
+};
+
+/* Zeroed by the kernel in a fork child (MADV_WIPEONFORK), where these threads are
+ * not, and where what they cleared late is another process's: a crew of none. */
+struct cm_crew_shared {
+	_Atomic uint32_t posted; /* what helpers sleep on: counts offers */
+	_Atomic unsigned sleeping;
+	_Atomic bool quit;
+	unsigned helpers;
+	size_t units;
+	size_t late; /* units LATE or BACK: the caller's own count */
+	size_t vec_len;
+	cm_crew_work *work;
+	struct cm_counters *counters;
+	struct helper helper[MOST_HELPERS];
+	struct cm_unit unit[];
+};
+
+/* ---- Helpers --------------------------------------------------------------- */
+
+static struct cm_unit *take(struct cm_crew_shared *s)
+{
+	for (size_t i = 0; i < s->units; i++) {
+		struct cm_unit *u = &s->unit[i];
+		int expected = READY;
+
+		/* Acquire: pairs with the release in offer(). The question is read only
+		 * now: the slot may have been filled anew since it was seen READY. */
+		if (atomic_load_explicit(&u->state, memory_order_relaxed) == READY &&
+		    atomic_compare_exchange_strong_explicit(&u->state, &expected, TAKEN,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+			return u;
+	}
+	return NULL;
+}
+
+static void finish(struct cm_unit *u)
+{
+	int expected = TAKEN;
+
+	/* Release: the answer, and that the kernel was done with the cards. Pairs with
+	 * the acquires in gather_done() and cm_crew_mark_owed(). */
+	if (!atomic_compare_exchange_strong_explicit(&u->state, &expected, DONE,
+						     memory_order_release, memory_order_relaxed))
+		atomic_store_explicit(&u->state, BACK, memory_order_release);
+}
+
+/* Calls no malloc and takes no lock: it may be stopped anywhere. */
+static void *help(void *arg)
+{
+	struct helper *me = arg;
+	struct cm_crew_shared *s = me->shared;
+
+	(void)pthread_setname_np(pthread_self(), "cardmark-crew");
+	for (;;) {
+		/* Before looking: what is offered after this look ends the sleep. */
+		uint32_t seen = atomic_load_explicit(&s->posted, memory_order_acquire);
+		struct cm_unit *u;
+
+		if (atomic_load_explicit(&s->quit, memory_order_acquire))
+			return NULL;
+		while ((u = take(s)) != NULL) {
+			s->work(u, me->vec, s->vec_len, s->counters);
+			finish(u);
+		}
+		/* In one order with the offer: either it sees us sleeping, or the kernel
+		 * sees that the word has changed. */
+		atomic_fetch_add_explicit(&s->sleeping, 1, memory_order_seq_cst);
+		(void)cm_os->futex_wait(&s->posted, seen);
+		atomic_fetch_sub_explicit(&s->sleeping, 1, memory_order_seq_cst);
+	}
+}
+
+static void wake(struct cm_crew_shared *s, unsigned n)
+{
+	atomic_fetch_add_explicit(&s->posted, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&s->sleeping, memory_order_seq_cst) > 0)
+		(void)cm_os->futex_wake(&s->posted, n);
+}
+
+/* ---- Open and close ---------------------------------------------------------- */
+
+static int start(struct helper *h)
+{
+	sigset_t every, before;
+	pthread_attr_t attr;
+	int error;
+
+	if (pthread_attr_init(&attr) != 0)
+		return -ENOMEM;
+	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+	/* It inherits the mask: a collector that stops threads by signal must not stop
+	 * this one, nor may a handler of the program run on it. */
+	(void)sigfillset(&every);
+	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
+	error = pthread_create(&h->thread, &attr, help, h);
+	if (error == EINVAL) /* the program's thread-local data do not fit */
+		error = pthread_create(&h->thread, NULL, help, h);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	(void)pthread_attr_destroy(&attr);
+	return error == 0 ? 0 : -ENOMEM; /* EAGAIN: no more threads */
+}
+
+int cm_crew_open(struct cm_crew *crew, const struct cm_backend_params *params, cm_crew_work *work)
+{
+	unsigned helpers = params->threads > 1 ? params->threads - 1 : 0;
+	size_t page = cardmark_card_size(), units = UNITS_EACH * (helpers + 1);
+	size_t fixed = sizeof(struct cm_crew_shared) + units * sizeof(struct cm_unit);
+	size_t bytes = fixed + helpers * params->vec_len * sizeof(struct page_region);
+	struct cm_crew_shared *s;
+	void *mem;
+	int error;
+
+	memset(crew, 0, sizeof *crew);
+	if (helpers == 0 || helpers > MOST_HELPERS)
+		return 0;
+	bytes = (bytes + page - 1) & ~(page - 1);
+	error = cm_os->map(bytes, &mem);
+	if (error < 0)
+		return error;
+	s = mem;
+	/* A child that did not see it zeroed would wait for threads it does not have. */
+	error = cm_os->madvise(s, bytes, MADV_WIPEONFORK);
+	if (error < 0) {
+		(void)cm_os->unmap(s, bytes);
+		return error;
+	}
+	crew->shared = s;
+	crew->bytes = bytes;
+	s->units = units;
+	s->vec_len = params->vec_len;
+	s->work = work;
+	s->counters = params->counters;
+	for (unsigned i = 0; i < helpers; i++) {
+		struct helper *h = &s->helper[i];
+		h->shared = s;
+		h->vec = (struct page_region *)(void *)((char *)mem + fixed) + i * s->vec_len;
+		error = start(h);
+		if (error < 0) {
+			cm_crew_close(crew);
+			return error;
+		}
+		s->helpers++;
+	}
+	return 0;
+}
+
+void cm_crew_close(struct cm_crew *crew)
+{
+	struct cm_crew_shared *s = crew->shared;
+
+	if (s == NULL)
+		return;
+	atomic_store_explicit(&s->quit, true, memory_order_release);
+	wake(s, s->helpers);
+	for (unsigned i = 0; i < s->helpers; i++)
+		(void)pthread_join(s->helper[i].thread, NULL);
+	(void)cm_os->unmap(s, crew->bytes);
+	memset(crew, 0, sizeof *crew);
+}
+
+unsigned cm_crew_threads(const struct cm_crew *crew)
+{
+	return crew->shared == NULL ? 1 : 1 + crew->shared->helpers;
+}
+
+/* ---- The caller's side --------------------------------------------------------- */
+
+static int state_of(const struct cm_unit *u)
+{
+	return atomic_load_explicit(&u->state, memory_order_acquire);
+}
+
+static void set_empty(struct cm_unit *u)
+{
+	/* Nobody takes what is EMPTY: the next release is offer's. */
+	atomic_store_explicit(&u->state, EMPTY, memory_order_relaxed);
+}
+
+static void gather_done(struct cm_crew_shared *s, const struct cm_crew_job *job)
+{
+	for (size_t i = 0; i < s->units; i++)
+		if (state_of(&s->unit[i]) == DONE) {
+			job->gather(job->arg, &s->unit[i]);
+			set_empty(&s->unit[i]);
+		}
+}
+
+/* False: there is no more work. */
+static bool offer(struct cm_crew_shared *s, const struct cm_crew_job *job)
+{
+	unsigned offered = 0;
+	bool more = true;
+
+	for (size_t i = 0; more && i < s->units; i++) {
+		struct cm_unit *u = &s->unit[i];
+
+		if (state_of(u) != EMPTY)
+			continue;
+		more = job->fill(job->arg, u);
+		if (!more)
+			break;
+		atomic_store_explicit(&u->state, READY, memory_order_release);
+		offered++;
+	}
+	if (offered > 1) /* the first is the caller's */
+		wake(s, offered - 1 < s->helpers ? offered - 1 : s->helpers);
+	return more;
+}
+
+static bool any_taken(const struct cm_crew_shared *s)
+{
+	for (size_t i = 0; i < s->units; i++) {
+		int state = state_of(&s->unit[i]);
+		if (state == TAKEN || state == DONE)
+			return true;
+	}
+	return false;
+}
+
+static void give_up_taken(struct cm_crew_shared *s, const struct cm_crew_job *job)
+{
+	for (size_t i = 0; i < s->units; i++) {
+		struct cm_unit *u = &s->unit[i];
+		int expected = TAKEN;
+
+		if (atomic_compare_exchange_strong_explicit(&u->state, &expected, LATE,
+							    memory_order_relaxed,
+							    memory_order_relaxed)) {
+			s->late++;
+			job->give_up(job->arg, u);
+		}
+	}
+}
+
+void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
+{
+	struct cm_crew_shared *s = crew->shared;
+	uint64_t idle_since = 0;
+	bool more = true;
+
+	for (;;) {
+		struct cm_unit *u;
+
+		gather_done(s, job);
+		if (more)
+			more = offer(s, job);
+		u = take(s);
+		if (u != NULL) {
+			job->do_it(job->arg, u);
+			set_empty(u);
+			idle_since = 0;
+			continue;
+		}
+		if (!more && !any_taken(s))
+			return;
+		if (idle_since == 0)
+			idle_since = cm_os->now();
+		else if (cm_os->now() - idle_since > CM_CREW_WAIT_NS)
+			give_up_taken(s, job);
+		(void)sched_yield();
+	}
+}
+
+/* ---- What is owed --------------------------------------------------------------- */
+
+size_t cm_crew_mark_owed(struct cm_crew *crew, const struct cm_ranges *all, struct cm_cards *into)
+{
+	struct cm_crew_shared *s = crew->shared;
+	size_t pieces = 0;
+
+	for (size_t i = 0; s != NULL && s->late != 0 && i < s->units; i++) {
+		struct cm_unit *u = &s->unit[i];
+		int state = state_of(u);
+
+		if (state != LATE && state != BACK)
+			continue;
+		cm_ranges_mark(all, (struct cardmark_run){ u->start, u->end }, into);
+		pieces++;
+		if (state == BACK) {
+			memset(u->bits, 0, sizeof u->bits);
+			s->late--;
+			set_empty(u);
+		}
+	}
+	return pieces;
+}
+
+bool cm_crew_owed(const struct cm_crew *crew, uintptr_t at, uintptr_t *end)
+{
+	const struct cm_crew_shared *s = crew->shared;
+
+	for (size_t i = 0; s != NULL && s->late != 0 && i < s->units; i++) {
+		const struct cm_unit *u = &s->unit[i];
+		int state = state_of(u);
+
+		if ((state != LATE && state != BACK) || u->end <= at || u->start >= *end)
+			continue;
+		if (u->start <= at) {
+			if (u->end < *end)
+				*end = u->end;
+			return true;
+		}
+		*end = u->start;
+	}
+	return false;
+}
+
+void cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns)
+{
+	const struct cm_crew_shared *s = crew->shared;
+	uint64_t start = cm_os->now();
+	bool away = s != NULL && s->late != 0;
+
+	while (away && cm_os->now() - start < wait_ns) {
+		away = false;
+		for (size_t i = 0; i < s->units; i++)
+			away |= state_of(&s->unit[i]) == LATE;
+		if (away)
+			(void)sched_yield();
+	}
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Helper threads that take part in a harvest. The caller cuts the work into units
+ * and offers them in slots; whoever is free takes one, the caller too, and the
+ * caller gathers what helpers found. There is no lock: who may touch a unit is
+ * told by its state, and a helper that is stopped anywhere holds at most one.
+ *
+ *     EMPTY -> READY -> TAKEN -> DONE -> EMPTY      the usual life
+ *                       TAKEN -> LATE -> BACK -> EMPTY
+ *
+ * A helper that does not finish in time is late: its unit is reported whole. But
+ * it may still clear bits, at any later time, also of cards written since. So its
+ * unit is owed: every harvest reports it whole, up to and including the first that
+ * finds the helper back. What it brings then is dropped. */
+#ifndef CM_BACKEND_CREW_H
+#define CM_BACKEND_CREW_H
+
+#include "lib/backend/backend.h"
+#include "lib/os/os.h"
+
+#include <pthread.h>
+
+/* Small enough to share a small heap fairly: 16 MiB of 4 KiB pages, 7 us of a scan
+ * that finds nothing. */
+#define CM_UNIT_CARDS 4096
+#define CM_UNIT_WORDS (CM_UNIT_CARDS / 64 + 1) /* it may begin inside a word */
+
+/* In a pause, for all helpers together; then what they have is late. */
+#define CM_CREW_WAIT_NS UINT64_C(20000000)
+
+struct cm_unit {
+	_Alignas(64) _Atomic int state;
+	/* Question. */
+	uintptr_t start, end; /* at most CM_UNIT_CARDS cards */
+	enum cm_kind kind;
+	int fd;
+	struct pm_scan_arg arg; /* but for what the one who does it fills in */
+	/* Answer of a helper: cards found before reached, from the word that holds
+	 * start. All zero again when the unit is EMPTY. */
+	int error; /* [reached, end) is to be reported whole */
+	uintptr_t reached;
+	uint64_t bits[CM_UNIT_WORDS];
+};
+
+struct cm_crew_shared;
+
+struct cm_crew {
+	struct cm_crew_shared *shared; /* NULL: nobody but the caller. Zero in a fork child */
+	size_t bytes;
+};
+
+/* What a helper does with a unit it has taken, in vec_len regions of its own. */
+typedef void cm_crew_work(struct cm_unit *unit, struct page_region *vec, size_t vec_len,
+			  struct cm_counters *counters);
+
+/* Starts threads - 1 helpers, with all signals blocked. 0 or -ENOMEM. */
+int cm_crew_open(struct cm_crew *crew, const struct cm_backend_params *params, cm_crew_work *work);
+/* Ends and waits for them. */
+void cm_crew_close(struct cm_crew *crew);
+/* How many take part, the caller among them: 1 in a fork child. */
+unsigned cm_crew_threads(const struct cm_crew *crew);
+
+/* The caller's side of a harvest; arg goes to each. */
+struct cm_crew_job {
+	bool (*fill)(void *arg, struct cm_unit *unit); /* the next question; false: no more */
+	void (*do_it)(void *arg, struct cm_unit *unit);
+	void (*gather)(void *arg, struct cm_unit *unit); /* a helper has done it */
+	void (*give_up)(void *arg, const struct cm_unit *unit);
+	void *arg;
+};
+/* Returns when every unit was done, gathered or given up. */
+void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job);
+
+/* Reports what is owed of the tracked ranges: how many pieces. */
+size_t cm_crew_mark_owed(struct cm_crew *crew, const struct cm_ranges *all, struct cm_cards *into);
+/* Is at owed? Lowers *end to how far the answer goes. */
+bool cm_crew_owed(const struct cm_crew *crew, uintptr_t at, uintptr_t *end);
+/* Waits for late helpers, but not for ever. */
+void cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of the pagemap backend share. */
+#ifndef CM_BACKEND_PAGEMAP_H
+#define CM_BACKEND_PAGEMAP_H
+
+#include "lib/backend/backend.h"
+#include "lib/backend/crew.h"
+#include "lib/backend/files.h"
+#include "lib/backend/pagescan.h"
+#include "lib/os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+struct pagemap {
+	struct cm_backend base;
+	struct cm_file uffd, pagemap;
+	uint64_t guard; /* PAGE_IS_GUARD if this kernel knows it, else 0 */
+	uint64_t categories;
+	bool suspended;
+	struct {
+		unsigned skip, in_vain; /* pieces to go without; how many the last time */
+	} looks;
+	struct cm_crew crew;
+	size_t bytes; /* of this object, vec included */
+	struct page_region vec[];
+};
+
+static inline struct pagemap *cm_pagemap_self(struct cm_backend *b)
+{
+	return (struct pagemap *)b;
+}
+
+/* Are the files still ours? Opens again what the program has closed. */
+enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all);
+/* After a failed call over [start, end), which is reported whole: put right
+ * what can be, so that the next one works. */
+void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t end);
+
+/* lib/backend/pagemap_harvest.c: the operation, and what a helper of the crew does. */
+size_t cm_pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
+			  struct cardmark_run span, struct cm_cards *into);
+void cm_pagemap_help(struct cm_unit *u, struct page_region *vec, size_t vec_len,
+		     struct cm_counters *counters);
+
+#endif

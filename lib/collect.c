@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The collector's question, and the same asked early. */
+#include "lib/os/os.h"
+#include "lib/tracker.h"
+
+#include <errno.h>
+#include <signal.h>
+
+bool cm_tracker_still_lost(struct cardmark *cm)
+{
+	const struct cm_backend_ops *ops = cm->backend->ops;
+
+	if (cm->suspended)
+		return true;
+	/* In a fork child: for good where rebuilding takes a thread, which takes malloc. */
+	if (cm->lost && !ops->starts_thread && ops->rebuild(cm->backend, &cm->ranges) == 0)
+		cm->lost = false;
+	return cm->lost;
+}
+
+bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end)
+{
+	struct cardmark_run kept, held;
+	bool is_kept = cm->any_kept && cm_cards_next(&cm->kept, at, &kept);
+	bool is_held = cm_holds_next(&cm->holds, at, &held);
+	bool forced = false;
+
+	if (is_kept && kept.start <= at) {
+		forced = true;
+		if (kept.end < *end)
+			*end = kept.end;
+	} else if (is_held && held.start <= at) {
+		forced = true;
+		if (held.end < *end)
+			*end = held.end;
+	}
+	if (forced)
+		return true;
+	if (is_kept && kept.start < *end)
+		*end = kept.start;
+	if (is_held && held.start < *end)
+		*end = held.start;
+	return false;
+}
+
+static void join_held(const struct cardmark *cm, struct cm_cards *report)
+{
+	struct cardmark_run held;
+
+	for (uintptr_t at = 0; cm_holds_next(&cm->holds, at, &held); at = held.end)
+		cm_ranges_mark(&cm->ranges, held, report);
+}
+
+/* All that is dirty goes into report. Returns how many pieces were guessed. */
+static size_t harvest(struct cardmark *cm, struct cm_cards *report)
+{
+	size_t guessed;
+
+	/* Also where nothing can be cleared: what has been reported once is not new, and
+	 * a later scan must not pass over what is written to it. */
+	if (cm->any_fresh)
+		cm_cards_clear_all(&cm->fresh);
+	cm->any_fresh = false;
+	if (cm_tracker_still_lost(cm)) {
+		cm_ranges_mark(&cm->ranges, CM_ALL, report);
+		CM_COUNT(cm->counters.guessed);
+		return cm->ranges.n;
+	}
+	cm_tracker_recheck(cm);
+	guessed = cm->backend->ops->harvest(cm->backend, &cm->ranges, CM_ALL, report);
+	cm_tracker_recheck(cm);
+	return guessed;
+}
+
+static void join_kept(struct cardmark *cm, struct cm_cards *report)
+{
+	if (!cm->any_kept)
+		return;
+	cm->stats.precleaned_cards += cm_cards_count(&cm->kept);
+	cm_cards_or(report, &cm->kept);
+	cm_cards_clear_all(&cm->kept);
+	cm->any_kept = false;
+	cm->kept_guessed = 0;
+}
+
+/* Before the harvest: emptied and then written is written. */
+static size_t take_discarded(struct cardmark *cm, struct cm_cards *cards)
+{
+	size_t guessed = cm_discard_take(cm, &cm->report, true);
+
+	cm_cards_or(cards, &cm->report);
+	if (cm->verify.on)
+		cm_cards_or(&cm->verify.excused, &cm->report);
+	cm_cards_clear_all(&cm->report);
+	return guessed;
+}
+
+static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_cards *cards)
+{
+	bool apart = cm->discards || cm->verify.on;
+	struct cm_cards *report = apart ? &cm->report : cards;
+	size_t guessed = cm->kept_guessed;
+
+	if (apart)
+		cm_cards_clear_all(report);
+	if (cm->discard_is_write)
+		guessed += take_discarded(cm, cards);
+	guessed += harvest(cm, report);
+	join_kept(cm, report);
+	join_held(cm, report);
+	if (cm->verify.on)
+		guessed += cm_verify_compare(cm, report);
+	if (cm->discards)
+		cm_cards_or(&cm->populated, report);
+	if (apart)
+		cm_cards_or(cards, report);
+	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
+}
+
+enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_table *table)
+{
+	uint64_t start = cm_os->now(), taken;
+	enum cardmark_collected result;
+	bool locked = false;
+	size_t before;
+
+	if (table->owner == cm && !cm->torn) {
+		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
+		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);
+		atomic_fetch_sub_explicit(&cm->waiting, 1, memory_order_relaxed);
+	}
+	if (!locked) {
+		/* Nothing was cleared, so the next collect reports it all. */
+		table->all_dirty = true;
+		/* Pairs with the acquire in scan_locked(). */
+		atomic_store_explicit(&cm->told_all, true, memory_order_release);
+		CM_COUNT(cm->all_dirty);
+		return CARDMARK_ALL_DIRTY;
+	}
+	before = cm_cards_count(&table->cards);
+	result = collect_locked(cm, &table->cards);
+	cm->stats.collects++;
+	cm->stats.dirty_cards += cm_cards_count(&table->cards) - before;
+	taken = cm_os->now() - start;
+	cm->stats.collect_ns += taken;
+	if (taken > cm->stats.collect_max_ns)
+		cm->stats.collect_max_ns = taken;
+	cm_tracker_unlock(cm);
+	return result;
+}
+
+/* ---- Preclean -------------------------------------------------------------- */
+
+/* One chunk from *at. A thread that holds the lock with its signals blocked is not
+ * stopped there by a collector that stops threads by signal. */
+static int preclean_chunk(struct cardmark *cm, uintptr_t *at)
+{
+	sigset_t every, before;
+	size_t i;
+	int error;
+
+	(void)sigfillset(&every);
+	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
+	error = cm_tracker_enter(cm);
+	if (error < 0)
+		goto out;
+	i = cm_ranges_find(&cm->ranges, *at);
+	if (i == cm->ranges.n || cm_tracker_still_lost(cm)) {
+		*at = CM_ADDRESS_LIMIT;
+	} else {
+		struct cardmark_run span = { *at, 0 };
+		if (cm->ranges.v[i].start > span.start)
+			span.start = cm->ranges.v[i].start;
+		span.end = CM_ADDRESS_LIMIT - span.start > cm->chunk_bytes
+				   ? span.start + cm->chunk_bytes
+				   : CM_ADDRESS_LIMIT;
+		cm_tracker_recheck(cm);
+		/* Set first: whatever happens in there is joined. */
+		cm->any_kept = true;
+		cm->kept_guessed +=
+			cm->backend->ops->harvest(cm->backend, &cm->ranges, span, &cm->kept);
+		cm_tracker_recheck(cm);
+		*at = span.end;
+	}
+	cm_tracker_unlock(cm);
+out:
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return error;
+}
+
+static void count_preclean(struct cardmark *cm, uint64_t start)
+{
+	if (cm_tracker_enter(cm) < 0)
+		return;
+	cm->stats.precleans++;
+	cm->stats.preclean_ns += cm_os->now() - start;
+	cm_tracker_unlock(cm);
+}
+
+int cardmark_preclean(struct cardmark *cm)
+{
+	uint64_t start = cm_os->now(), rested = start;
+	uintptr_t at = 0;
+	int error = 0;
+
+	if (!(cm->backend->ops->capabilities & CARDMARK_CAP_CONCURRENT))
+		return cm_fail(-ENOTSUP,
+			       "cardmark_preclean: backend %s can't clear while mutators write",
+			       cardmark_backend_name(cm->backend->ops->id));
+	while (error == 0 && at < CM_ADDRESS_LIMIT &&
+	       atomic_load_explicit(&cm->waiting, memory_order_relaxed) == 0) {
+		error = preclean_chunk(cm, &at);
+		if (error == 0 && at < CM_ADDRESS_LIMIT)
+			cm_rest(&rested);
+	}
+	if (error == 0)
+		count_preclean(cm, start);
+	return error;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Cards that were emptied. No kernel tells: the card is a hole then, like one never
+ * touched (R7). So the tracker remembers which cards held data when they were
+ * reported, and looks for holes among those. */
+#include "lib/backend/entries.h"
+#include "lib/os/os.h"
+#include "lib/tracker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define BATCH 64
+
+/* Guessed: it may hold data yet, and be emptied later. */
+static void take(struct cardmark *cm, uintptr_t start, uintptr_t end, bool sure,
+		 struct cm_cards *into)
+{
+	cm_cards_set(into, start, end);
+	if (sure)
+		cm_cards_clear(&cm->populated, start, end);
+	if (cm->verify.on) /* answered: no collect will report it */
+		cm_cards_set(&cm->verify.excused, start, end);
+	cm->stats.discarded_cards += (end - start) / cardmark_card_size();
+}
+
+/* Looks for one kind of cards in one run of populated cards in one range. empty: they
+ * hold no data then, and are forgotten. */
+static bool look_for(struct cardmark *cm, struct cm_range piece, const struct cm_masks *masks,
+		     bool empty, struct cm_cards *into)
+{
+	struct cardmark_region v[BATCH];
+	bool sure = true;
+
+	while (piece.start < piece.end) {
+		struct cm_sink sink = { .v = v, .cap = BATCH, .max_pages = SIZE_MAX };
+		uintptr_t resume = piece.end;
+
+		cm->backend->ops->scan(cm->backend, &cm->ranges, &piece, masks, CARDMARK_SCAN_GET,
+				       &sink, &resume);
+		for (size_t i = 0; i < sink.n; i++)
+			take(cm, v[i].start, v[i].end, empty && !sink.guessed, into);
+		sure &= !sink.guessed;
+		piece.start = resume;
+	}
+	return sure;
+}
+
+/* Pieces it had to guess. */
+static size_t look(struct cardmark *cm, struct cm_range piece, bool as_written,
+		   struct cm_cards *into)
+{
+	static const struct cm_masks hole = { .excluded = CARDMARK_PAGE_PRESENT |
+							  CARDMARK_PAGE_SWAPPED };
+	static const struct cm_masks absent = { .excluded = CARDMARK_PAGE_PRESENT };
+	static const struct cm_masks the_files = { .required = CARDMARK_PAGE_FILE };
+
+	/* A private page of a file, emptied while armed, leaves a marker that reads as
+	 * swapped, and after a read the file's page, both as clean as it was. A page that
+	 * is really swapped looks the same as the marker, and may be emptied yet. */
+	if (as_written && piece.kind != CM_KIND_PRIVATE)
+		return (size_t)!look_for(cm, piece, &absent, false, into) +
+		       (size_t)!look_for(cm, piece, &the_files, true, into);
+	return !look_for(cm, piece, &hole, true, into);
+}
+
+/* For the second look where ignores_zero_page; -1: not open. */
+struct files {
+	int pagemap, mem;
+};
+
+/* 1, 0, or -errno. Mostly the first read tells. */
+static int is_zero(int mem, uintptr_t card)
+{
+	uint64_t part[64];
+
+	for (size_t done = 0; done < cardmark_card_size(); done += sizeof part) {
+		ssize_t got = cm_os->pread(mem, part, sizeof part, card + done);
+
+		if (got != (ssize_t)sizeof part)
+			return got < 0 ? (int)got : -EIO;
+		for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+			if (part[i] != 0)
+				return 0;
+	}
+	return 1;
+}
+
+/* The zero page belongs to no process alone. What is shared with a fork child is like
+ * it in that, so the content decides. */
+static bool look_for_zero_pages(struct cardmark *cm, struct files f, struct cm_range piece,
+				struct cm_cards *into)
+{
+	size_t card = cardmark_card_size();
+	struct cm_entries e;
+	bool sure = true;
+
+	cm_entries_init(&e, f.pagemap, &cm->counters);
+	for (uintptr_t at = piece.start; at < piece.end; at += card) {
+		uint64_t entry = 0;
+		int zero;
+
+		if (cm_entries_at(&e, at, piece.end, &entry) < 0) {
+			take(cm, at, piece.end, false, into);
+			return false;
+		}
+		if ((entry & CM_PME_PRESENT) == 0 || (entry & CM_PME_EXCLUSIVE) != 0)
+			continue;
+		zero = is_zero(f.mem, at);
+		if (zero != 0)
+			take(cm, at, at + card, zero > 0, into);
+		sure &= zero >= 0;
+	}
+	return sure;
+}
+
+static size_t look_at_all(struct cardmark *cm, struct files f, bool as_written,
+			  struct cm_cards *into)
+{
+	struct cardmark_run run;
+	size_t guessed = 0;
+
+	for (uintptr_t at = 0; cm_cards_next(&cm->populated, at, &run); at = run.end)
+		for (size_t i = cm_ranges_find(&cm->ranges, run.start);
+		     i < cm->ranges.n && cm->ranges.v[i].start < run.end; i++) {
+			struct cm_range piece = cm_ranges_clip(&cm->ranges, i, run.start, run.end);
+
+			guessed += look(cm, piece, as_written, into);
+			if (cm->backend->ops->ignores_zero_page && piece.kind == CM_KIND_PRIVATE &&
+			    !look_for_zero_pages(cm, f, piece, into)) {
+				guessed++;
+				CM_COUNT(cm->counters.guessed);
+			}
+		}
+	return guessed;
+}
+
+size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written)
+{
+	struct files f = { -1, -1 };
+	struct cardmark_run run;
+	size_t guessed;
+
+	if (cm_tracker_still_lost(cm)) {
+		for (uintptr_t at = 0; cm_cards_next(&cm->populated, at, &run); at = run.end)
+			cm_cards_set(into, run.start, run.end);
+		CM_COUNT(cm->counters.guessed);
+		return 1;
+	}
+	if (cm->backend->ops->ignores_zero_page) {
+		f.pagemap = cm_os->open_self("pagemap", O_RDONLY);
+		f.mem = cm_os->open_self("mem", O_RDONLY);
+	}
+	guessed = look_at_all(cm, f, as_written, into);
+	if (f.pagemap >= 0)
+		(void)cm_os->close(f.pagemap);
+	if (f.mem >= 0)
+		(void)cm_os->close(f.mem);
+	return guessed;
+}
+
+int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
+{
+	size_t guessed;
+
+	if (!cm->discards)
+		return cm_fail(-EINVAL,
+			       "cardmark_discarded: open the tracker with CARDMARK_OPEN_DISCARDS");
+	if (table->owner != cm)
+		return cm_fail(-EINVAL, "cardmark_discarded: the table is another tracker's");
+	if (cm->torn || !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
+		table->all_dirty = true;
+		CM_COUNT(cm->all_dirty);
+		return CARDMARK_ALL_DIRTY;
+	}
+	guessed = cm_discard_take(cm, &table->cards, false);
+	cm_tracker_unlock(cm);
+	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Verify mode: is what a tracker reports all that was written? It keeps a hash of
+ * each card and compares them after each harvest. Slow, and independent: it reads
+ * memory and page table through descriptors of its own, and asks no backend what
+ * holds data.
+ *
+ * The rule. Let c(k) be the instant at which collect k takes a card, and s(k) later
+ * than c(k) the one at which its hash is taken. A hash that differs between s(k-1)
+ * and s(k) means a write between them. Writers that stand still in a collect write
+ * between s(k-1) and c(k), so the card must be in report k. Otherwise
+ * (CARDMARK_OPEN_CONCURRENT) a write after c(k) is in report k+1, and until then the
+ * backend must say that the card is written. If it does not, the write is lost. If
+ * it does, the old hash stays, so that report k+1 has to have the card.
+ *
+ * Like every page tracker's report, the rule leaves out cards that were emptied,
+ * unless the tracker counts them as written (R7). The tracker's lock protects it. */
+#ifndef CM_VERIFY_H
+#define CM_VERIFY_H
+
+#include "lib/backend/backend.h"
+#include "lib/backend/files.h"
+#include "lib/hashes.h"
+
+struct cardmark_options;
+
+struct cm_verify {
+	bool on;
+	bool concurrent;
+	struct cm_file mem, pagemap; /* of /proc/self */
+	struct cm_cards known;       /* cards whose content at the last collect is known, */
+	struct cm_cards held;        /* and is not all zero: then the hash is in hashes */
+	struct cm_cards excused;     /* reported since in another way: a clearing scan, discarded */
+	struct cm_hashes hashes;
+	unsigned char *buffer;
+	uint64_t zero;               /* hash of a card of zeros; hashes are kept relative to it */
+	struct cm_counters counters; /* for reading entries: not the tracker's */
+};
+
+/* With options->verify as resolved. 0, or -errno and why. */
+int cm_verify_open(struct cardmark *cm, const struct cardmark_options *options);
+/* Says how it ended, if anything was missed. */
+void cm_verify_close(struct cardmark *cm);
+/* What was inherited by a fork child reads its parent's memory, and a suspended
+ * tracker has no descriptors. The next comparison opens them. */
+void cm_verify_close_files(struct cm_verify *v);
+
+/* The sets among them are the tracker's to reserve and clear. */
+int cm_verify_reserve(struct cm_verify *v, uintptr_t start, uintptr_t end);
+/* Whatever [start, end) holds from now on, nobody knows what it was. */
+void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
+
+/* After a harvest. report: this collect's, and nothing else. Adds to it what it
+ * lacks, and returns how much that was. */
+size_t cm_verify_compare(struct cardmark *cm, struct cm_cards *report);
+
+#endif
