@@ -1,7 +1,9 @@
 #!/bin/sh
-# Runs the core's unit tests, and the live tests of the pagemap and alldirty
-# backends, under valgrind's memcheck. Usage: valgrind.sh BUILDDIR
-# Left out: the property test and its controls (time), and traps by signal.
+# Runs the core's unit tests, the live tests of the pagemap and alldirty backends, and
+# tests of the jemalloc adapter, under valgrind's memcheck. Usage: valgrind.sh BUILDDIR
+# Left out: the property test and its controls (time), traps by signal, jemalloc as
+# the program's malloc (it is replaced), and forks beside threads that allocate
+# (one thread at a time runs, and those that wait for each other take minutes).
 set -u
 build=${1:?usage: valgrind.sh BUILDDIR}
 passed=0
@@ -41,6 +43,12 @@ done
 for t in collect table query chunks remap track; do
 	for backend in pagemap alldirty; do
 		run "$build/tests/live/${t}_test" $backend
+	done
+done
+for t in arena hooks; do
+	[ -x "$build/tests/jemalloc/${t}_prefixed_test" ] || continue
+	for backend in pagemap alldirty; do
+		run "$build/tests/jemalloc/${t}_prefixed_test" $backend
 	done
 done
 echo "valgrind: $passed passed, $failed failed, $skipped skipped"

@@ -1,40 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what programs do to themselves: fork, raw clone, closing of all
- * descriptors, stopping a thread inside the library, their own SIGSEGV. */
-#include "tests/support/live.h"
+ * Description: what programs do to themselves: fork, raw clone, stopping a thread
+ * inside the library. */
+#include "tests/support/live_heap.h"
 
 #include "tests/support/broken_os.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define CARDS 64
-
-static struct cardmark *cm;
-static struct cardmark_table *table;
-static unsigned char *mem;
-static bool want[CARDS];
-
-static void set_up(void)
-{
-	mem = live_map(CARDS);
-	memset(mem, 1, CARDS * live_card);
-	cm = live_armed(mem, CARDS, &table);
-	memset(want, 0, sizeof want);
-}
 
 /* The uffd backend starts its monitor again in the child. */
 static void set_up_to_fork(void)
@@ -42,15 +25,6 @@ static void set_up_to_fork(void)
 	if (TAP_TSAN && live_backend == CARDMARK_BACKEND_UFFD)
 		tap_skip("the thread sanitizer supports no new thread in a fork child");
 	set_up();
-}
-
-static void write_some(size_t first, size_t step)
-{
-	memset(want, 0, sizeof want);
-	for (size_t i = first; i < CARDS; i += step) {
-		live_store(mem + i * live_card, (unsigned char)(mem[i * live_card] + 1));
-		want[i] = true;
-	}
 }
 
 /* ---- Fork ------------------------------------------------------------------- */
@@ -156,61 +130,6 @@ static void a_raw_clone_child_is_noticed(void)
 	live_expect(table, mem, CARDS, want);
 }
 
-/* ---- Descriptors ------------------------------------------------------------------- */
-
-static void close_all_and_go_on(void *reuse)
-{
-	write_some(1, 3);
-	for (int fd = 3; fd < 1024; fd++)
-		(void)close(fd);
-	for (int i = 0; reuse != NULL && i < 600; i++) /* others take the numbers */
-		(void)dup(2);
-	for (unsigned round = 0; round < 4; round++) {
-		(void)live_collect(cm, table);
-		for (size_t i = 0; i < CARDS; i++)
-			CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
-		write_some(round, 5);
-	}
-	(void)live_collect(cm, table);
-	for (size_t i = 0; i < CARDS; i++)
-		CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
-}
-
-static void closed_descriptors_never_read_as_clean(void)
-{
-	set_up_to_fork();
-	CHECK_EQ(tap_in_child(close_all_and_go_on, NULL), 0);
-}
-
-static void taken_descriptor_numbers_never_read_as_clean(void)
-{
-	set_up_to_fork();
-	CHECK_EQ(tap_in_child(close_all_and_go_on, mem), 0);
-}
-
-static void no_descriptors_left(void *arg)
-{
-	struct rlimit none = { 3, 3 };
-
-	(void)arg;
-	write_some(1, 3);
-	for (int fd = 3; fd < 1024; fd++)
-		(void)close(fd);
-	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
-	for (unsigned round = 0; round < 4; round++) {
-		(void)live_collect(cm, table);
-		for (size_t i = 0; i < CARDS; i++)
-			CHECK(!want[i] || cardmark_table_is_dirty(table, mem + i * live_card));
-		write_some(round, 5);
-	}
-}
-
-static void closed_and_none_left_is_all_dirty(void)
-{
-	set_up_to_fork();
-	CHECK_EQ(tap_in_child(no_descriptors_left, NULL), 0);
-}
-
 /* ---- A thread stopped inside the library --------------------------------------------- */
 
 static sem_t inside, go_on;
@@ -301,89 +220,6 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK_EQ(live_stats(cm).all_dirty, 1);
 }
 
-/* ---- The program's own SIGSEGV --------------------------------------------------------- */
-
-static sigjmp_buf out_of_fault;
-static void *volatile fault_address;
-static unsigned char *forbidden;
-
-static void on_segv(int sig, siginfo_t *info, void *context)
-{
-	(void)sig;
-	(void)context;
-	fault_address = info->si_addr;
-	siglongjmp(out_of_fault, 1);
-}
-
-static void handler_gets_its_own_faults(void *before)
-{
-	struct sigaction act;
-
-	memset(&act, 0, sizeof act);
-	act.sa_sigaction = on_segv;
-	act.sa_flags = SA_SIGINFO;
-	if (before != NULL)
-		CHECK(sigaction(SIGSEGV, &act, NULL) == 0);
-	set_up();
-	forbidden = live_map(1);
-	CHECK(mprotect(forbidden, live_card, PROT_NONE) == 0);
-	for (unsigned round = 0; round < 3; round++) {
-		fault_address = NULL;
-		if (sigsetjmp(out_of_fault, 1) == 0) {
-			live_store(forbidden + 5, 1);
-			tap_fail(__FILE__, __LINE__, "a store to PROT_NONE faults");
-		}
-		CHECK(fault_address == forbidden + 5);
-		write_some(round, 4); /* ours still work */
-		(void)live_collect(cm, table);
-		live_expect(table, mem, CARDS, want);
-	}
-}
-
-static void a_foreign_fault_reaches_the_programs_handler(void)
-{
-	if (TAP_TSAN)
-		tap_skip("jumping out of a handler is not supported by the thread sanitizer");
-	CHECK_EQ(tap_in_child(handler_gets_its_own_faults, out_of_fault), 0);
-}
-
-static void die_by_default(void *arg)
-{
-	struct rlimit none = { 0, 0 };
-
-	(void)arg;
-	(void)setrlimit(RLIMIT_CORE, &none);
-	CHECK(signal(SIGSEGV, SIG_DFL) != SIG_ERR);
-	set_up();
-	write_some(0, 3);
-	forbidden = live_map(1);
-	CHECK(mprotect(forbidden, live_card, PROT_NONE) == 0);
-	live_store(forbidden, 1);
-}
-
-static void a_foreign_fault_kills_by_default(void)
-{
-	int status;
-
-	if (TAP_TSAN || TAP_ASAN)
-		tap_skip("a sanitizer has a SIGSEGV handler of its own");
-	status = tap_in_child(die_by_default, NULL);
-	CHECK(WIFSIGNALED(status));
-	CHECK_EQ(WTERMSIG(status), SIGSEGV);
-}
-
-static void a_foreign_fault_kills_with_two_trackers(void)
-{
-	int status;
-
-	if (TAP_TSAN || TAP_ASAN)
-		tap_skip("a sanitizer has a SIGSEGV handler of its own");
-	set_up();
-	live_may_open_another(); /* die_by_default does */
-	status = tap_in_child(die_by_default, NULL);
-	CHECK(WIFSIGNALED(status));
-}
-
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -393,18 +229,8 @@ int main(int argc, char **argv)
 		  closing_in_a_child_leaves_the_parent_alone, 0, 0 },
 		{ "R5: a grandchild too", a_grandchild_too, 0, 0 },
 		{ "R5: a raw clone child is noticed", a_raw_clone_child_is_noticed, 0, 0 },
-		{ "closed descriptors never read as clean", closed_descriptors_never_read_as_clean,
-		  0, 0 },
-		{ "taken descriptor numbers never read as clean",
-		  taken_descriptor_numbers_never_read_as_clean, 0, 0 },
-		{ "closed descriptors and none left: never clean",
-		  closed_and_none_left_is_all_dirty, 0, 0 },
 		{ "a thread stopped inside the library: all dirty, in bounded time",
 		  collect_while_a_thread_is_stopped_inside, 0, 0 },
-		{ "a foreign SIGSEGV reaches the program's handler",
-		  a_foreign_fault_reaches_the_programs_handler, 0, 0 },
-		{ "a foreign SIGSEGV kills by default", a_foreign_fault_kills_by_default, 0, 0 },
-		{ "it kills with two trackers too", a_foreign_fault_kills_with_two_trackers, 0, 0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

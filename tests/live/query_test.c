@@ -376,6 +376,7 @@ static void what_cannot_be_asked_is_refused(void)
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.len -= 1);
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.start = mem + 1);
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.len = (size_t)0 - live_card);
+	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.len = (size_t)1 << 62);
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.capacity = 0);
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.regions = NULL);
 	REFUSED(CARDMARK_SCAN_GET, -EINVAL, q.flags = 0x80);

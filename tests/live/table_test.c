@@ -2,6 +2,7 @@
  *
  * Description: card tables: runs say what is_dirty says; union, clear, growing
  * with the tracker, and outliving it. */
+#include "lib/tracker.h"
 #include "tests/support/live.h"
 
 #include <errno.h>
@@ -185,11 +186,34 @@ static void a_table_outlives_its_tracker(void)
 	cardmark_table_delete(NULL);
 }
 
+/* Untrack takes cards out of a table with the lock held, in the words that a union
+ * writes: so a union takes it too, or does not read at all. */
+static void a_union_does_not_meet_an_untrack(void)
+{
+	unsigned char *mem = filled();
+	struct cardmark_table *table, *other;
+	struct cardmark *cm = live_armed(mem, CARDS, &table);
+
+	other = live_table(cm);
+	write_cards(mem, 0, CARDS, 3);
+	(void)cardmark_collect(cm, other);
+	CHECK(cm_tracker_lock(cm, CM_WAIT_CALL_NS));
+	CHECK_EQ(cardmark_table_union(table, other), 0);
+	cm_tracker_unlock(cm);
+	CHECK(cardmark_table_all_dirty(table));
+	cardmark_table_clear(table);
+	CHECK_EQ(cardmark_table_union(table, other), 0);
+	CHECK(cardmark_table_all_dirty(table) == cardmark_table_all_dirty(other));
+	CHECK(cardmark_table_is_dirty(table, mem));
+	CHECK_EQ(cardmark_table_count(table), cardmark_table_count(other));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
 		{ "runs equal single questions", runs_equal_single_questions, 0, 0 },
 		{ "union adds the other table", union_adds_the_other_table, 0, 0 },
+		{ "a union does not meet an untrack", a_union_does_not_meet_an_untrack, 0, 0 },
 		{ "clear and clear_range", clear_and_clear_range, 0, 0 },
 		{ "an all-dirty table", an_all_dirty_table, 0, 0 },
 		{ "a table grows with the tracker", a_table_grows_with_the_tracker, 0, 0 },

@@ -5,8 +5,10 @@
 #include "tests/support/live.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define CARDS 16
 
@@ -167,7 +169,7 @@ static void data_from_before_tracking_is_dirty_once(void)
 
 static void adjacent_ranges_cost_one_kernel_call(void)
 {
-	const size_t n = 1000;
+	const size_t n = ((size_t)3 << 20) / live_card; /* too few to be looked at first */
 	unsigned char *one = live_map(n), *many = live_map(n);
 	struct cardmark *a = live_open(), *b = (live_may_open_another(), live_open());
 	struct cardmark_table *ta = live_table(a), *tb = live_table(b);
@@ -278,6 +280,25 @@ static void memory_is_plain_again_after_close(void)
 	CHECK(mem[5 * live_card] == 3);
 }
 
+/* No userfaultfd can watch a plain file's mapping, and none gives back a range that one
+ * is in. Whoever comes next finds what was kept: another tracker is refused it. */
+static void an_untrack_gives_back_what_is_beside_a_file(void)
+{
+	unsigned char *mem = live_map(CARDS);
+	struct cardmark_table *table;
+	struct cardmark *cm = live_armed(mem, CARDS, &table), *next;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	CHECK(fd >= 0);
+	CHECK(mmap(mem + 3 * live_card, 2 * live_card, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_FIXED, fd, 0) == mem + 3 * live_card);
+	CHECK(close(fd) == 0);
+	CHECK_EQ(cardmark_untrack(cm, mem, CARDS * live_card), 0);
+	next = live_open();
+	CHECK_EQ(cardmark_track(next, mem, 3 * live_card, 0), 0);
+	CHECK_EQ(cardmark_track(next, mem + 5 * live_card, (CARDS - 5) * live_card, 0), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -292,6 +313,9 @@ int main(int argc, char **argv)
 		  an_overlapping_track_arms_its_piece_afresh, 0, 0 },
 		{ "data from before tracking is dirty once",
 		  data_from_before_tracking_is_dirty_once, 0, 0 },
+		{ "an untrack gives back what is beside a file",
+		  an_untrack_gives_back_what_is_beside_a_file, 0,
+		  LIVE_ONLY(PAGEMAP) | LIVE_ONLY(UFFD) },
 		{ "adjacent ranges cost one kernel call", adjacent_ranges_cost_one_kernel_call,
 		  CARDMARK_CAP_PRECISE | CARDMARK_CAP_NO_TRAP, 0 },
 		{ "a range over several mappings", a_range_over_several_mappings, 0, 0 },

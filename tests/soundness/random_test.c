@@ -4,7 +4,10 @@
  * process_vm_writev and memcpy, over ranges that come and go, every page whose
  * hash changed was reported.
  *
- * PROGRAM [BACKEND] [--backend=B] [--seed=N] [--seconds=S] [--seeds=K] */
+ * PROGRAM [BACKEND] [--backend=B] [--seed=N] [--seconds=S] [--seeds=K]
+ *         [--threads=N]
+ *
+ * Without --threads every other seed has two threads share in its collects. */
 #include "tests/soundness/world.h"
 
 #include "tests/support/random.h"
@@ -15,11 +18,9 @@
 #include <string.h>
 
 static const struct option long_options[] = {
-	{ "backend", required_argument, NULL, 'b' },
-	{ "seed", required_argument, NULL, 's' },
-	{ "seconds", required_argument, NULL, 't' },
-	{ "seeds", required_argument, NULL, 'n' },
-	{ NULL, 0, NULL, 0 },
+	{ "backend", required_argument, NULL, 'b' }, { "seed", required_argument, NULL, 's' },
+	{ "seconds", required_argument, NULL, 't' }, { "seeds", required_argument, NULL, 'n' },
+	{ "threads", required_argument, NULL, 'T' }, { NULL, 0, NULL, 0 },
 };
 
 static unsigned long long ull(uint64_t v)
@@ -33,8 +34,8 @@ static void run_seed(const char *backend, const struct world_options *options)
 	char name[64];
 	int error = world_run(options, &c);
 
-	(void)snprintf(name, sizeof name, "seed %llu: every changed page is reported",
-		       ull(options->seed));
+	(void)snprintf(name, sizeof name, "seed %llu, %u threads: every changed page is reported",
+		       ull(options->seed), options->threads);
 	if (error < 0) {
 		tap_note("%s", cardmark_last_error());
 		tap_line(false, backend, name, NULL);
@@ -54,13 +55,13 @@ static void run_seed(const char *backend, const struct world_options *options)
 
 int main(int argc, char **argv)
 {
-	struct world_options options = { .seconds = 2, .remap = true };
+	struct world_options options = { .seconds = random_seconds(2), .remap = true };
 	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
 	const char *backend = "auto", *seed_text = NULL;
-	unsigned seeds = 2;
+	unsigned seeds = 2, threads = 0;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "b:s:t:n:", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "b:s:t:n:T:", long_options, NULL)) != -1) {
 		if (c == 'b')
 			backend = optarg;
 		else if (c == 's')
@@ -69,6 +70,8 @@ int main(int argc, char **argv)
 			options.seconds = strtod(optarg, NULL);
 		else if (c == 'n')
 			seeds = (unsigned)strtoul(optarg, NULL, 0);
+		else if (c == 'T')
+			threads = (unsigned)strtoul(optarg, NULL, 0);
 		else
 			return 2;
 	}
@@ -82,7 +85,9 @@ int main(int argc, char **argv)
 			return tap_status();
 		}
 	options.seed = random_seed(seed_text);
-	for (unsigned i = 0; i < seeds; i++, options.seed++)
+	for (unsigned i = 0; i < seeds; i++, options.seed++) {
+		options.threads = threads != 0 ? threads : 1 + i % 2;
 		run_seed(backend, &options);
+	}
 	return tap_status();
 }

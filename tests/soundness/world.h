@@ -16,7 +16,9 @@ struct world_options {
 	uint64_t rounds; /* stop after so many collects, if not 0 */
 	bool remap;      /* replace tracked memory, where the backend can tell */
 	bool never_concurrent;
-	bool faulty; /* kernel calls fail on purpose: track may, too */
+	bool verify;      /* the tracker verifies itself */
+	bool faulty;      /* kernel calls fail on purpose: track may, too */
+	unsigned threads; /* that share in a collect; 0: one */
 };
 
 struct world_counts {
@@ -31,6 +33,7 @@ struct world_counts {
 	uint64_t over;     /* reported, not changed */
 	uint64_t guessed;  /* collects that were not exact */
 	uint64_t lost;     /* changed and never reported: must be 0 */
+	uint64_t verify_checked, verify_changed, verify_missed, verify_false; /* its counters */
 };
 
 /* 0, or -errno if the tracker cannot be opened. */

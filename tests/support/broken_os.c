@@ -5,9 +5,12 @@
 #include "tests/support/random.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 int broken_os_uffd = -1, broken_os_pagemap = -1;
 
@@ -15,6 +18,7 @@ static struct cm_os table;
 static unsigned fail_one_in;
 static _Atomic uint64_t fail_state, failures;
 static _Atomic unsigned calls;
+static _Atomic bool paused;
 
 static int remember_uffd(bool user_mode_only, uint64_t features)
 {
@@ -56,7 +60,7 @@ static int fate(void)
 	uint64_t s = atomic_fetch_add_explicit(&fail_state, step, memory_order_relaxed);
 	uint64_t r = random_next(&s);
 
-	if (r % fail_one_in != 0)
+	if (r % fail_one_in != 0 || atomic_load_explicit(&paused, memory_order_relaxed))
 		return 0;
 	atomic_fetch_add_explicit(&failures, 1, memory_order_relaxed);
 	return r >> 40 & 1 ? 1 : 2;
@@ -97,6 +101,11 @@ static int failing_protect(int fd, uintptr_t start, size_t len, bool protect)
 	FAIL_RANDOMLY(cm_os_linux.uffd_protect(fd, start, len, protect));
 }
 
+static int failing_watched(int fd, uintptr_t start, size_t len, const void *nowhere)
+{
+	FAIL_RANDOMLY(cm_os_linux.uffd_watched(fd, start, len, nowhere));
+}
+
 static int failing_register(int fd, uintptr_t start, size_t len)
 {
 	FAIL_RANDOMLY(cm_os_linux.uffd_register(fd, start, len));
@@ -117,8 +126,19 @@ void broken_os_fail_randomly(struct cm_os *os, unsigned one_in, uint64_t seed)
 	os->scan = failing_scan;
 	os->pread = failing_pread;
 	os->uffd_protect = failing_protect;
+	os->uffd_watched = failing_watched;
 	os->uffd_register = failing_register;
 	os->mprotect = failing_mprotect;
+}
+
+void broken_os_seed(uint64_t seed)
+{
+	atomic_store_explicit(&fail_state, seed, memory_order_relaxed);
+}
+
+void broken_os_pause(bool pause)
+{
+	atomic_store_explicit(&paused, pause, memory_order_relaxed);
 }
 
 uint64_t broken_os_failures(void)
@@ -200,4 +220,171 @@ void break_by_taking_unreadable_as_empty(struct cm_os *os)
 {
 	fail_one_in = 8;
 	os->pread = pread_that_cannot_fail;
+}
+
+static long scan_of_present_only(int fd, struct pm_scan_arg *arg)
+{
+	struct pm_scan_arg changed = *arg;
+	long n;
+
+	changed.category_anyof_mask &= ~(uint64_t)PAGE_IS_SWAPPED;
+	n = cm_os_linux.scan(fd, &changed);
+	arg->walk_end = changed.walk_end;
+	return n;
+}
+
+static ssize_t pread_of_present_only(int fd, void *buf, size_t len, uint64_t offset)
+{
+	ssize_t n = cm_os_linux.pread(fd, buf, len, offset);
+	uint64_t *entry = buf;
+
+	for (ssize_t i = 0; i < n / (ssize_t)sizeof *entry; i++)
+		if (entry[i] & CM_PME_SWAPPED)
+			entry[i] = 0;
+	return n;
+}
+
+void break_by_passing_over_swapped(struct cm_os *os)
+{
+	os->scan = scan_of_present_only;
+	os->pread = pread_of_present_only;
+}
+
+static ssize_t pread_that_knows_no_ksm(int fd, void *buf, size_t len, uint64_t offset)
+{
+	if (!cm_os_linux.fd_is(fd, "/ksm_stat") && !cm_os_linux.fd_is(fd, "/ksm_merging_pages"))
+		return cm_os_linux.pread(fd, buf, len, offset);
+	memset(buf, '0', len);
+	return (ssize_t)len;
+}
+
+void break_by_not_asking_ksm(struct cm_os *os)
+{
+	os->pread = pread_that_knows_no_ksm;
+}
+
+static int always_watched(int fd, uintptr_t start, size_t len, const void *nowhere)
+{
+	(void)fd;
+	(void)start;
+	(void)len;
+	(void)nowhere;
+	return 0;
+}
+
+void break_by_believing_every_bit(struct cm_os *os)
+{
+	os->uffd_watched = always_watched;
+}
+
+static long scan_as_of_private(int fd, struct pm_scan_arg *arg)
+{
+	struct pm_scan_arg changed = *arg;
+	long n;
+
+	if (arg->flags & PM_SCAN_WP_MATCHING && arg->category_anyof_mask == 0)
+		changed.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED;
+	n = cm_os_linux.scan(fd, &changed);
+	arg->walk_end = changed.walk_end;
+	return n;
+}
+
+void break_by_asking_as_of_private(struct cm_os *os)
+{
+	os->scan = scan_as_of_private;
+}
+
+/* ---- Descriptors after fork --------------------------------------------------- */
+
+#define KEPT_FDS 950
+
+static struct kept {
+	int fd;
+	pid_t owner;
+} kept_uffd = { -1, 0 }, kept_pagemap = { -1, 0 };
+
+/* In the process that opens first the real thing, in its children that one's. */
+static int keep_or_dup(struct kept *k, int (*again)(const void *arg), const void *arg)
+{
+	int fd;
+
+	if (k->fd >= 0 && k->owner != getpid())
+		return fcntl(k->fd, F_DUPFD_CLOEXEC, 200);
+	fd = again(arg);
+	if (fd >= 0) {
+		(void)close(k->fd);
+		k->fd = fcntl(fd, F_DUPFD_CLOEXEC, KEPT_FDS);
+		k->owner = getpid();
+	}
+	return fd;
+}
+
+static int open_uffd(const void *arg)
+{
+	return cm_os_linux.uffd_open(true, *(const uint64_t *)arg);
+}
+
+static int uffd_of_the_parent(bool user_mode_only, uint64_t features)
+{
+	(void)user_mode_only;
+	return keep_or_dup(&kept_uffd, open_uffd, &features);
+}
+
+static int open_pagemap(const void *arg)
+{
+	(void)arg;
+	return cm_os_linux.open_self("pagemap", O_RDONLY);
+}
+
+static int pagemap_of_the_parent(const char *name, int flags)
+{
+	if (strcmp(name, "pagemap") != 0)
+		return cm_os_linux.open_self(name, flags);
+	return keep_or_dup(&kept_pagemap, open_pagemap, NULL);
+}
+
+void break_by_keeping_descriptors(struct cm_os *os)
+{
+	os->uffd_open = uffd_of_the_parent;
+	os->open_self = pagemap_of_the_parent;
+}
+
+/* ---- Helpers of a harvest ----------------------------------------------------- */
+
+static pthread_t caller;
+
+static long slow_scan(int fd, struct pm_scan_arg *arg)
+{
+	unsigned n = atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
+	bool slow = !pthread_equal(pthread_self(), caller) && n % 16 == 0;
+	long found;
+
+	if (slow && n % 32 == 0)
+		(void)usleep(25000 + n % 5 * 5000);
+	found = cm_os_linux.scan(fd, arg);
+	if (slow && n % 32 != 0)
+		(void)usleep(25000 + n % 5 * 5000);
+	return found;
+}
+
+void broken_os_delay_helpers(struct cm_os *os)
+{
+	caller = pthread_self();
+	os->scan = slow_scan;
+}
+
+static long scan_of_one_thread(int fd, struct pm_scan_arg *arg)
+{
+	long n = cm_os_linux.scan(fd, arg);
+
+	if (n <= 0 || pthread_equal(pthread_self(), caller))
+		return n;
+	arg->walk_end = arg->end;
+	return 0;
+}
+
+void break_by_dropping_what_helpers_find(struct cm_os *os)
+{
+	caller = pthread_self();
+	os->scan = scan_of_one_thread;
 }

@@ -56,10 +56,27 @@ static int fake_open_self(const char *name, int flags)
 	return strcmp(name, "pagemap") == 0 ? FAKE_PAGEMAP : -ENOENT;
 }
 
-static bool fake_fd_is(int fd, const char *suffix)
+static int fake_open_proc(int pid, const char *name, int flags)
 {
-	(void)suffix;
-	return fd == FAKE_UFFD || fd == FAKE_PAGEMAP;
+	return pid == FAKE_PID ? fake_open_self(name, flags) : -ENOENT;
+}
+
+/* Entries are all zero; there are none once the memory is gone. */
+static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	(void)offset;
+	if (fd != FAKE_PAGEMAP)
+		return -EBADF;
+	memset(buf, 0, len);
+	return fake.dead ? 0 : (ssize_t)len;
+}
+
+static int fake_fd_id(int fd, struct cm_file_id *out)
+{
+	if (fd != FAKE_UFFD && fd != FAKE_PAGEMAP)
+		return -EBADF;
+	*out = (struct cm_file_id){ 1, (uint64_t)fd };
+	return 0;
 }
 
 static int fake_close(int fd)
@@ -85,7 +102,7 @@ static int fake_uffd_unregister(int fd, uintptr_t start, size_t len)
 	if (fd != FAKE_UFFD || outside(start, len))
 		return -EINVAL;
 	for (size_t i = index_of(start); i < index_of(start + len); i++)
-		fake.page[i].registered = fake.page[i].protected = false;
+		fake.page[i].registered = fake.page[i].protected = fake.page[i].writable = false;
 	return 0;
 }
 
@@ -101,6 +118,7 @@ static int fake_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 		if (!fake.page[i].registered)
 			return -ENOENT;
 		fake.page[i].protected = protect;
+		fake.page[i].writable = false;
 	}
 	return 0;
 }
@@ -108,7 +126,7 @@ static int fake_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 static uint64_t categories(const struct fake_page *p)
 {
 	return (p->registered ? PAGE_IS_WPALLOWED : 0u) | (p->protected ? 0u : PAGE_IS_WRITTEN) |
-	       (p->present ? PAGE_IS_PRESENT : 0u) | (p->file ? PAGE_IS_FILE : 0u);
+	       (p->present ? PAGE_IS_PRESENT : 0u) | (p->file ? PAGE_IS_FILE : 0u) | p->other;
 }
 
 static bool matches(const struct pm_scan_arg *arg, uint64_t have)
@@ -173,6 +191,8 @@ static long fake_scan(int fd, struct pm_scan_arg *arg)
 	if (arg->end <= FAKE_BASE) /* what knows() asks */
 		return 0;
 	planned = fate(FAKE_SCAN);
+	if (fake.dead) /* as before 6.16: no error */
+		return 0;
 	if (outside((uintptr_t)arg->start, (size_t)(arg->end - arg->start)))
 		return -EFAULT;
 	arg->walk_end = arg->start;
@@ -189,8 +209,10 @@ static long fake_scan(int fd, struct pm_scan_arg *arg)
 			arg->walk_end = fake_addr(i);
 			return (long)w.n;
 		}
-		if (arg->flags & PM_SCAN_WP_MATCHING && p->registered)
+		if (arg->flags & PM_SCAN_WP_MATCHING && p->registered) {
 			p->protected = true;
+			p->writable = false;
+		}
 		if (w.n / KERNEL_BUFFER > w.flushed) {
 			w.flushed = w.n / KERNEL_BUFFER;
 			arg->walk_end = fake_addr(i);
@@ -210,7 +232,9 @@ void fake_kernel_begin(void)
 	table = cm_os_linux;
 	table.uffd_open = fake_uffd_open;
 	table.open_self = fake_open_self;
-	table.fd_is = fake_fd_is;
+	table.open_proc = fake_open_proc;
+	table.pread = fake_pread;
+	table.fd_id = fake_fd_id;
 	table.close = fake_close;
 	table.uffd_register = fake_uffd_register;
 	table.uffd_unregister = fake_uffd_unregister;
@@ -227,8 +251,15 @@ void fake_kernel_end(void)
 void fake_write(size_t from, size_t to)
 {
 	for (size_t i = from; i < to; i++) {
-		fake.page[i].present = true;
-		fake.page[i].protected = false;
+		struct fake_page *p = &fake.page[i];
+
+		p->present = true;
+		/* Whose fault it is tells the mapping, not the page: without a
+		 * registration it becomes writable and keeps its mark. */
+		if (p->protected && !p->registered)
+			p->writable = true;
+		if (!p->writable)
+			p->protected = false;
 	}
 }
 
@@ -236,4 +267,10 @@ void fake_remap(size_t from, size_t to)
 {
 	for (size_t i = from; i < to; i++)
 		fake.page[i] = (struct fake_page){ .present = true };
+}
+
+void fake_move_in(size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		fake.page[i] = (struct fake_page){ .present = true, .protected = true };
 }

@@ -6,12 +6,15 @@
 #ifndef CM_TESTS_FAKE_KERNEL_H
 #define CM_TESTS_FAKE_KERNEL_H
 
+#include "cardmark/cardmark.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define FAKE_PAGES 8192
-#define FAKE_PAGE ((uintptr_t)4096)
+#define FAKE_PAGE ((uintptr_t)cardmark_card_size())
+#define FAKE_PID 4711
 #define FAKE_BASE ((uintptr_t)0x200000000)
 
 enum fake_call {
@@ -25,6 +28,8 @@ enum fake_call {
 
 struct fake_page {
 	bool present, registered, protected, file;
+	bool writable;  /* although protected: written while nobody had it registered */
+	unsigned other; /* PAGE_IS_* that none of these calls changes */
 };
 
 struct fake_kernel {
@@ -36,6 +41,7 @@ struct fake_kernel {
 	bool fail_for_ever;
 	bool no_guard_category; /* before 6.16 */
 	bool no_scan;           /* before 6.7 */
+	bool dead;              /* the process has ended: FAKE_PID's memory is gone */
 	bool honest_walk_end;   /* false: the quirk of R4 */
 	unsigned calls[FAKE_CALLS];
 };
@@ -50,6 +56,9 @@ void fake_kernel_end(void);
 void fake_write(size_t from, size_t to);
 /* A new mapping in the place: present, not registered. */
 void fake_remap(size_t from, size_t to);
+/* Tracked memory from elsewhere moved there by mremap(2): not registered, but
+ * before 6.12.11 it kept its protection. */
+void fake_move_in(size_t from, size_t to);
 
 static inline uintptr_t fake_addr(size_t page)
 {

@@ -45,17 +45,14 @@ void live_may_open_another(void)
 		tap_skip("only one softdirty tracker fits in a process");
 }
 
-struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len)
+struct cardmark *live_open_options(struct cardmark_options *options)
 {
-	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
 	struct cardmark *cm = NULL;
 	int error;
 
-	options.backend = live_backend;
-	options.flags = CARDMARK_OPEN_NO_ENV;
-	options.chunk_bytes = chunk_bytes;
-	options.vec_len = vec_len;
-	error = cardmark_open(&cm, &options);
+	options->backend = live_backend;
+	options->flags |= CARDMARK_OPEN_NO_ENV;
+	error = cardmark_open(&cm, options);
 	if (error < 0)
 		tap_note("open: %s: %s", cardmark_strerror(error), cardmark_last_error());
 	CHECK_EQ(error, 0);
@@ -63,6 +60,32 @@ struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len)
 	CHECK(n_trackers < MANY);
 	trackers[n_trackers++] = cm;
 	return cm;
+}
+
+struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+
+	options.chunk_bytes = chunk_bytes;
+	options.vec_len = vec_len;
+	return live_open_options(&options);
+}
+
+struct cardmark *live_open_flags(unsigned flags)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+
+	options.flags = flags;
+	return live_open_options(&options);
+}
+
+struct cardmark *live_open_verifying(unsigned flags)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+
+	options.flags = flags;
+	options.verify = CARDMARK_VERIFY_HASH;
+	return live_open_options(&options);
 }
 
 struct cardmark *live_open(void)
@@ -224,9 +247,12 @@ static bool choose_backend(const char *name)
 	return false;
 }
 
+const struct live_case *live_now;
+
 int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 {
 	const char *backend = argc > 1 ? argv[1] : "auto";
+	size_t left_out = 0;
 
 	live_card = cardmark_card_size();
 	if (!choose_backend(backend))
@@ -236,8 +262,11 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 		const char *missing = lacking(cases[i].needs);
 		char reason[96];
 
-		if (cases[i].only != 0 && !(cases[i].only >> live_backend & 1))
+		if (cases[i].only != 0 && !(cases[i].only >> live_backend & 1)) {
+			left_out++;
 			continue;
+		}
+		live_now = &cases[i];
 		if (missing == NULL) {
 			tap_run(backend, cases[i].name, cases[i].run, live_clean_up);
 			continue;
@@ -246,5 +275,7 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 			       missing);
 		tap_line(true, backend, cases[i].name, reason);
 	}
+	if (left_out == n) /* tests/support/each-backend.sh reads it */
+		tap_note("%s: no case is for this backend", backend);
 	return tap_status();
 }

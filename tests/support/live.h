@@ -25,6 +25,7 @@ struct live_case {
 int live_main(int argc, char **argv, const struct live_case *cases, size_t n);
 
 /* What runs now. */
+extern const struct live_case *live_now;
 extern enum cardmark_backend live_backend;
 extern unsigned live_capabilities;
 extern uint64_t live_categories;
@@ -37,7 +38,11 @@ struct cardmark *live_open(void);
 void live_may_open_another(void);
 /* Closes and unmaps everything, as the end of a case does: for cases that start over. */
 void live_clean_up(void);
+/* With the backend under test, and without the environment's. */
+struct cardmark *live_open_options(struct cardmark_options *options);
 struct cardmark *live_open_with(size_t chunk_bytes, size_t vec_len);
+struct cardmark *live_open_flags(unsigned flags); /* enum cardmark_open_flags */
+struct cardmark *live_open_verifying(unsigned flags);
 struct cardmark_table *live_table(struct cardmark *cm);
 unsigned char *live_map(size_t cards);
 unsigned char *live_map_at(unsigned char *at, size_t cards); /* MAP_FIXED */

@@ -14,6 +14,9 @@ static void clean_environment(void)
 	(void)unsetenv("CARDMARK_BACKEND");
 	(void)unsetenv("CARDMARK_CHUNK");
 	(void)unsetenv("CARDMARK_VEC");
+	(void)unsetenv("CARDMARK_THREADS");
+	(void)unsetenv("CARDMARK_HUGE");
+	(void)unsetenv("CARDMARK_VERIFY");
 }
 
 static int set_up(void **state)
@@ -61,8 +64,12 @@ static void defaults(void **state)
 	assert_int_equal(o.backend, CARDMARK_BACKEND_AUTO);
 	assert_int_equal(o.chunk_bytes, 64u << 20);
 	assert_int_equal(o.vec_len, 512);
+	assert_int_equal(o.threads, 1);
+	assert_int_equal(o.huge, CARDMARK_HUGE_KEEP);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_OFF);
 	assert_int_equal(cm_options_resolve(&o, &empty), 0);
 	assert_int_equal(o.vec_len, 512);
+	assert_int_equal(o.threads, 1);
 }
 
 static void bad_options_are_refused(void **state)
@@ -81,6 +88,11 @@ static void bad_options_are_refused(void **state)
 	bad = good, bad.vec_len = 7;
 	assert_int_equal(cm_options_resolve(&o, &bad), -EINVAL);
 	bad = good, bad.vec_len = 65537;
+	assert_int_equal(cm_options_resolve(&o, &bad), -EINVAL);
+	bad = good, bad.threads = 65;
+	assert_int_equal(cm_options_resolve(&o, &bad), -EINVAL);
+	assert_non_null(strstr(cardmark_last_error(), "1..64"));
+	bad = good, bad.huge = (enum cardmark_huge)3;
 	assert_int_equal(cm_options_resolve(&o, &bad), -EINVAL);
 	assert_true(strlen(cardmark_last_error()) > 10);
 }
@@ -123,6 +135,39 @@ static void the_environment_overrides_unless_told_not_to(void **state)
 	assert_int_equal(o.backend, CARDMARK_BACKEND_UFFD);
 }
 
+static void verify_in_the_environment(void **state)
+{
+	static const char *const bad[] = { "0", "1", "on", "Hash", "hash ", "default" };
+	struct cardmark_options o, in = CARDMARK_OPTIONS_INIT;
+
+	(void)state;
+	in.verify = CARDMARK_VERIFY_HASH;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_HASH);
+	(void)setenv("CARDMARK_VERIFY", "off", 1);
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_OFF);
+	(void)setenv("CARDMARK_VERIFY", "hash", 1);
+	assert_int_equal(cm_options_resolve(&o, NULL), 0);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_HASH);
+	in.verify = CARDMARK_VERIFY_DEFAULT;
+	in.flags = CARDMARK_OPEN_NO_ENV;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_OFF);
+	in.verify = (enum cardmark_verify)3;
+	assert_int_equal(cm_options_resolve(&o, &in), -EINVAL);
+	assert_non_null(strstr(cardmark_last_error(), "CARDMARK_VERIFY"));
+	in = (struct cardmark_options)CARDMARK_OPTIONS_INIT;
+	(void)setenv("CARDMARK_VERIFY", "", 1); /* as if unset */
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.verify, CARDMARK_VERIFY_OFF);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		(void)setenv("CARDMARK_VERIFY", bad[i], 1);
+		assert_int_equal(cm_options_resolve(&o, &in), -EINVAL);
+		assert_non_null(strstr(cardmark_last_error(), "one of off, hash"));
+	}
+}
+
 static void sizes_in_the_environment(void **state)
 {
 	static const struct {
@@ -157,6 +202,45 @@ static void sizes_in_the_environment(void **state)
 	}
 }
 
+static void threads_and_huge_pages_in_the_environment(void **state)
+{
+	static const char *const bad_threads[] = { "", "0x2", "two", "-1", "65", "2 ", "1k" };
+	static const char *const bad_huge[] = { "0", "Keep", "always", "split " };
+	static const char *const words[] = { "keep", "split", "never" };
+	struct cardmark_options o, in = CARDMARK_OPTIONS_INIT;
+
+	(void)state;
+	in.threads = 3;
+	in.huge = CARDMARK_HUGE_SPLIT;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.threads, 3);
+	assert_int_equal(o.huge, CARDMARK_HUGE_SPLIT);
+	(void)setenv("CARDMARK_THREADS", "64", 1);
+	for (unsigned i = 0; i < 3; i++) {
+		(void)setenv("CARDMARK_HUGE", words[i], 1);
+		assert_int_equal(cm_options_resolve(&o, &in), 0);
+		assert_int_equal(o.huge, i);
+		assert_int_equal(o.threads, 64);
+	}
+	(void)setenv("CARDMARK_HUGE", "", 1); /* as if unset */
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.huge, CARDMARK_HUGE_SPLIT);
+	for (size_t i = 0; i < sizeof bad_huge / sizeof *bad_huge; i++) {
+		(void)setenv("CARDMARK_HUGE", bad_huge[i], 1);
+		assert_int_equal(cm_options_resolve(&o, &in), -EINVAL);
+		assert_non_null(strstr(cardmark_last_error(), "keep, split, never"));
+	}
+	(void)unsetenv("CARDMARK_HUGE");
+	for (size_t i = 0; i < sizeof bad_threads / sizeof *bad_threads; i++) {
+		(void)setenv("CARDMARK_THREADS", bad_threads[i], 1);
+		assert_int_equal(cm_options_resolve(&o, &in), -EINVAL);
+		assert_non_null(strstr(cardmark_last_error(), "CARDMARK_THREADS"));
+	}
+	in.flags = CARDMARK_OPEN_NO_ENV;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.threads, 3);
+}
+
 static void a_bad_environment_fails_the_open(void **state)
 {
 	struct cardmark *cm = (struct cardmark *)8;
@@ -176,6 +260,8 @@ static void every_listed_error_has_words(void **state)
 
 	(void)state;
 	assert_non_null(unknown);
+	assert_string_equal(cardmark_strerror(0), "success");
+	assert_true(strlen(cardmark_version()) >= 5);
 	for (size_t i = 0; i < sizeof listed / sizeof *listed; i++) {
 		const char *text = cardmark_strerror(-listed[i]);
 		assert_string_equal(text, cardmark_strerror(listed[i]));
@@ -254,6 +340,8 @@ int main(void)
 		TEST(an_older_and_shorter_struct_is_taken),
 		TEST(the_environment_overrides_unless_told_not_to),
 		TEST(sizes_in_the_environment),
+		TEST(threads_and_huge_pages_in_the_environment),
+		TEST(verify_in_the_environment),
 		TEST(a_bad_environment_fails_the_open),
 		TEST(every_listed_error_has_words),
 		TEST(a_backend_asked_for_is_that_or_an_error),

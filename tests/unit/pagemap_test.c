@@ -62,7 +62,7 @@ static void write_pages(size_t from, size_t to)
 static size_t harvest(void)
 {
 	cm_cards_clear_all(&cards);
-	return cm_backend_pagemap.harvest(b, &all, &cards);
+	return cm_backend_pagemap.harvest(b, &all, CM_ALL, &cards);
 }
 
 /* Nothing that was written is missing; returns what was reported beyond it. */
@@ -105,11 +105,12 @@ static void reports_what_was_written_and_clears(void **state)
 
 static void adjacent_pieces_are_one_call(void **state)
 {
+	const size_t pieces = ((size_t)3 << 20) / FAKE_PAGE; /* less than is looked at first */
 	unsigned calls;
 
 	(void)state;
 	open_with(FAKE_PAGES, 512);
-	for (size_t i = 0; i < 1000; i++)
+	for (size_t i = 0; i < pieces; i++)
 		add(i, i + 1, CM_KIND_PRIVATE);
 	calls = fake.calls[FAKE_SCAN];
 	exact();
@@ -142,6 +143,73 @@ static void a_failed_get_and_clear_reports_its_whole_piece(void **state)
 		exact();
 		close_all();
 	}
+}
+
+/* Over what is clean it looks, which is cheap, and takes only what it found. */
+static void looks_before_it_takes(void **state)
+{
+	unsigned calls;
+
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 4000, CM_KIND_PRIVATE);
+	write_pages(0, 4000);
+	exact(); /* all of it is written: the look was in vain, and once is not repeated */
+	write_pages(7, 8);
+	calls = fake.calls[FAKE_SCAN];
+	exact();
+	assert_int_equal(fake.calls[FAKE_SCAN] - calls, 1);
+	write_pages(7, 8);
+	write_pages(2000, 2010);
+	write_pages(3999, 4000);
+	calls = fake.calls[FAKE_SCAN];
+	exact();
+	assert_int_equal(fake.calls[FAKE_SCAN] - calls, 4);
+	calls = fake.calls[FAKE_SCAN];
+	exact();
+	assert_int_equal(fake.calls[FAKE_SCAN] - calls, 1);
+	for (size_t i = 0; i < 4000; i += 40)
+		write_pages(i, i + 1);
+	exact(); /* more than a look has room for */
+	close_all();
+}
+
+/* It cleared nothing, so nothing has to be guessed: the other call has the answer. */
+static void a_failed_look_loses_nothing(void **state)
+{
+	static const int errors[] = { -EINTR, -EAGAIN, -ENOMEM, -EFAULT, -EINVAL };
+
+	(void)state;
+	for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
+		open_with(FAKE_PAGES, 512);
+		add(0, 4000, CM_KIND_PRIVATE);
+		write_pages(0, 4000);
+		exact();
+		exact();
+		write_pages(100, 110);
+		fake.fail_at[FAKE_SCAN] = 1;
+		fake.fail_after = 3;
+		fake.error[FAKE_SCAN] = errors[e];
+		exact();
+		close_all();
+	}
+}
+
+/* Its entries say clean, but nobody watches it: a look has to fail over it. */
+static void a_look_is_not_deceived_by_memory_moved_in(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 4000, CM_KIND_PRIVATE);
+	write_pages(0, 4000);
+	exact();
+	exact();
+	fake_move_in(100, 120);
+	write_pages(105, 106);
+	(void)harvest();
+	(void)compare();
+	exact();
+	close_all();
 }
 
 static void every_scan_failing_is_all_dirty(void **state)
@@ -179,6 +247,46 @@ static void memory_mapped_anew_is_dirty_and_registered_again(void **state)
 	write_pages(52, 53); /* armed by the collect that found it */
 	exact();
 	close_all();
+}
+
+/* Before 6.12.11 mremap dropped the registration of what it moved, and left the mark:
+ * written there, it has the mark and no longer faults. */
+static void memory_moved_in_with_its_protection_is_not_clean(void **state)
+{
+	(void)state;
+	open_with(FAKE_PAGES, 512);
+	add(0, 200, CM_KIND_PRIVATE);
+	write_pages(0, 200);
+	exact();
+	fake_move_in(50, 60);
+	for (size_t i = 50; i < 60; i++)
+		written[i] = true;
+	write_pages(52, 53);
+	assert_true(harvest() > 0);
+	(void)compare();
+	write_pages(52, 53);
+	write_pages(55, 56);
+	exact();
+	close_all();
+}
+
+/* The same, where nothing was tracked until now. */
+static void new_memory_with_a_protection_from_before_is_written(void **state)
+{
+	(void)state;
+	for (unsigned fails = 0; fails < 2; fails++) {
+		open_with(FAKE_PAGES, 512);
+		fake_move_in(10, 30);
+		fake_write(12, 14);
+		fake.fail_at[FAKE_PROTECT] = fails;
+		fake.error[FAKE_PROTECT] = -EAGAIN;
+		add(10, 30, CM_KIND_PRIVATE);
+		memset(&written[10], true, 20 * sizeof *written);
+		exact();
+		write_pages(12, 13);
+		exact();
+		close_all();
+	}
 }
 
 static void a_failing_registration_stays_dirty_until_it_works(void **state)
@@ -231,7 +339,7 @@ static void many_regions_complete_in_spite_of_a_stale_walk_end(void **state)
 	}
 }
 
-static void descriptors_of_a_fork_child_are_new(void **state)
+static void descriptors_of_a_rebuild_are_new(void **state)
 {
 	(void)state;
 	open_with(FAKE_PAGES, 512);
@@ -243,8 +351,8 @@ static void descriptors_of_a_fork_child_are_new(void **state)
 		fake.page[i].registered = fake.page[i].protected = false;
 	fake.fail_at[FAKE_UFFD_OPEN] = 1;
 	fake.error[FAKE_UFFD_OPEN] = -EMFILE;
-	assert_true(cm_backend_pagemap.fork_child(b, &all) < 0);
-	assert_int_equal(cm_backend_pagemap.fork_child(b, &all), 0);
+	assert_true(cm_backend_pagemap.rebuild(b, &all) < 0);
+	assert_int_equal(cm_backend_pagemap.rebuild(b, &all), 0);
 	for (size_t i = 0; i < 100; i++)
 		written[i] = true;
 	exact();
@@ -303,18 +411,28 @@ static void nothing_is_lost_whatever_fails_when(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 40; round++) {
-		open_with(1 + random_below(&rng, 600), 8 + random_below(&rng, 600));
+		/* In large chunks, where little is written, it looks before it takes. */
+		open_with(1 + random_below(&rng, round % 2 ? 600 : 5000),
+			  8 + random_below(&rng, 600));
 		add(0, 700, CM_KIND_PRIVATE);
 		add(900, 1500, CM_KIND_FILE);
+		add(2000, 6000, CM_KIND_PRIVATE);
 		for (unsigned step = 0; step < 40; step++) {
+			if (random_below(&rng, 5) == 0) {
+				size_t from = random_below(&rng, 600);
+				if (random_below(&rng, 2))
+					from += 2000 + random_below(&rng, 3000);
+				(random_below(&rng, 2) ? fake_remap : fake_move_in)(from,
+										    from + 20);
+				memset(&written[from], true, 20 * sizeof *written);
+			}
 			for (unsigned k = 0; k < 30; k++) {
 				size_t from = random_below(&rng, 1490);
 				write_pages(from, from + 1 + random_below(&rng, 10));
 			}
-			if (random_below(&rng, 5) == 0) {
-				size_t from = random_below(&rng, 600);
-				fake_remap(from, from + 20);
-				memset(&written[from], true, 20 * sizeof *written);
+			for (size_t k = random_below(&rng, 80); k > 0; k--) {
+				size_t from = 2000 + random_below(&rng, 4000);
+				write_pages(from, from + 1);
 			}
 			for (int c = FAKE_REGISTER; c <= FAKE_SCAN; c++) {
 				fake.fail_at[c] = (unsigned)random_below(&rng, 6);
@@ -339,11 +457,16 @@ int main(int argc, char **argv)
 		cmocka_unit_test(reports_what_was_written_and_clears),
 		cmocka_unit_test(adjacent_pieces_are_one_call),
 		cmocka_unit_test(a_failed_get_and_clear_reports_its_whole_piece),
+		cmocka_unit_test(looks_before_it_takes),
+		cmocka_unit_test(a_failed_look_loses_nothing),
+		cmocka_unit_test(a_look_is_not_deceived_by_memory_moved_in),
 		cmocka_unit_test(every_scan_failing_is_all_dirty),
 		cmocka_unit_test(memory_mapped_anew_is_dirty_and_registered_again),
+		cmocka_unit_test(memory_moved_in_with_its_protection_is_not_clean),
+		cmocka_unit_test(new_memory_with_a_protection_from_before_is_written),
 		cmocka_unit_test(a_failing_registration_stays_dirty_until_it_works),
 		cmocka_unit_test(many_regions_complete_in_spite_of_a_stale_walk_end),
-		cmocka_unit_test(descriptors_of_a_fork_child_are_new),
+		cmocka_unit_test(descriptors_of_a_rebuild_are_new),
 		cmocka_unit_test(a_failed_open_says_why_and_keeps_nothing),
 		cmocka_unit_test(nothing_is_lost_whatever_fails_when),
 	};

@@ -16,6 +16,7 @@
 #define BASE ((uintptr_t)0x40000000 - 100 * PAGE)
 #define PAGEMAP_FD 77
 #define CLEAR_FD 78
+#define KSM_FD 79
 
 static const char *seed_text;
 static struct cm_os fake;
@@ -28,7 +29,8 @@ static struct {
 	size_t unreadable;
 	int open_error;
 	int clears, files_open;
-	bool stolen; /* the program has closed our descriptors */
+	const char *ksm; /* what its file says; NULL: there is none */
+	bool stolen;     /* the program has closed our descriptors */
 } k;
 
 static struct cm_counters counters;
@@ -47,23 +49,28 @@ static int fake_open_self(const char *name, int flags)
 	(void)flags;
 	if (k.open_error != 0)
 		return k.open_error;
+	if (strncmp(name, "ksm", 3) == 0 && (k.ksm == NULL || strcmp(name, "ksm_stat") != 0))
+		return -ENOENT;
 	k.files_open++;
 	k.stolen = false;
-	return strcmp(name, "pagemap") == 0 ? PAGEMAP_FD : CLEAR_FD;
+	return strcmp(name, "pagemap") == 0      ? PAGEMAP_FD
+	       : strcmp(name, "clear_refs") == 0 ? CLEAR_FD
+						 : KSM_FD;
 }
 
 static int fake_close(int fd)
 {
-	assert_true(fd == PAGEMAP_FD || fd == CLEAR_FD);
+	assert_true(fd == PAGEMAP_FD || fd == CLEAR_FD || fd == KSM_FD);
 	k.files_open--;
 	return 0;
 }
 
-static bool fake_fd_is(int fd, const char *suffix)
+static int fake_fd_id(int fd, struct cm_file_id *out)
 {
-	return k.files_open > 0 && !k.stolen &&
-	       ((fd == PAGEMAP_FD && strcmp(suffix, "/pagemap") == 0) ||
-		(fd == CLEAR_FD && strcmp(suffix, "/clear_refs") == 0));
+	if (k.files_open == 0 || (fd != PAGEMAP_FD && fd != CLEAR_FD && fd != KSM_FD))
+		return -EBADF;
+	*out = (struct cm_file_id){ k.stolen, (uint64_t)fd };
+	return 0;
 }
 
 static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
@@ -71,6 +78,11 @@ static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
 	uint64_t *entries = buf;
 	size_t first = (size_t)(offset / 8) - BASE / PAGE;
 
+	if (fd == KSM_FD) {
+		size_t n = strlen(k.ksm) < len ? strlen(k.ksm) : len;
+		memcpy(buf, k.ksm, n);
+		return (ssize_t)n;
+	}
 	if (fd != PAGEMAP_FD)
 		return -EBADF;
 	assert_false(k.stolen);
@@ -112,7 +124,7 @@ static const struct cm_backend_params params = { .chunk_bytes = 1 << 26,
 static size_t harvest(void)
 {
 	cm_cards_clear_all(&into);
-	return ops->harvest(b, &all, &into);
+	return ops->harvest(b, &all, CM_ALL, &into);
 }
 
 /* Are exactly the n listed pages in the set? */
@@ -141,7 +153,7 @@ static int set_up(void **state)
 	fake = cm_os_linux;
 	fake.open_self = fake_open_self;
 	fake.close = fake_close;
-	fake.fd_is = fake_fd_is;
+	fake.fd_id = fake_fd_id;
 	fake.pread = fake_pread;
 	fake.write = fake_write;
 	cm_os = &fake;
@@ -272,6 +284,51 @@ static void stolen_descriptors_are_opened_again(void **state)
 	REPORTED(5);
 }
 
+/* The reason that is told is why it cannot be opened, not that it is not open. */
+static void none_to_be_had_says_why(void **state)
+{
+	(void)state;
+	(void)harvest();
+	store(5);
+	k.stolen = true;
+	k.files_open = 0;
+	k.open_error = -EMFILE;
+	assert_int_equal(harvest(), 1);
+	assert_int_equal(cm_cards_count(&into), PAGES);
+	assert_int_equal(counters.last_errno, EMFILE);
+	k.open_error = 0;
+	(void)harvest();
+	assert_int_equal(counters.reopened, 1);
+	(void)harvest();
+	(void)harvest();
+	assert_int_equal(cm_cards_count(&into), 0);
+}
+
+/* Page 5 was written and merged: its bit is gone. */
+static void what_ksm_may_have_merged_is_written(void **state)
+{
+	static const char *const at_work[] = { "ksm_rmap_items 20\nksm_merging_pages 0\n", "" };
+	struct cardmark_region v[8];
+
+	(void)state;
+	k.ksm = "ksm_rmap_items 0\nksm_merging_pages 7\n";
+	assert_int_equal(ops->rebuild(b, &all), 0);
+	(void)harvest();
+	for (size_t i = 0; i < 2; i++) {
+		k.present[5] = k.present[900] = true;
+		k.ksm = at_work[i];
+		assert_int_equal(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
+		assert_int_equal(harvest(), 1);
+		REPORTED(5, 900);
+		k.ksm = "ksm_rmap_items 0\n";
+		assert_int_equal(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
+		assert_int_equal(harvest(), 1); /* it was, since we last looked */
+		REPORTED(5, 900);
+		assert_int_equal(harvest(), 0);
+		assert_int_equal(cm_cards_count(&into), 0);
+	}
+}
+
 static void one_tracker_a_process(void **state)
 {
 	struct cm_backend *second;
@@ -290,14 +347,14 @@ static void shared_memory_is_refused(void **state)
 	assert_int_equal(ops->add(b, &file), -EINVAL);
 }
 
-static void a_fork_child_starts_all_written(void **state)
+static void a_rebuild_starts_all_written(void **state)
 {
 	(void)state;
 	(void)harvest();
 	k.open_error = -EMFILE;
-	assert_true(ops->fork_child(b, &all) < 0);
+	assert_true(ops->rebuild(b, &all) < 0);
 	k.open_error = 0;
-	assert_int_equal(ops->fork_child(b, &all), 0);
+	assert_int_equal(ops->rebuild(b, &all), 0);
 	assert_int_equal(harvest(), 0);
 	assert_int_equal(cm_cards_count(&into), PAGES);
 }
@@ -350,9 +407,11 @@ int main(int argc, char **argv)
 		CASE(a_failed_clear_reports_again),
 		CASE(a_failed_read_reports_the_rest),
 		CASE(stolen_descriptors_are_opened_again),
+		CASE(none_to_be_had_says_why),
+		CASE(what_ksm_may_have_merged_is_written),
 		CASE(one_tracker_a_process),
 		CASE(shared_memory_is_refused),
-		CASE(a_fork_child_starts_all_written),
+		CASE(a_rebuild_starts_all_written),
 		CASE(nothing_is_lost_in_a_random_walk),
 	};
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: a tracker over 64 GiB of which a few thousand cards are ever touched:
+ * exactly those are reported, and no page tables are built for the holes. Takes a
+ * seed. */
+#include "tests/support/live.h"
+#include "tests/support/random.h"
+#include "tests/support/smaps.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define BYTES ((size_t)64 << 30)
+#define TOUCHED 3000
+/* What the library's own tables may need. One for each 2 MiB would be 128 MiB. */
+#define TABLES_KIB 512
+
+static struct cardmark *cm;
+static struct cardmark_table *table;
+static unsigned char *mem;
+static size_t touched[TOUCHED];
+
+static long page_tables(void)
+{
+	long kib = smaps_status_kib(getpid(), "VmPTE");
+
+	CHECK(kib > 0);
+	return kib;
+}
+
+static unsigned char *map_sparse(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		tap_skip("this machine does not let a process reserve %zu GiB", bytes >> 30);
+	live_own_memory(p, bytes);
+	CHECK(madvise(p, bytes, MADV_NOHUGEPAGE) == 0);
+	return p;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	size_t x = *(const size_t *)a, y = *(const size_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The table has exactly the cards of touched[0], touched[step], ... */
+static void expect_touched(size_t step)
+{
+	struct cardmark_run run;
+	size_t n = 0;
+
+	for (size_t i = 0; i < TOUCHED; i += step) {
+		if (i > 0 && touched[i] == touched[i - step])
+			continue;
+		n++;
+		CHECK(cardmark_table_is_dirty(table, mem + touched[i] * live_card));
+	}
+	CHECK_EQ(cardmark_table_count(table), n);
+	CHECK(cardmark_table_next(table, 0, &run));
+	CHECK_EQ(run.start, (uintptr_t)mem + touched[0] * live_card);
+}
+
+static void reports_what_was_touched_and_builds_nothing(void)
+{
+	uint64_t rng = random_seed(NULL);
+	struct cardmark_stats stats;
+	long before, after;
+
+	mem = map_sparse(BYTES);
+	for (size_t i = 0; i < TOUCHED; i++) {
+		/* Alone and in clusters. */
+		touched[i] =
+			i % 4 == 0 ? random_below(&rng, BYTES / live_card - 8) : touched[i - 1] + 1;
+		live_store(mem + touched[i] * live_card, 1);
+	}
+	qsort(touched, TOUCHED, sizeof *touched, ascending);
+	cm = live_open();
+	table = live_table(cm);
+	before = page_tables();
+	CHECK_EQ(cardmark_track(cm, mem, BYTES, 0), 0);
+	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+	expect_touched(1);
+	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+	CHECK_EQ(cardmark_table_count(table), 0);
+	for (size_t i = 0; i < TOUCHED; i += 3)
+		live_store(mem + touched[i] * live_card, 2);
+	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
+	expect_touched(3);
+	after = page_tables();
+	stats = live_stats(cm);
+	tap_note("64 GiB, %d cards touched: %.2f ms a collect, %llu kernel calls each; page "
+		 "tables grew by %ld KiB, the tables are %llu KiB",
+		 TOUCHED, (double)stats.collect_ns / 1e6 / (double)stats.collects,
+		 (unsigned long long)(stats.kernel_calls / stats.collects), after - before,
+		 (unsigned long long)(stats.table_bytes >> 10));
+	CHECK(after - before <= TABLES_KIB);
+}
+
+/* Asked as file memory is, every hole is armed. */
+static void control_holes_that_are_armed_cost_page_tables(void)
+{
+	const size_t bytes = (size_t)2 << 30;
+	long before;
+
+	mem = map_sparse(bytes);
+	live_store(mem, 1);
+	cm = live_open();
+	table = live_table(cm);
+	before = page_tables();
+	CHECK_EQ(cardmark_track(cm, mem, bytes, CARDMARK_TRACK_FILE), 0);
+	(void)live_collect(cm, table);
+	CHECK(page_tables() - before > TABLES_KIB);
+}
+
+static const struct live_case cases[] = {
+	{ "reports what was touched and builds nothing",
+	  reports_what_was_touched_and_builds_nothing, 0, LIVE_ONLY(PAGEMAP) },
+	{ "control: holes that are armed cost page tables",
+	  control_holes_that_are_armed_cost_page_tables, 0, LIVE_ONLY(PAGEMAP) },
+};
+
+int main(int argc, char **argv)
+{
+	return live_main(argc, argv, LIVE_CASES(cases));
+}

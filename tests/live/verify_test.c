@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: a tracker that verifies itself finds nothing missed where nothing is,
+ * counts exactly, and leaves memory as it was. That it finds what is missed:
+ * tests/soundness/verify_controls_test.c. */
+#include "tests/support/verifying.h"
+
+#include "lib/os/os.h"
+#include "lib/tracker.h"
+#include "tests/soundness/world.h"
+#include "tests/support/broken_os.h"
+#include "tests/support/random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+/* Descriptors of this process named so: how many, and where the last one is. */
+static unsigned descriptors(const char *suffix, int *last)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		if (!cm_os_linux.fd_is(fd, suffix))
+			continue;
+		*last = fd;
+		n++;
+	}
+	return n;
+}
+
+/* ---- What changed is reported ------------------------------------------------------ */
+
+static void read_into(unsigned char *to, size_t n)
+{
+	int p[2];
+
+	CHECK(pipe(p) == 0);
+	CHECK(write(p[1], "kernel writes", n) == (ssize_t)n);
+	CHECK(read(p[0], to, n) == (ssize_t)n);
+	CHECK(close(p[0]) == 0 && close(p[1]) == 0);
+}
+
+static void stores_and_the_kernel_s_writes(void)
+{
+	struct cardmark_stats s;
+
+	set_up_verifying(0);
+	for (size_t round = 0; round < 5; round++) {
+		write_card(3 * round);
+		write_card(40 + round);
+		if (live_can(CARDMARK_CAP_KERNEL_WRITES)) {
+			read_into(card_at(20 + round) - 2, 4);
+			want[19 + round] = want[20 + round] = true;
+		}
+		collect_and_compare();
+	}
+	s = live_stats(cm);
+	CHECK_EQ(s.verify_missed, 0);
+	CHECK_EQ(s.verify_first_missed, 0);
+	CHECK_EQ(s.verify_checked, 6 * CARDS);
+	/* In the first round two kinds of write meet nowhere, in the others neither. */
+	CHECK_EQ(s.verify_changed, live_can(CARDMARK_CAP_KERNEL_WRITES) ? 20 : 10);
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK_EQ(s.verify_false, 0);
+	else
+		CHECK_EQ(s.verify_false + s.verify_changed, 5 * CARDS);
+}
+
+static void false_positives_are_counted(void)
+{
+	struct cardmark_stats s;
+
+	set_up_verifying(0);
+	for (size_t i = 10; i < 15; i++) /* written, not changed */
+		live_store(card_at(i), 1);
+	write_card(20);
+	(void)live_collect(cm, table);
+	s = live_stats(cm);
+	CHECK_EQ(s.verify_changed, 1);
+	CHECK_EQ(s.verify_false, live_can(CARDMARK_CAP_PRECISE) ? 5 : CARDS - 1);
+	/* Guessed and held is reported, too. */
+	CHECK_EQ(cardmark_hold(cm, card_at(30), 2 * live_card), 0);
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_false - s.verify_false,
+		 live_can(CARDMARK_CAP_PRECISE) ? 2 : CARDS);
+	CHECK_EQ(live_stats(cm).verify_missed, 0);
+}
+
+static void new_ranges_have_no_past(void)
+{
+	struct cardmark_stats s;
+
+	set_up_verifying(0);
+	CHECK_EQ(cardmark_untrack(cm, card_at(16), 16 * live_card), 0);
+	memset(card_at(16), 9, 16 * live_card);
+	(void)live_collect(cm, table);
+	CHECK_EQ(cardmark_track(cm, card_at(16), 16 * live_card, 0), 0);
+	memset(card_at(16), 10, 16 * live_card);
+	(void)live_collect(cm, table);
+	memset(card_at(0), 11, 4 * live_card);
+	CHECK_EQ(cardmark_track(cm, mem, 4 * live_card, 0), 0);
+	(void)live_collect(cm, table);
+	s = live_stats(cm);
+	CHECK_EQ(s.verify_missed, 0);
+	CHECK_EQ(s.verify_changed, 0);
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK_EQ(s.verify_false, 0);
+}
+
+static void memory_mapped_anew(void)
+{
+	unsigned char *other = live_map(8);
+
+	set_up_verifying(0);
+	(void)live_map_at(card_at(8), 8);
+	memset(card_at(8), 7, 4 * live_card);
+	(void)live_collect(cm, table);
+	memset(other, 5, 8 * live_card);
+	CHECK(mremap(other, 8 * live_card, 8 * live_card, MREMAP_MAYMOVE | MREMAP_FIXED,
+		     card_at(10)) == card_at(10));
+	(void)live_collect(cm, table);
+	live_store(card_at(11), 6);
+	(void)live_collect(cm, table);
+	CHECK_EQ(missed(), 0);
+	CHECK(live_stats(cm).verify_changed >= 8);
+}
+
+/* A card that is emptied is not written, unless the tracker was told so; and one
+ * that was read afterwards has a page again. */
+static void emptied_cards(void)
+{
+	for (int as_write = 0; as_write < 2; as_write++) {
+		uint64_t changed = 1; /* card 8 */
+
+		set_up_verifying(as_write ? CARDMARK_OPEN_DISCARD_IS_WRITE : 0);
+		CHECK(madvise(card_at(4), 8 * live_card, MADV_DONTNEED) == 0);
+		CHECK_EQ(*(volatile unsigned char *)card_at(6), 0);
+		write_card(8);
+		(void)live_collect(cm, table);
+		CHECK(cardmark_table_is_dirty(table, card_at(8)));
+		for (size_t i = 4; i < 12 && as_write; i++)
+			CHECK(cardmark_table_is_dirty(table, card_at(i)));
+		/* Some backends call it written once it was read. */
+		changed += cardmark_table_is_dirty(table, card_at(6));
+		write_card(5); /* from nothing */
+		write_card(6); /* from the zero page */
+		(void)live_collect(cm, table);
+		CHECK_EQ(missed(), 0);
+		CHECK_EQ(live_stats(cm).verify_changed, (as_write ? 8 : changed) + 2);
+		live_clean_up();
+	}
+}
+
+/* A private page of a file that was emptied shows the file again. */
+static void a_private_page_of_a_file(void)
+{
+	for (int as_write = 0; as_write < 2; as_write++) {
+		int fd = memfd_create("verify", MFD_CLOEXEC);
+
+		CHECK(fd >= 0 && ftruncate(fd, (off_t)(CARDS * live_card)) == 0);
+		CHECK(pwrite(fd, "content", 7, 3 * (off_t)live_card) == 7);
+		mem = mmap(NULL, CARDS * live_card, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		live_own_memory(mem, CARDS * live_card);
+		CHECK(close(fd) == 0);
+		memset(mem, 5, 8 * live_card);
+		cm = live_open_verifying(as_write ? CARDMARK_OPEN_DISCARD_IS_WRITE : 0);
+		table = live_table(cm);
+		CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
+		(void)live_collect(cm, table);
+		CHECK_EQ(*(volatile unsigned char *)card_at(20), 0);
+		(void)live_collect(cm, table);
+		CHECK(madvise(mem, 6 * live_card, MADV_DONTNEED) == 0);
+		CHECK_EQ(*(volatile unsigned char *)card_at(3), 'c');
+		write_card(5);
+		write_card(20);
+		(void)live_collect(cm, table);
+		write_card(3);
+		(void)live_collect(cm, table);
+		CHECK_EQ(missed(), 0);
+		CHECK(live_stats(cm).verify_changed >= 3);
+		live_clean_up();
+	}
+}
+
+/* ---- Through the other calls ------------------------------------------------------------ */
+
+static void precleaned_cards(void)
+{
+	set_up_verifying(0);
+	write_card(3);
+	CHECK_EQ(cardmark_preclean(cm), 0);
+	write_card(4);
+	write_card(5);
+	CHECK_EQ(cardmark_preclean(cm), 0);
+	write_card(5);
+	collect_and_compare();
+	collect_and_compare();
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 3);
+}
+
+static void held_cards(void)
+{
+	int fd = memfd_create("verify", MFD_CLOEXEC);
+	unsigned char *other;
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * live_card)) == 0);
+	mem = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	live_own_memory(mem, 4 * live_card);
+	other = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	live_own_memory(other, 4 * live_card);
+	CHECK(close(fd) == 0);
+	memset(mem, 1, 4 * live_card);
+	cm = live_open_verifying(0);
+	table = live_table(cm);
+	CHECK_EQ(cardmark_track(cm, mem, 4 * live_card, 0), 0);
+	CHECK_EQ(cardmark_hold(cm, card_at(2), live_card), 0);
+	for (unsigned char round = 0; round < 3; round++) {
+		live_store(other + 2 * live_card, (unsigned char)(round + 2));
+		(void)live_collect(cm, table);
+	}
+	live_store(other + 2 * live_card, 77);
+	CHECK_EQ(cardmark_release(cm, card_at(2), live_card), 0);
+	(void)live_collect(cm, table);
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 3);
+}
+
+static void scan(enum cardmark_scan_op op, unsigned flags, size_t from, size_t n, size_t max)
+{
+	struct cardmark_region r[CARDS];
+	struct cardmark_query q = { .size = sizeof q,
+				    .start = card_at(from),
+				    .len = n * live_card,
+				    .op = op,
+				    .flags = flags,
+				    .required = CARDMARK_PAGE_WRITTEN,
+				    .max_pages = max,
+				    .regions = r,
+				    .capacity = CARDS };
+
+	CHECK_EQ(cardmark_scan(cm, &q), 0);
+}
+
+/* What a scan has taken and told is not in the collect. */
+static void cards_cleared_by_a_scan(void)
+{
+	set_up_verifying(0);
+	for (size_t i = 0; i < CARDS; i += 3)
+		write_card(i);
+	scan(CARDMARK_SCAN_GET, 0, 0, CARDS, 0);
+	scan(CARDMARK_SCAN_GET_AND_CLEAR, 0, 0, 20, 3);
+	scan(CARDMARK_SCAN_CLEAR, 0, 30, 20, 0);
+	(void)live_collect(cm, table);
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK(!cardmark_table_is_dirty(table, card_at(0)));
+	CHECK(cardmark_table_is_dirty(table, card_at(9)));
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 22);
+	CHECK_EQ(cardmark_track(cm, card_at(8), 8 * live_card, 0), 0);
+	memset(want, 0, sizeof want);
+	write_card(8);
+	write_card(40);
+	scan(CARDMARK_SCAN_CLEAR, CARDMARK_SCAN_IGNORE_NEW, 0, CARDS, 0);
+	(void)live_collect(cm, table);
+	memset(want, 0, sizeof want);
+	write_card(8);
+	write_card(40);
+	collect_and_compare();
+	CHECK_EQ(missed(), 0);
+}
+
+static void suspended_for_a_while(void)
+{
+	int fd = -1;
+
+	set_up_verifying(0);
+	write_card(1);
+	CHECK_EQ(cardmark_suspend(cm), 0);
+	write_card(2);
+	(void)live_collect(cm, table);
+	CHECK_EQ(descriptors("/mem", &fd), 0);
+	write_card(3);
+	CHECK_EQ(cardmark_track(cm, card_at(10), live_card, 0), 0);
+	CHECK_EQ(cardmark_resume(cm), 0);
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_changed, 3);
+	write_card(3);
+	(void)live_collect(cm, table);
+	CHECK_EQ(missed(), 0);
+}
+
+static void in_child(void *arg)
+{
+	(void)arg;
+	write_card(2);
+	(void)live_collect(cm, table);
+	CHECK(cardmark_table_is_dirty(table, card_at(1)));
+	write_card(3);
+	(void)live_collect(cm, table);
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 3);
+}
+
+static void a_fork_child_and_its_parent(void)
+{
+	if (TAP_TSAN && live_backend == CARDMARK_BACKEND_UFFD)
+		tap_skip("the thread sanitizer supports no new thread in a fork child");
+	set_up_verifying(0);
+	write_card(1);
+	CHECK_EQ(tap_in_child(in_child, NULL), 0);
+	write_card(4);
+	collect_and_compare();
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 2);
+}
+
+/* ---- What it does to memory and descriptors ------------------------------------------------ */
+
+static void pages_without_access_are_read(void)
+{
+	set_up_verifying(0);
+	write_card(5);
+	CHECK(mprotect(card_at(4), 4 * live_card, PROT_NONE) == 0);
+	(void)live_collect(cm, table);
+	CHECK(mprotect(card_at(4), 4 * live_card, PROT_READ | PROT_WRITE) == 0);
+	CHECK_EQ(live_stats(cm).verify_changed, 1);
+	CHECK_EQ(live_stats(cm).verify_checked, 2 * CARDS);
+	CHECK_EQ(missed(), 0);
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* 6.13 */
+#endif
+
+static void cards_that_cannot_be_read_are_left_out(void)
+{
+	set_up_verifying(0);
+	if (madvise(card_at(5), 2 * live_card, MADV_GUARD_INSTALL) != 0)
+		tap_skip("this kernel has no guard pages");
+	write_card(4);
+	write_card(7);
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_checked, 2 * CARDS - 2);
+	CHECK_EQ(live_stats(cm).verify_changed, 2);
+	CHECK_EQ(missed(), 0);
+}
+
+static void a_piece_that_was_unmapped(void)
+{
+	set_up_verifying(0);
+	CHECK(munmap(card_at(20), 4 * live_card) == 0);
+	write_card(19);
+	write_card(24);
+	(void)live_collect(cm, table);
+	CHECK_EQ(missed(), 0);
+	/* Where everything is reported, that it has gone is, too. */
+	CHECK_EQ(live_stats(cm).verify_changed, live_can(CARDMARK_CAP_PRECISE) ? 2 : 6);
+	(void)live_map_at(card_at(20), 4);
+}
+
+static size_t populated(const unsigned char *p, size_t cards)
+{
+	static uint64_t entry[512];
+	int fd = cm_os_linux.open_self("pagemap", O_RDONLY);
+	size_t n = 0;
+
+	CHECK(fd >= 0);
+	for (size_t at = 0; at < cards; at += 512) {
+		uint64_t offset = ((uintptr_t)p / live_card + at) * 8;
+		CHECK(cm_os_linux.pread(fd, entry, sizeof entry, offset) == sizeof entry);
+		for (size_t i = 0; i < 512; i++)
+			n += (entry[i] & (CM_PME_PRESENT | CM_PME_SWAPPED)) != 0;
+	}
+	CHECK(cm_os_linux.close(fd) == 0);
+	return n;
+}
+
+static void holes_stay_holes(void)
+{
+	const size_t cards = ((size_t)1 << 30) / live_card;
+	struct cardmark_stats s;
+
+	mem = live_map(cards);
+	write_card(0);
+	live_store(card_at(cards / 2), 1);
+	live_store(card_at(cards - 1), 1);
+	cm = live_open_verifying(0);
+	table = live_table(cm);
+	CHECK_EQ(cardmark_track(cm, mem, cards * live_card, 0), 0);
+	for (int round = 0; round < 3; round++)
+		(void)live_collect(cm, table);
+	CHECK_EQ(populated(mem, cards), 3);
+	/* A hole is known to be empty: what comes there has changed. */
+	live_store(card_at(cards / 4), 1);
+	(void)live_collect(cm, table);
+	s = live_stats(cm);
+	CHECK_EQ(s.verify_checked, 3 * 3 + 4);
+	CHECK_EQ(s.verify_changed, 1);
+	CHECK_EQ(s.verify_missed, 0);
+	if (live_can(CARDMARK_CAP_PRECISE))
+		CHECK_EQ(s.verify_false, 0);
+	else
+		CHECK_EQ(s.verify_false, 3 * cards - 1);
+}
+
+/* The page table of shared memory has markers where nobody ever looked. */
+static void holes_of_shared_memory_too(void)
+{
+	const size_t cards = 4096;
+	int fd = memfd_create("verify", MFD_CLOEXEC);
+	struct stat before, after;
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)(cards * live_card)) == 0);
+	mem = mmap(NULL, cards * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	live_own_memory(mem, cards * live_card);
+	live_store(card_at(0), 1);
+	live_store(card_at(cards / 2), 1);
+	/* In the file, not in the page table: nobody knows it, so it can't change. */
+	CHECK(pwrite(fd, "content", 7, 100 * (off_t)live_card) == 7);
+	cm = live_open_verifying(0);
+	table = live_table(cm);
+	CHECK_EQ(cardmark_track(cm, mem, cards * live_card, 0), 0);
+	CHECK(fstat(fd, &before) == 0);
+	for (int round = 0; round < 3; round++)
+		(void)live_collect(cm, table);
+	live_store(card_at(cards / 2), 7);
+	(void)live_collect(cm, table);
+	CHECK(fstat(fd, &after) == 0);
+	CHECK_EQ(after.st_blocks, before.st_blocks);
+	CHECK_EQ(live_stats(cm).verify_checked, 4 * 2);
+	CHECK_EQ(*(volatile unsigned char *)card_at(100), 'c');
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_checked, 4 * 2 + 3);
+	CHECK_EQ(live_stats(cm).verify_changed, 1);
+	CHECK_EQ(missed(), 0);
+	CHECK(close(fd) == 0);
+}
+
+static void descriptors_that_the_program_closes(void)
+{
+	int fd = -1;
+
+	set_up_verifying(0);
+	CHECK_EQ(descriptors("/mem", &fd), 1);
+	CHECK(close(fd) == 0);
+	write_card(6);
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_checked, 2 * CARDS);
+	CHECK_EQ(live_stats(cm).verify_changed, 1);
+	CHECK_EQ(missed(), 0);
+	CHECK_EQ(cardmark_suspend(cm), 0);
+	CHECK_EQ(descriptors("/mem", &fd), 0);
+	CHECK_EQ(descriptors("/pagemap", &fd), 0);
+	CHECK_EQ(cardmark_resume(cm), 0);
+	live_clean_up();
+	CHECK_EQ(descriptors("/mem", &fd), 0);
+	CHECK_EQ(descriptors("/pagemap", &fd), 0);
+}
+
+static bool mem_is_refused;
+
+static int open_but_not_mem(const char *name, int flags)
+{
+	return mem_is_refused && strcmp(name, "mem") == 0 ? -EMFILE
+							  : cm_os_linux.open_self(name, flags);
+}
+
+/* A report that goes by unchecked must not be held against the next. */
+static void descriptors_that_cannot_be_had(void)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+	struct cardmark *none;
+	int fd = -1;
+
+	/* In use before threads start, and until they have ended. */
+	broken_os_begin()->open_self = open_but_not_mem;
+	mem_is_refused = false;
+	set_up_verifying(0);
+	CHECK_EQ(descriptors("/mem", &fd), 1);
+	CHECK(close(fd) == 0);
+	mem_is_refused = true;
+	write_card(6);
+	(void)live_collect(cm, table);
+	options.backend = CARDMARK_BACKEND_ALLDIRTY;
+	options.verify = CARDMARK_VERIFY_HASH;
+	CHECK_EQ(cardmark_open(&none, &options), -ENOMEM);
+	CHECK(strstr(cardmark_last_error(), "/proc/self/mem") != NULL);
+	mem_is_refused = false;
+	CHECK_EQ(live_stats(cm).verify_checked, CARDS);
+	(void)live_collect(cm, table);
+	write_card(7);
+	(void)live_collect(cm, table);
+	CHECK_EQ(live_stats(cm).verify_checked, 3 * CARDS);
+	CHECK_EQ(live_stats(cm).verify_changed, 1);
+	CHECK_EQ(missed(), 0);
+	live_clean_up();
+	broken_os_end();
+}
+
+/* ---- When others are at work ------------------------------------------------------------------
+ */
+
+static _Atomic int lock_held;
+
+static void *hold_the_lock(void *arg)
+{
+	(void)arg;
+	CHECK(cm_tracker_lock(cm, CM_WAIT_CALL_NS));
+	atomic_store(&lock_held, 1);
+	while (atomic_load(&lock_held) == 1)
+		(void)usleep(100);
+	cm_tracker_unlock(cm);
+	return NULL;
+}
+
+static void a_collect_that_could_not_tell_compares_nothing(void)
+{
+	pthread_t thread;
+	enum cardmark_collected result;
+
+	set_up_verifying(0);
+	atomic_store(&lock_held, 0);
+	CHECK(pthread_create(&thread, NULL, hold_the_lock, NULL) == 0);
+	while (atomic_load(&lock_held) == 0)
+		(void)usleep(100);
+	write_card(3);
+	result = live_collect(cm, table);
+	atomic_store(&lock_held, 2);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK_EQ(result, CARDMARK_ALL_DIRTY);
+	CHECK_EQ(live_stats(cm).verify_checked, CARDS);
+	collect_and_compare();
+	CHECK_EQ(live_stats(cm).verify_changed, 1);
+	CHECK_EQ(missed(), 0);
+}
+
+/* So much deeper, what is there is none of our frames' yet. */
+__attribute__((noinline)) static void collect_deeper(size_t bytes)
+{
+	unsigned char room[bytes];
+
+	live_store(room + bytes - 1, 1);
+	(void)cardmark_collect(cm, table);
+	live_store(room + bytes - 1, 2);
+}
+
+__attribute__((noinline)) static void leave_something_behind(void)
+{
+	unsigned char room[1 << 19];
+
+	for (size_t i = 0; i < sizeof room; i++)
+		live_store(room + i, (unsigned char)(i * 7));
+}
+
+static void *collect_on_tracked_stack(void *arg)
+{
+	(void)arg;
+	leave_something_behind();
+	for (size_t round = 0; round < 20; round++)
+		collect_deeper(1000 + 20000 * round);
+	return NULL;
+}
+
+/* Between harvest and comparison our own frames are written, on the stack we are
+ * called on. */
+static void a_stack_that_is_tracked(void)
+{
+	const size_t bytes = (size_t)4 << 20; /* the thread sanitizer takes 0.8 MiB of it */
+	unsigned char *stack = live_map(bytes / live_card);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	cm = live_open_verifying(0);
+	table = live_table(cm);
+	CHECK_EQ(cardmark_track(cm, stack, bytes, 0), 0);
+	CHECK(pthread_attr_init(&attr) == 0);
+	CHECK(pthread_attr_setstack(&attr, stack, bytes) == 0);
+	CHECK(pthread_create(&thread, &attr, collect_on_tracked_stack, NULL) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(live_stats(cm).verify_changed > 0);
+	CHECK_EQ(missed(), 0);
+	(void)pthread_attr_destroy(&attr);
+}
+
+/* Two oracles at once: random changes by other threads, with writers running where
+ * the backend can do that. */
+static void random_changes(void)
+{
+	struct world_options options = { .backend = live_backend,
+					 .seed = random_seed(NULL),
+					 .seconds = 1.5,
+					 .remap = true,
+					 .verify = true };
+	struct world_counts c;
+
+	CHECK_EQ(world_run(&options, &c), 0);
+	tap_note("%llu collects, %llu with writers running; %llu checked, %llu changed, %llu "
+		 "missed, %llu false",
+		 (unsigned long long)c.collects, (unsigned long long)c.concurrent_collects,
+		 (unsigned long long)c.verify_checked, (unsigned long long)c.verify_changed,
+		 (unsigned long long)c.verify_missed, (unsigned long long)c.verify_false);
+	CHECK_EQ(c.lost, 0);
+	CHECK_EQ(c.verify_missed, 0);
+	CHECK(c.verify_changed > 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct live_case cases[] = {
+		{ "stores and the kernel's writes", stores_and_the_kernel_s_writes, 0, 0 },
+		{ "false positives are counted", false_positives_are_counted, 0, 0 },
+		{ "new ranges have no past", new_ranges_have_no_past, 0, 0 },
+		{ "memory mapped anew", memory_mapped_anew, CARDMARK_CAP_REMAP, 0 },
+		{ "emptied cards", emptied_cards, CARDMARK_CAP_PRECISE, 0 },
+		{ "a private page of a file", a_private_page_of_a_file, CARDMARK_CAP_SHARED, 0 },
+		{ "precleaned cards", precleaned_cards, CARDMARK_CAP_CONCURRENT, 0 },
+		{ "held cards", held_cards, CARDMARK_CAP_SHARED, 0 },
+		{ "cards cleared by a scan", cards_cleared_by_a_scan, 0, 0 },
+		{ "suspended for a while", suspended_for_a_while, 0, 0 },
+		{ "a fork child and its parent", a_fork_child_and_its_parent, 0, 0 },
+		{ "pages without access are read", pages_without_access_are_read,
+		  CARDMARK_CAP_MPROTECT, 0 },
+		{ "cards that cannot be read are left out", cards_that_cannot_be_read_are_left_out,
+		  0, 0 },
+		{ "a piece that was unmapped", a_piece_that_was_unmapped, CARDMARK_CAP_REMAP, 0 },
+		{ "holes stay holes", holes_stay_holes, 0, 0 },
+		{ "holes of shared memory too", holes_of_shared_memory_too, CARDMARK_CAP_SHARED,
+		  0 },
+		{ "descriptors that the program closes", descriptors_that_the_program_closes, 0,
+		  0 },
+		{ "descriptors that cannot be had", descriptors_that_cannot_be_had, 0, 0 },
+		{ "a collect that could not tell compares nothing",
+		  a_collect_that_could_not_tell_compares_nothing, 0, 0 },
+		{ "a stack that is tracked", a_stack_that_is_tracked, CARDMARK_CAP_NO_TRAP, 0 },
+		{ "random changes", random_changes, 0, 0 },
+	};
+
+	return live_main(argc, argv, LIVE_CASES(cases));
+}

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/soundness/trial.h"
+
+#include "tests/support/inject_os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define CHUNK_PAGES 8
+
+static struct {
+	enum cardmark_backend backend;
+	unsigned capabilities;
+	int report, descriptors;
+	size_t card;
+	unsigned char *mem;
+	unsigned char value[TRIAL_PAGES];
+	struct cardmark *cm;
+	struct cardmark_table *table;
+	bool tracked[TRIAL_PAGES], held[TRIAL_PAGES];
+	bool full[TRIAL_PAGES];                          /* holds data */
+	bool due[TRIAL_PAGES];                           /* must be in the next answer */
+	bool known_full[TRIAL_PAGES], gone[TRIAL_PAGES]; /* for discarded */
+	bool suspended, discards, discard_is_write;
+	enum cardmark_collected result;
+	size_t extra;     /* pages of the last collect that were not due */
+	uint64_t guesses; /* counted until the last answer */
+	bool child, cold;
+	unsigned threads;
+} t;
+
+_Noreturn void trial_fail(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	if (n > 0)
+		(void)!write(t.report, text, strlen(text));
+	_exit(1);
+}
+
+bool trial_can(unsigned capability)
+{
+	return (t.capabilities & capability) != 0;
+}
+
+static unsigned char *page(size_t i)
+{
+	return t.mem + i * t.card;
+}
+
+static int count_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 512; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+void trial_begin(enum cardmark_backend backend, unsigned capabilities, int report)
+{
+	unsigned char *p;
+
+	memset(&t, 0, sizeof t);
+	t.backend = backend;
+	t.capabilities = capabilities;
+	t.report = report;
+	t.card = cardmark_card_size();
+	t.descriptors = count_descriptors();
+	/* A page without access on each side: no neighbour merges with it. */
+	p = mmap(NULL, (TRIAL_PAGES + 2) * t.card, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		trial_fail("no memory for the trial");
+	t.mem = p + t.card;
+	(void)mprotect(t.mem, TRIAL_PAGES * t.card, PROT_READ | PROT_WRITE);
+	(void)madvise(t.mem, TRIAL_PAGES * t.card, MADV_NOHUGEPAGE);
+}
+
+/* ---- Calls that may fail --------------------------------------------------------- */
+
+static bool in_closed_list(int error)
+{
+	static const int list[] = { -EINVAL, -ENOMEM, -ENOTSUP, -EPERM, -ENOENT, -EBUSY, -EIO };
+
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+		if (list[i] == error)
+			return true;
+	return false;
+}
+
+static char before_call[320];
+static unsigned failed_calls;
+
+/* Another text than any that the call can leave. */
+static void start_call(void)
+{
+	enum cardmark_backend unused;
+
+	(void)cardmark_backend_parse("none of ours", &unused);
+	(void)snprintf(before_call, sizeof before_call, "%s", cardmark_last_error());
+}
+
+/* Is the call over? If it failed it must have failed well, and is made again: the
+ * fault was for one time, or is gone from now on. */
+static bool over(const char *call, int error)
+{
+	if (error >= 0) {
+		failed_calls = 0;
+		return true;
+	}
+	if (!in_closed_list(error))
+		trial_fail("%s: %d is not of the closed list", call, error);
+	if (*cardmark_last_error() == '\0' || strcmp(cardmark_last_error(), before_call) == 0)
+		trial_fail("%s: %s, without a word", call, cardmark_strerror(error));
+	if (atomic_load_explicit(&inject->fired, memory_order_relaxed) == 0)
+		trial_fail("%s fails without a fault: %s", call, cardmark_last_error());
+	if (failed_calls++ != 0 && t.cold && inject->fault.on &&
+	    (error == -ENOTSUP || error == -EPERM)) {
+		/* Failing each time it was tried, to the probe it is a kernel without. */
+		trial_end(2);
+		_exit(0);
+	}
+	/* The monitor may come to see what failed only now. */
+	if (failed_calls > (t.backend == CARDMARK_BACKEND_UFFD ? 2 : 1))
+		trial_fail("%s still fails: %s", call, cardmark_last_error());
+	if (inject->fault.on)
+		inject_stop();
+	return false;
+}
+
+#define DO(call, expression)                                                                       \
+	do                                                                                         \
+		start_call();                                                                      \
+	while (!over(call, (expression)))
+
+void trial_is_cold(void)
+{
+	t.cold = true;
+}
+
+void trial_share(unsigned threads)
+{
+	t.threads = threads;
+	inject_stop_clock(); /* a helper that is late costs exactness */
+}
+
+static void open_tracker(unsigned flags)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+	int error;
+
+	options.backend = t.backend;
+	options.flags = flags | CARDMARK_OPEN_NO_ENV;
+	options.chunk_bytes = CHUNK_PAGES * t.card;
+	options.vec_len = CHUNK_PAGES;
+	options.threads = t.threads;
+	do {
+		start_call();
+		error = cardmark_open(&t.cm, &options);
+		if (error < 0 && t.cm != NULL)
+			trial_fail("cardmark_open fails and hands out a tracker");
+	} while (!over("cardmark_open", error));
+	if (cardmark_backend_of(t.cm) != t.backend)
+		trial_fail("another backend than asked for");
+}
+
+void trial_open(unsigned flags)
+{
+	t.discards = flags & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE);
+	t.discard_is_write = flags & CARDMARK_OPEN_DISCARD_IS_WRITE;
+	t.guesses = 0;
+	open_tracker(flags);
+	DO("cardmark_table_new", cardmark_table_new(&t.table, t.cm));
+}
+
+void trial_close(void)
+{
+	cardmark_table_delete(&t.table);
+	cardmark_close(&t.cm);
+	memset(t.tracked, 0, sizeof t.tracked);
+	memset(t.held, 0, sizeof t.held);
+	memset(t.due, 0, sizeof t.due);
+	memset(t.known_full, 0, sizeof t.known_full);
+	memset(t.gone, 0, sizeof t.gone);
+}
+
+static void check_tracked(const char *call)
+{
+	for (size_t i = 0; i < TRIAL_PAGES; i++)
+		if (cardmark_is_tracked(t.cm, page(i), t.card) != t.tracked[i])
+			trial_fail("%s: page %zu is%s tracked", call, i,
+				   t.tracked[i] ? " not" : "");
+}
+
+void trial_track(size_t from, size_t to)
+{
+	int error;
+
+	do {
+		start_call();
+		error = cardmark_track(t.cm, page(from), (to - from) * t.card, 0);
+		if (error < 0)
+			check_tracked("a cardmark_track that failed");
+	} while (!over("cardmark_track", error));
+	for (size_t i = from; i < to; i++) {
+		t.tracked[i] = true;
+		t.due[i] = t.full[i] || t.held[i];
+	}
+	check_tracked("cardmark_track");
+}
+
+void trial_untrack(size_t from, size_t to)
+{
+	int error;
+
+	do {
+		start_call();
+		error = cardmark_untrack(t.cm, page(from), (to - from) * t.card);
+		if (error < 0)
+			check_tracked("a cardmark_untrack that failed");
+	} while (!over("cardmark_untrack", error));
+	for (size_t i = from; i < to; i++)
+		t.tracked[i] = t.due[i] = t.known_full[i] = t.gone[i] = false;
+	check_tracked("cardmark_untrack");
+}
+
+void trial_preclean(void)
+{
+	DO("cardmark_preclean", cardmark_preclean(t.cm));
+}
+
+void trial_hold(size_t from, size_t to)
+{
+	DO("cardmark_hold", cardmark_hold(t.cm, page(from), (to - from) * t.card));
+	for (size_t i = from; i < to; i++) {
+		t.held[i] = true;
+		t.due[i] = t.tracked[i];
+	}
+}
+
+void trial_release(size_t from, size_t to)
+{
+	DO("cardmark_release", cardmark_release(t.cm, page(from), (to - from) * t.card));
+	for (size_t i = from; i < to; i++)
+		t.held[i] = false; /* due once more */
+}
+
+static void all_is_due(void)
+{
+	for (size_t i = 0; i < TRIAL_PAGES; i++)
+		t.due[i] = t.tracked[i] && t.full[i];
+}
+
+void trial_suspend(void)
+{
+	DO("cardmark_suspend", cardmark_suspend(t.cm));
+	t.suspended = true;
+	all_is_due();
+}
+
+void trial_resume(void)
+{
+	DO("cardmark_resume", cardmark_resume(t.cm));
+	t.suspended = false;
+	all_is_due();
+}
+
+/* ---- The program ------------------------------------------------------------------ */
+
+void trial_store(size_t i)
+{
+	*(volatile unsigned char *)page(i) = ++t.value[i];
+	t.full[i] = true;
+	t.due[i] = t.tracked[i];
+	t.gone[i] = false;
+}
+
+void trial_store_all(size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		trial_store(i);
+}
+
+static void emptied(size_t i)
+{
+	t.gone[i] = t.discards && t.tracked[i] && t.full[i] && t.known_full[i];
+	t.full[i] = false;
+	t.value[i] = 0;
+	t.due[i] = t.held[i] && t.tracked[i]; /* dropping is no write (R7) */
+}
+
+void trial_drop(size_t from, size_t to)
+{
+	if (madvise(page(from), (to - from) * t.card, MADV_DONTNEED) != 0)
+		trial_fail("MADV_DONTNEED fails");
+	for (size_t i = from; i < to; i++)
+		emptied(i);
+}
+
+void trial_remap(size_t from, size_t to)
+{
+	if (mmap(page(from), (to - from) * t.card, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		trial_fail("mmap fails");
+	(void)madvise(page(from), (to - from) * t.card, MADV_NOHUGEPAGE);
+	for (size_t i = from; i < to; i++)
+		emptied(i);
+	trial_store_all(from, to);
+}
+
+/* ---- The questions ------------------------------------------------------------------ */
+
+static struct cardmark_stats stats(void)
+{
+	struct cardmark_stats s;
+
+	memset(&s, 0, sizeof s);
+	s.size = sizeof s;
+	DO("cardmark_stats", cardmark_stats(t.cm, &s));
+	return s;
+}
+
+/* An answer that was guessed must be counted. */
+static void count_guess(const char *call, bool guessed)
+{
+	struct cardmark_stats s = stats();
+	uint64_t guesses = s.guessed_ranges + s.all_dirty;
+
+	if (guessed && guesses == t.guesses)
+		trial_fail("%s guessed and counted none", call);
+	t.guesses = guesses;
+}
+
+/* Must page i, emptied since it was last reported, be in a collect? */
+static bool emptied_is_due(size_t i)
+{
+	return t.discard_is_write && t.gone[i];
+}
+
+static void check_table(const struct cardmark_table *table, const char *call)
+{
+	t.extra = 0;
+	for (size_t i = 0; i < TRIAL_PAGES; i++) {
+		bool dirty = cardmark_table_is_dirty(table, page(i));
+
+		if ((t.due[i] || emptied_is_due(i)) && !dirty)
+			trial_fail("LOST: page %zu was written and is not in %s", i, call);
+		if (dirty && !t.tracked[i] && !cardmark_table_all_dirty(table))
+			trial_fail("%s has page %zu, which is not tracked", call, i);
+		t.extra += dirty && !t.due[i];
+	}
+}
+
+/* All that was reported is due no more. */
+static void settle(void)
+{
+	for (size_t i = 0; i < TRIAL_PAGES; i++) {
+		if (t.discards && t.due[i])
+			t.known_full[i] = t.full[i];
+		if (emptied_is_due(i))
+			t.gone[i] = t.known_full[i] = false;
+		t.due[i] = t.held[i] && t.tracked[i];
+	}
+}
+
+static void collect_into(struct cardmark_table *table)
+{
+	cardmark_table_clear(table);
+	t.result = cardmark_collect(t.cm, table);
+	check_table(table, "a collect");
+	if (cardmark_table_all_dirty(table) != (t.result == CARDMARK_ALL_DIRTY))
+		trial_fail("a collect says %d of a table that is%s all dirty", (int)t.result,
+			   cardmark_table_all_dirty(table) ? "" : " not");
+	/* All dirty: nothing was harvested, and all is due still. Suspended: as well. */
+	if (t.result != CARDMARK_ALL_DIRTY && !t.suspended)
+		settle();
+	count_guess("a collect", t.result != CARDMARK_EXACT);
+}
+
+void trial_collect(void)
+{
+	collect_into(t.table);
+}
+
+void trial_discarded(void)
+{
+	int result = CARDMARK_EXACT;
+
+	cardmark_table_clear(t.table);
+	DO("cardmark_discarded", result = cardmark_discarded(t.cm, t.table));
+	for (size_t i = 0; i < TRIAL_PAGES; i++) {
+		if (t.gone[i] && !cardmark_table_is_dirty(t.table, page(i)))
+			trial_fail("LOST: page %zu was emptied and is not in discarded", i);
+		if (t.gone[i] && result != CARDMARK_ALL_DIRTY)
+			t.gone[i] = t.known_full[i] = false;
+	}
+	count_guess("cardmark_discarded", result != CARDMARK_EXACT);
+}
+
+void trial_tables(void)
+{
+	struct cardmark_table *second = NULL;
+
+	DO("cardmark_table_new", cardmark_table_new(&second, t.cm));
+	trial_store(2);
+	trial_collect();
+	trial_store(9);
+	/* The union has both; what is due to check is page 2 again. */
+	collect_into(second);
+	DO("cardmark_table_union", cardmark_table_union(t.table, second));
+	if (!cardmark_table_is_dirty(t.table, page(2)) ||
+	    !cardmark_table_is_dirty(t.table, page(9)))
+		trial_fail("LOST: a page is missing from a union");
+	cardmark_table_delete(&second);
+}
+
+/* Asks for [from, to), region by region, and says which pages are in the answer. */
+static void ask(struct cardmark_query *q, size_t from, size_t to, bool *reported)
+{
+	struct cardmark_region regions[3];
+	bool guessed = false;
+
+	memset(reported, 0, TRIAL_PAGES);
+	q->size = sizeof *q;
+	q->start = page(from);
+	q->regions = regions;
+	q->capacity = q->op == CARDMARK_SCAN_CLEAR ? 0 : 3;
+	for (int calls = 0; (unsigned char *)q->start < page(to); calls++) {
+		q->len = (size_t)(page(to) - (unsigned char *)q->start);
+		DO("cardmark_scan", cardmark_scan(t.cm, q));
+		guessed |= q->guessed;
+		for (size_t r = 0; r < q->count; r++)
+			for (uintptr_t at = regions[r].start; at < regions[r].end; at += t.card)
+				reported[(at - (uintptr_t)t.mem) / t.card] = true;
+		if (calls > 100)
+			trial_fail("cardmark_scan comes to no end");
+		q->start = (void *)q->resume; /* NOLINT: an address is what it is */
+	}
+	count_guess("cardmark_scan", guessed);
+}
+
+void trial_look(size_t from, size_t to)
+{
+	struct cardmark_query q;
+	bool reported[TRIAL_PAGES];
+
+	memset(&q, 0, sizeof q);
+	q.op = CARDMARK_SCAN_GET;
+	q.required = CARDMARK_PAGE_WRITTEN;
+	q.any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED;
+	q.returned = CARDMARK_PAGE_WRITTEN | CARDMARK_PAGE_PRESENT;
+	ask(&q, from, to, reported);
+	for (size_t i = from; i < to; i++)
+		if (t.due[i] && t.full[i] && !reported[i])
+			trial_fail("LOST: page %zu was written and is not in a scan", i);
+	/* The other way round: clean pages. */
+	memset(&q, 0, sizeof q);
+	q.op = CARDMARK_SCAN_GET;
+	q.excluded = CARDMARK_PAGE_WRITTEN;
+	q.returned = CARDMARK_PAGE_PRESENT;
+	ask(&q, from, to, reported);
+	for (size_t i = from; i < to; i++)
+		if (t.due[i] && t.full[i] && reported[i])
+			trial_fail("LOST: page %zu was written and a scan calls it clean", i);
+}
+
+void trial_take(size_t from, size_t to)
+{
+	struct cardmark_query q;
+	bool reported[TRIAL_PAGES];
+
+	memset(&q, 0, sizeof q);
+	q.op = CARDMARK_SCAN_GET_AND_CLEAR;
+	q.required = CARDMARK_PAGE_WRITTEN;
+	q.max_pages = 4;
+	ask(&q, from, to, reported);
+	for (size_t i = from; i < to; i++) {
+		if (t.due[i] && t.full[i] && !reported[i])
+			trial_fail("LOST: page %zu was written and is not in a scan", i);
+		t.due[i] = t.held[i] && t.tracked[i];
+	}
+}
+
+/* The same process from outside. */
+void trial_view(void)
+{
+	struct cardmark_process *view = NULL;
+	struct cardmark_region regions[TRIAL_PAGES];
+	struct cardmark_query q;
+	size_t pages = 0, full = 0;
+
+	DO("cardmark_process_open", cardmark_process_open(&view, (int)getpid()));
+	memset(&q, 0, sizeof q);
+	q.size = sizeof q;
+	q.op = CARDMARK_SCAN_GET;
+	q.start = t.mem;
+	q.len = TRIAL_PAGES * t.card;
+	q.required = CARDMARK_PAGE_PRESENT;
+	q.returned = CARDMARK_PAGE_PRESENT;
+	q.regions = regions;
+	q.capacity = TRIAL_PAGES;
+	DO("cardmark_process_scan", cardmark_process_scan(view, &q));
+	for (size_t i = 0; i < TRIAL_PAGES; i++)
+		full += t.full[i];
+	for (size_t i = 0; i < q.count; i++)
+		pages += (regions[i].end - regions[i].start) / t.card;
+	if (pages != full)
+		trial_fail("LOST: %zu pages hold data and the view has %zu", full, pages);
+	cardmark_process_close(&view);
+}
+
+void trial_take_blindly(size_t from, size_t to)
+{
+	struct cardmark_query q;
+	bool reported[TRIAL_PAGES];
+
+	memset(&q, 0, sizeof q);
+	q.op = CARDMARK_SCAN_CLEAR;
+	q.required = CARDMARK_PAGE_WRITTEN;
+	ask(&q, from, to, reported);
+	for (size_t i = from; i < to; i++)
+		t.due[i] = t.held[i] && t.tracked[i];
+}
+
+/* ---- Beginning and end ---------------------------------------------------------------- */
+
+void trial_is_child(void)
+{
+	t.child = true;
+	all_is_due();
+	t.guesses = stats().guessed_ranges + stats().all_dirty;
+}
+
+/* The uffd backend starts no thread while the world is stopped: a fork child whose
+ * monitor could not be started is all dirty for good. */
+static bool may_stay_inexact(void)
+{
+	return t.child && t.backend == CARDMARK_BACKEND_UFFD &&
+	       atomic_load_explicit(&inject->fired, memory_order_relaxed) != 0;
+}
+
+static bool is_exact(void)
+{
+	return t.result == CARDMARK_EXACT && (t.extra == 0 || !trial_can(CARDMARK_CAP_PRECISE));
+}
+
+/* Nothing written, then some pages. */
+static bool is_well(void)
+{
+	bool exact;
+
+	for (int i = 0; i < 3; i++)
+		trial_collect();
+	exact = is_exact();
+	for (size_t i = 3; i < TRIAL_PAGES; i += 4)
+		trial_store(i);
+	trial_collect();
+	return exact && is_exact();
+}
+
+void trial_heal(void)
+{
+	/* The monitor may come to see what failed only after this. */
+	int rounds = t.backend == CARDMARK_BACKEND_UFFD ? 3 : 1;
+	bool well = false;
+
+	inject_stop();
+	for (int i = 0; i < rounds && !well; i++)
+		well = is_well();
+	if (!well && !may_stay_inexact())
+		trial_fail("with the fault gone a collect says %d and reports %zu pages too many",
+			   (int)t.result, t.extra);
+	for (size_t i = 0; i < TRIAL_PAGES; i++)
+		if (*(volatile unsigned char *)page(i) != t.value[i])
+			trial_fail("the contents of page %zu have changed", i);
+}
+
+void trial_end(int more)
+{
+	int now = count_descriptors();
+	enum inject_call call = inject->fault.call;
+	bool failed = atomic_load_explicit(&inject->fired, memory_order_relaxed) != 0;
+
+	/* What can't be unmapped, or is not known to be ours, stays. */
+	if (now > t.descriptors && !(failed && call == INJECT_fd_is))
+		trial_fail("%d descriptors are left open", now - t.descriptors);
+	if (atomic_load_explicit(&inject->maps, memory_order_relaxed) > more &&
+	    !(failed && call == INJECT_unmap))
+		trial_fail("%d mappings are left",
+			   atomic_load_explicit(&inject->maps, memory_order_relaxed));
+}

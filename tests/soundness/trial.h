@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The oracle of the fault injection: a few pages, what is tracked of them, and
+ * which were written since the last answer that had them. Each call checks what
+ * the contract says of it when kernel calls fail. For one child process, which
+ * it ends when something is wrong. */
+#ifndef CM_TESTS_TRIAL_H
+#define CM_TESTS_TRIAL_H
+
+#include "cardmark/cardmark.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TRIAL_PAGES 40
+
+/* What a trial starts with: once, before anything else. Messages go to report. */
+void trial_begin(enum cardmark_backend backend, unsigned capabilities, int report);
+bool trial_can(unsigned capability);
+_Noreturn void trial_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* In a process that has not probed yet: what fails each time is taken as not there. */
+void trial_is_cold(void);
+
+/* Pages [from, to). A call that fails does so in a way that the contract allows,
+ * changes nothing, and works when it is made again. */
+void trial_open(unsigned flags);
+void trial_close(void);
+void trial_share(unsigned threads); /* in a collect: before open */
+void trial_track(size_t from, size_t to);
+void trial_untrack(size_t from, size_t to);
+void trial_preclean(void);
+void trial_hold(size_t from, size_t to);
+void trial_release(size_t from, size_t to);
+void trial_suspend(void);
+void trial_resume(void);
+void trial_tables(void); /* a second one: new, union, delete */
+
+void trial_store(size_t page);
+void trial_store_all(size_t from, size_t to);
+void trial_drop(size_t from, size_t to);  /* MADV_DONTNEED */
+void trial_remap(size_t from, size_t to); /* new memory in the place, written */
+
+/* The questions: what is due must be in the answer. */
+void trial_collect(void);
+void trial_discarded(void);
+void trial_look(size_t from, size_t to);         /* GET of what was written, and of what was not */
+void trial_take(size_t from, size_t to);         /* GET_AND_CLEAR, in small pieces */
+void trial_view(void);                           /* cardmark_process_scan */
+void trial_take_blindly(size_t from, size_t to); /* CLEAR */
+
+/* In a fork child: everything is due. */
+void trial_is_child(void);
+/* The fault is gone: the answers become exact again. */
+void trial_heal(void);
+/* Every descriptor and mapping was given back, but for `more` mappings that stay
+ * with the process. */
+void trial_end(int more);
+
+#endif

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/inject_os.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct inject_state *inject;
+
+static const struct {
+	const char *name;
+	unsigned hows;
+} calls[INJECT_COUNT] = {
+#define INJECT_ENTRY(name, hows) { #name, hows },
+	INJECT_CALLS(INJECT_ENTRY)
+#undef INJECT_ENTRY
+};
+
+/* Every function of the seam is here, but for pid(), now(), nap() and release(). */
+_Static_assert(sizeof(struct cm_os) == (INJECT_COUNT + 4) * sizeof(void (*)(void)),
+	       "a function of the seam is missing from INJECT_CALLS");
+
+const char *inject_name(enum inject_call call)
+{
+	return calls[call].name;
+}
+
+unsigned inject_hows(enum inject_call call)
+{
+	return calls[call].hows;
+}
+
+/* 0, or how this call is to fail. */
+static unsigned fate(enum inject_call call)
+{
+	const struct inject_fault *f = &inject->fault;
+	unsigned n;
+
+	if (atomic_load_explicit(&inject->off, memory_order_relaxed))
+		return 0;
+	n = atomic_fetch_add_explicit(&inject->calls[call], 1, memory_order_relaxed) + 1;
+	if (call != f->call || f->nth == 0 || (f->on ? n < f->nth : n != f->nth))
+		return 0;
+	atomic_fetch_add_explicit(&inject->fired, 1, memory_order_relaxed);
+	return f->how;
+}
+
+/* What the library gets to see of a failed call. */
+static int seen(void)
+{
+	return inject->fault.lie ? 0 : inject->fault.error;
+}
+
+#define FAIL(name, call)                                                                           \
+	do {                                                                                       \
+		unsigned how_ = fate(INJECT_##name);                                               \
+		if (how_ == 0)                                                                     \
+			return (call);                                                             \
+		if (how_ == INJECT_AFTER)                                                          \
+			(void)(call);                                                              \
+		return seen();                                                                     \
+	} while (0)
+
+static int failing_map(size_t len, void **out)
+{
+	int error = fate(INJECT_map) != 0 ? seen() : cm_os_linux.map(len, out);
+
+	if (error == 0)
+		atomic_fetch_add_explicit(&inject->maps, 1, memory_order_relaxed);
+	return error;
+}
+
+static int failing_unmap(void *addr, size_t len)
+{
+	unsigned how = fate(INJECT_unmap);
+
+	if (how != INJECT_BEFORE && cm_os_linux.unmap(addr, len) == 0)
+		atomic_fetch_sub_explicit(&inject->maps, 1, memory_order_relaxed);
+	return how == 0 ? 0 : seen();
+}
+
+/* Nothing can help a writer whose page cannot be made writable any more: what
+ * fails for good only takes access away. */
+static int failing_mprotect(uintptr_t addr, size_t len, int prot)
+{
+	if (inject->fault.on && (prot & PROT_WRITE) != 0)
+		return cm_os_linux.mprotect(addr, len, prot);
+	FAIL(mprotect, cm_os_linux.mprotect(addr, len, prot));
+}
+
+static int failing_madvise(void *addr, size_t len, int advice)
+{
+	FAIL(madvise, cm_os_linux.madvise(addr, len, advice));
+}
+
+static int failing_covered(uintptr_t addr, size_t len)
+{
+	FAIL(covered, cm_os_linux.covered(addr, len));
+}
+
+static int failing_vma_at(uintptr_t addr, struct cm_vma *out)
+{
+	FAIL(vma_at, cm_os_linux.vma_at(addr, out));
+}
+
+static int failing_close(int fd)
+{
+	FAIL(close, cm_os_linux.close(fd));
+}
+
+/* EBADF is what closed descriptors say, and no others. */
+static int failing_fd_id(int fd, struct cm_file_id *out)
+{
+	if (fate(INJECT_fd_id) == 0)
+		return cm_os_linux.fd_id(fd, out);
+	if (seen() == -EBADF)
+		(void)cm_os_linux.close(fd);
+	return seen();
+}
+
+static bool failing_fd_is(int fd, const char *suffix)
+{
+	return fate(INJECT_fd_is) == 0 && cm_os_linux.fd_is(fd, suffix);
+}
+
+static int failing_open_self(const char *name, int flags)
+{
+	FAIL(open_self, cm_os_linux.open_self(name, flags));
+}
+
+static int failing_open_proc(int pid, const char *name, int flags)
+{
+	FAIL(open_proc, cm_os_linux.open_proc(pid, name, flags));
+}
+
+static ssize_t failing_pread(int fd, void *buf, size_t len, uint64_t offset)
+{
+	unsigned how = fate(INJECT_pread);
+
+	if (how == INJECT_SHORT)
+		return cm_os_linux.pread(fd, buf, len / 2, offset);
+	if (how != 0 && inject->fault.lie) {
+		memset(buf, 0, len); /* nothing there */
+		return (ssize_t)len;
+	}
+	ssize_t n = how == INJECT_BEFORE ? 0 : cm_os_linux.pread(fd, buf, len, offset);
+	return how == 0 ? n : seen();
+}
+
+static ssize_t failing_read(int fd, void *buf, size_t len)
+{
+	unsigned how = fate(INJECT_read);
+
+	if (how == INJECT_SHORT)
+		return cm_os_linux.read(fd, buf, len / 2);
+	/* Nobody takes a message and says that there was none. */
+	if (how == INJECT_AFTER && (seen() == -EAGAIN || seen() == -EINTR))
+		how = INJECT_BEFORE;
+	ssize_t n = how == INJECT_BEFORE ? 0 : cm_os_linux.read(fd, buf, len);
+	return how == 0 ? n : seen();
+}
+
+static ssize_t failing_write(int fd, const void *buf, size_t len)
+{
+	unsigned how = fate(INJECT_write);
+
+	if (how == INJECT_SHORT)
+		return cm_os_linux.write(fd, buf, len / 2);
+	ssize_t n = how == INJECT_BEFORE ? 0 : cm_os_linux.write(fd, buf, len);
+	return how == 0 ? n : seen();
+}
+
+static int failing_pipe(int ends[2])
+{
+	FAIL(pipe, cm_os_linux.pipe(ends));
+}
+
+static int failing_poll(struct pollfd *fds, unsigned n, int timeout_ms)
+{
+	unsigned how = fate(INJECT_poll);
+	int ready = how == INJECT_BEFORE ? 0 : cm_os_linux.poll(fds, n, timeout_ms);
+
+	/* It may have waited until after the fault was gone. */
+	if (how == 0 || atomic_load_explicit(&inject->off, memory_order_relaxed))
+		return ready;
+	return seen();
+}
+
+static int failing_uffd_open(bool user_mode_only, uint64_t features)
+{
+	FAIL(uffd_open, cm_os_linux.uffd_open(user_mode_only, features));
+}
+
+static int failing_uffd_register(int fd, uintptr_t start, size_t len)
+{
+	FAIL(uffd_register, cm_os_linux.uffd_register(fd, start, len));
+}
+
+static int failing_uffd_unregister(int fd, uintptr_t start, size_t len)
+{
+	FAIL(uffd_unregister, cm_os_linux.uffd_unregister(fd, start, len));
+}
+
+static int failing_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
+{
+	FAIL(uffd_protect, cm_os_linux.uffd_protect(fd, start, len, protect));
+}
+
+static int failing_uffd_watched(int fd, uintptr_t start, size_t len, const void *nowhere)
+{
+	FAIL(uffd_watched, cm_os_linux.uffd_watched(fd, start, len, nowhere));
+}
+
+static int failing_futex_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	FAIL(futex_wait, cm_os_linux.futex_wait(word, value));
+}
+
+static int failing_futex_wake(_Atomic uint32_t *word, unsigned n)
+{
+	FAIL(futex_wake, cm_os_linux.futex_wake(word, n));
+}
+
+static long failing_scan(int fd, struct pm_scan_arg *arg)
+{
+	unsigned how = fate(INJECT_scan);
+	long n = how == INJECT_BEFORE ? 0 : cm_os_linux.scan(fd, arg);
+
+	if (how == 0)
+		return n;
+	if (inject->fault.lie)
+		arg->walk_end = arg->end;
+	return seen();
+}
+
+static int failing_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	FAIL(sigaction, cm_os_linux.sigaction(sig, act, old));
+}
+
+void inject_set_up(void)
+{
+	inject = mmap(NULL, sizeof *inject, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		      0);
+	if (inject == MAP_FAILED)
+		abort();
+}
+
+static struct cm_os table;
+
+void inject_begin(const struct inject_fault *fault)
+{
+	memset(inject, 0, sizeof *inject);
+	inject->fault = *fault;
+	table = cm_os_linux;
+#define INJECT_ENTRY(name, hows) table.name = failing_##name;
+	INJECT_CALLS(INJECT_ENTRY)
+#undef INJECT_ENTRY
+	cm_os = &table;
+}
+
+static uint64_t still(void)
+{
+	return 1;
+}
+
+void inject_stop_clock(void)
+{
+	table.now = still;
+}
+
+void inject_stop(void)
+{
+	atomic_store_explicit(&inject->off, true, memory_order_relaxed);
+}
+
+void inject_end(void)
+{
+	cm_os = &cm_os_linux;
+}

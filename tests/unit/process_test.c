@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: the query on another process, on a fake kernel: older kernels, a
+ * stale walk_end (R4), a process that ends, calls that fail. */
+#include "cardmark/cardmark.h"
+#include "tests/support/fake_kernel.h"
+#include "tests/support/random.h"
+#include "tests/support/unit.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define POPULATED (CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED)
+
+static const char *seed_text;
+static struct cardmark_process *view;
+static struct cardmark_region regions[FAKE_PAGES];
+
+static void begin(void)
+{
+	fake_kernel_begin();
+	assert_int_equal(cardmark_process_open(&view, FAKE_PID), 0);
+}
+
+static void end(void)
+{
+	cardmark_process_close(&view);
+	assert_null(view);
+	fake_kernel_end();
+}
+
+static struct cardmark_query question(void)
+{
+	return (struct cardmark_query){ .size = sizeof(struct cardmark_query),
+					.start = (void *)FAKE_BASE,
+					.len = FAKE_PAGES * FAKE_PAGE,
+					.op = CARDMARK_SCAN_GET,
+					.any_of = POPULATED,
+					.returned = POPULATED,
+					.regions = regions,
+					.capacity = FAKE_PAGES };
+}
+
+static void an_older_kernel_says_so(void **state)
+{
+	(void)state;
+	fake_kernel_begin();
+	fake.no_scan = true;
+	assert_int_equal(cardmark_process_open(&view, FAKE_PID), -ENOTSUP);
+	assert_null(view);
+	assert_non_null(strstr(cardmark_last_error(), "6.7"));
+	fake_kernel_end();
+}
+
+static void categories_are_this_kernels(void **state)
+{
+	struct cardmark_query q = question();
+
+	(void)state;
+	fake_kernel_begin();
+	fake.no_guard_category = true;
+	assert_int_equal(cardmark_process_open(&view, FAKE_PID), 0);
+	assert_int_equal(cardmark_process_categories(view),
+			 CARDMARK_PAGE_ALL & ~CARDMARK_PAGE_GUARD);
+	q.excluded = CARDMARK_PAGE_GUARD;
+	assert_int_equal(cardmark_process_scan(view, &q), -ENOTSUP);
+	assert_int_equal(fake.calls[FAKE_SCAN], 1); /* the one that looks for the end */
+	end();
+}
+
+/* Before 6.16 a scan crashed the kernel there. */
+static void memory_that_is_gone_at_open_is_not_scanned(void **state)
+{
+	(void)state;
+	fake_kernel_begin();
+	fake.dead = true;
+	assert_int_equal(cardmark_process_open(&view, FAKE_PID), -ENOENT);
+	assert_null(view);
+	assert_int_equal(fake.calls[FAKE_SCAN], 0);
+	fake_kernel_end();
+}
+
+static void memory_that_went_away_is_not_an_empty_answer(void **state)
+{
+	struct cardmark_query q = question();
+
+	(void)state;
+	begin();
+	fake_write(0, 10);
+	fake.dead = true;
+	assert_int_equal(cardmark_process_scan(view, &q), -ENOENT);
+	end();
+}
+
+static void many_regions_complete_in_spite_of_a_stale_walk_end(void **state)
+{
+	(void)state;
+	for (unsigned honest = 0; honest < 2; honest++) {
+		for (size_t n = 500; n < 540; n++) {
+			struct cardmark_query q = question();
+
+			begin();
+			fake.honest_walk_end = honest != 0;
+			for (size_t i = 0; i < n; i++)
+				fake_write(3 * i, 3 * i + 1);
+			/* With and without the look that measures. */
+			q.excluded = n % 2 == 0 ? CARDMARK_PAGE_FILE : 0;
+			assert_int_equal(cardmark_process_scan(view, &q), 0);
+			assert_int_equal(q.resume, fake_addr(FAKE_PAGES));
+			assert_int_equal(q.count, n);
+			assert_int_equal(q.pages, n);
+			end();
+		}
+	}
+}
+
+static void a_failed_call_gives_what_was_found_and_where(void **state)
+{
+	(void)state;
+	for (unsigned at = 1; at < 5; at++) {
+		struct cardmark_query q = question(), rest;
+
+		begin();
+		for (size_t i = 0; i < 2000; i++)
+			fake_write(2 * i, 2 * i + 1);
+		fake.fail_at[FAKE_SCAN] = at;
+		fake.error[FAKE_SCAN] = at == 1 ? -ENOMEM : -EINTR;
+		assert_int_equal(cardmark_process_scan(view, &q), at == 1 ? -ENOMEM : -EIO);
+		assert_true(at == 1 || q.resume > FAKE_BASE);
+		assert_true(q.resume < fake_addr(4000));
+		assert_int_equal(q.count, ((q.resume - FAKE_BASE) / FAKE_PAGE + 1) / 2);
+		rest = question();
+		rest.start = (void *)q.resume;
+		rest.len = fake_addr(FAKE_PAGES) - q.resume;
+		assert_int_equal(cardmark_process_scan(view, &rest), 0);
+		assert_int_equal(q.count + rest.count, 2000);
+		end();
+	}
+}
+
+/* Any capacity, any limit, any mask that the fake kernel knows. */
+static void bites_add_up(void **state)
+{
+	uint64_t rng = random_seed(seed_text);
+
+	(void)state;
+	for (unsigned round = 0; round < 100; round++) {
+		struct cardmark_query q = question();
+		size_t n = 0, pages = 0, want = 0;
+		bool holes = round % 4 == 3;
+
+		begin();
+		for (size_t i = 0; i < 300; i++) {
+			size_t from = random_below(&rng, FAKE_PAGES - 40);
+			fake_write(from, from + 1 + random_below(&rng, 20));
+		}
+		for (size_t i = 0; i < FAKE_PAGES; i++)
+			want += fake.page[i].present != holes;
+		if (holes) {
+			q.any_of = 0;
+			q.excluded = POPULATED;
+		} else if (round % 2 == 0) {
+			q.excluded = CARDMARK_PAGE_FILE;
+		}
+		q.max_pages = random_below(&rng, 3) == 0 ? 0 : 1 + random_below(&rng, 500);
+		q.capacity = 1 + random_below(&rng, 600);
+		while ((uintptr_t)q.start < fake_addr(FAKE_PAGES)) {
+			assert_int_equal(cardmark_process_scan(view, &q), 0);
+			assert_true(q.count <= q.capacity);
+			assert_true(q.max_pages == 0 || q.pages <= q.max_pages);
+			for (size_t i = 0; i < q.count; i++)
+				for (uintptr_t a = regions[i].start; a < regions[i].end;
+				     a += FAKE_PAGE, n++)
+					assert_true(
+						fake.page[(a - FAKE_BASE) / FAKE_PAGE].present !=
+						holes);
+			pages += q.pages;
+			q.len = fake_addr(FAKE_PAGES) - q.resume;
+			q.start = (void *)q.resume;
+		}
+		assert_int_equal(n, want);
+		assert_int_equal(pages, want);
+		end();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_older_kernel_says_so),
+		cmocka_unit_test(categories_are_this_kernels),
+		cmocka_unit_test(memory_that_is_gone_at_open_is_not_scanned),
+		cmocka_unit_test(memory_that_went_away_is_not_an_empty_answer),
+		cmocka_unit_test(many_regions_complete_in_spite_of_a_stale_walk_end),
+		cmocka_unit_test(a_failed_call_gives_what_was_found_and_where),
+		cmocka_unit_test(bites_add_up),
+	};
+
+	seed_text = argc > 1 ? argv[1] : NULL;
+	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+}
