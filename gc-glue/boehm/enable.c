@@ -108,6 +108,8 @@ static struct cm_gc_slot api_slots[] = {
 	SLOT("GC_get_on_collection_event", cm_gc_hook_get_on_collection_event),
 	SLOT("GC_set_on_heap_resize", cm_gc_hook_set_on_heap_resize),
 	SLOT("GC_get_on_heap_resize", cm_gc_hook_get_on_heap_resize),
+	SLOT("GC_set_stop_func", cm_gc_hook_set_stop_func),
+	SLOT("GC_get_stop_func", cm_gc_hook_get_stop_func),
 	SLOT("GC_generic_malloc", cm_gc_hook_generic_malloc),
 	SLOT("GC_generic_malloc_many", cm_gc_hook_generic_malloc_many),
 	SLOT("GC_generic_malloc_ignore_off_page", cm_gc_hook_generic_malloc_ignore_off_page),
@@ -220,8 +222,11 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 					  s);
 		c->target_ns = (uint64_t)(ms * 1e6);
 	}
+	/* cardmark_open() reads it, and complains. */
+	c->verify = (s = getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
 	if ((s = getenv("CARDMARK_GC_TEST_DROP")) && *s)
 		c->drop_percent = (unsigned)strtoul(s, NULL, 10);
+	c->no_event_defence = (s = getenv("CARDMARK_GC_TEST_NO_EVENT_DEFENCE")) && *s == '1';
 	c->no_root_defence = (s = getenv("CARDMARK_GC_TEST_NO_ROOT_DEFENCE")) && *s == '1';
 	return 0;
 }
@@ -261,6 +266,8 @@ static void set_knobs(void)
 	const char *rate = getenv("CARDMARK_GC_TEST_RATE");
 
 	if (!ns || cm_gc_config.mode == CARDMARK_GC_MODE_STOP_THE_WORLD)
+		return;
+	if (!rate && cm_gc_pace_start(ns))
 		return;
 	if (cm_gc_api.GC_set_time_limit_tv)
 		cm_gc_api.GC_set_time_limit_tv(limit);
@@ -306,6 +313,19 @@ static bool gc_started(void)
 	if (cm_gc_api.GC_is_init_called)
 		return cm_gc_api.GC_is_init_called();
 	return cm_gc_api.GC_get_heap_size() != 0;
+}
+
+void cm_gc_redirect_again(void)
+{
+	static atomic_flag busy = ATOMIC_FLAG_INIT;
+
+	/* Two at once would take each other's right to write to a RELRO page. */
+	if (atomic_flag_test_and_set(&busy))
+		return;
+	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
+	if (cm_gc_config.way == CARDMARK_GC_WAY_A)
+		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
+	atomic_flag_clear(&busy);
 }
 
 int cm_gc_prepare(const struct cardmark_gc_options *options)

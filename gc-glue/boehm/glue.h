@@ -40,6 +40,7 @@ struct cm_gc_timeval { /* struct GC_timeval_s of gc.h */
 
 typedef void cm_gc_event_fn(int);
 typedef void cm_gc_resize_fn(size_t);
+typedef int cm_gc_stop_fn(void);
 
 /* X(required, result, name, parameters) */
 #define CM_GC_API(X)                                                                               \
@@ -62,6 +63,8 @@ typedef void cm_gc_resize_fn(size_t);
 	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
 	X(0, void, GC_set_max_prior_attempts, (int))                                               \
 	X(0, void, GC_set_rate, (int))                                                             \
+	X(0, void, GC_set_stop_func, (cm_gc_stop_fn *))                                            \
+	X(0, cm_gc_stop_fn *, GC_get_stop_func, (void))                                            \
 	X(0, void, GC_set_manual_vdb_allowed, (int))                                               \
 	X(0, int, GC_get_manual_vdb_allowed, (void))                                               \
 	X(0, int, GC_get_suspend_signal, (void))                                                   \
@@ -196,7 +199,7 @@ struct cm_gc_recorder {
 	uint64_t dirty_cards;
 	uint64_t raw_n, raw_cap;
 	struct {
-		uint64_t start, end;
+		uint64_t start, end, phase[CM_GC_PH_COUNT];
 	} raw[];
 };
 extern struct cm_gc_recorder *cm_gc_rec;
@@ -207,7 +210,12 @@ int cm_gc_record_init(bool raw);
 void cm_gc_record_reset(void);
 /* Time spent on dirty bits in the stop under way. */
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards);
+/* Cards told to libgc in the stop under way. */
+uint64_t cm_gc_record_stop_cards(void);
 void cm_gc_record_install(void);
+/* Puts our callbacks back in front if an object whose slots are not redirected, as
+ * it was loaded later, has replaced them. Takes libgc's allocation lock. */
+void cm_gc_record_check(void);
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
 void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn);
@@ -217,6 +225,27 @@ void *cm_gc_hook_generic_malloc(size_t lb, int k);
 void cm_gc_hook_generic_malloc_many(size_t lb, int k, void **result);
 void *cm_gc_hook_generic_malloc_ignore_off_page(size_t lb, int k);
 void *cm_gc_hook_generic_malloc_uncollectable(size_t lb, int k);
+
+/* ---- The pause target (pace.c) --------------------------------------------------------------- */
+
+struct cm_gc_pace {
+	bool on;
+	uint64_t fixed_ns;      /* of the last stop: what had to be done before it could mark */
+	uint64_t raised;        /* stops whose limit was above the target for that */
+	uint64_t given_up;      /* attempts that did not get to the end */
+	uint64_t most_attempts; /* of one collection */
+	uint64_t stops_over;    /* longer than the target and 1 ms */
+	_Atomic uint64_t stalls_over;
+};
+extern struct cm_gc_pace cm_gc_pace;
+
+bool cm_gc_pace_start(uint64_t target_ns);
+void cm_gc_pace_event(int event);
+/* Around an allocation of so many bytes; leave gets what enter returned. */
+uint64_t cm_gc_pace_enter(size_t bytes);
+void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns);
+void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
+cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
 
 static inline uint64_t cm_gc_now(void)
 {
@@ -238,8 +267,10 @@ struct cm_gc_config {
 	bool enabled, init_called;
 	pid_t pid;
 	uint64_t start_ns;
+	bool verify;           /* the tracker verifies itself */
 	unsigned drop_percent; /* test: share of dirty cards called clean */
 	bool no_root_defence;  /* test */
+	bool no_event_defence; /* test */
 };
 extern struct cm_gc_config cm_gc_config;
 
@@ -247,6 +278,8 @@ const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
 /* Reads options and environment, opens the tracker, redirects, sets the knobs.
  * Incremental mode is then on from GC_init on; it is not called here. */
 int cm_gc_prepare(const struct cardmark_gc_options *options);
+/* Redirects the calls to libgc of objects that were loaded since. */
+void cm_gc_redirect_again(void);
 /* Test: should this dirty card be called clean? */
 bool cm_gc_test_drop(void);
 /* Fails the enable with words. Returns error. */

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 struct cm_gc_heap cm_gc_heap;
 
@@ -94,6 +95,10 @@ static void table_add(const struct cardmark_run *r)
 /* A table in use has no header in libgc's eyes; heap has. */
 static void adopt_tables(void)
 {
+	/* The world is stopped: no new heap is between its mapping and its event. */
+	for (size_t i = 0; i < pending_n; i++)
+		table_add(&pending[i]);
+	pending_n = 0;
 	for (size_t i = 0; i < tables_n;) {
 		struct cardmark_run r = tables[i];
 
@@ -261,8 +266,22 @@ static void rearm(uintptr_t start, uintptr_t end)
 }
 
 #define PLACE_MIN ((size_t)512 << 10)
-#define PLACE_AWAY (UINT64_C(1) << 40) /* from the libraries: 1 TiB */
+#define PLACE_LEAST (UINT64_C(16) << 30)
 #define PLACE_ALIGN (UINT64_C(2) << 20)
+
+/* How far from the libraries: room for the heap to grow up to them. Not more: whatever
+ * lies between its first and its last piece looks like a pointer to libgc, and where it
+ * finds such numbers it puts no object. From a TiB away a heap of 8 GiB that holds random
+ * numbers came to take 24. */
+static uintptr_t away(void)
+{
+	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * cardmark_card_size();
+	uint64_t distance = PLACE_LEAST;
+
+	while (distance < 2 * memory)
+		distance *= 2;
+	return (uintptr_t)distance;
+}
 
 /* Heap grows by large pieces and libgc's tables by small ones, in turns and side
  * by side. Kept apart, the heap is one range for the tracker and one mapping for
@@ -277,7 +296,7 @@ static void *place(void *addr, size_t len, int flags)
 	if (len < PLACE_MIN) /* libgc would have it behind the heap */
 		return NULL;
 	if (!next) /* as random as our own address */
-		next = ((uintptr_t)&next - PLACE_AWAY) & ~(uintptr_t)(PLACE_ALIGN - 1);
+		next = ((uintptr_t)&next - away()) & ~(uintptr_t)(PLACE_ALIGN - 1);
 	hint = next;
 	next = page_end(hint, len);
 	return (void *)hint;

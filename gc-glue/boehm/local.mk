@@ -14,6 +14,7 @@ gc_glue_sources = \
 	gc-glue/boehm/heapmap.c \
 	gc-glue/boehm/histogram.c \
 	gc-glue/boehm/maps.c \
+	gc-glue/boehm/pace.c \
 	gc-glue/boehm/plt.c \
 	gc-glue/boehm/ranges.c \
 	gc-glue/boehm/record.c \

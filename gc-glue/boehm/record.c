@@ -21,7 +21,7 @@ static cm_gc_event_fn *program_event;
 static cm_gc_resize_fn *program_resize;
 
 static uint64_t t_begin, t_stopped, t_mark, t_resume, t_dirty;
-static uint64_t dirty_calls;
+static uint64_t stop_cards;
 
 int cm_gc_record_init(bool raw)
 {
@@ -48,37 +48,48 @@ void cm_gc_record_reset(void)
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards)
 {
 	t_dirty += ns;
-	dirty_calls++;
+	stop_cards += cards;
 	cm_gc_rec->dirty_cards += cards;
 }
 
-static void phase(enum cm_gc_phase ph, uint64_t ns)
+uint64_t cm_gc_record_stop_cards(void)
 {
-	cm_gc_rec->phase_total[ph] += ns;
-	if (ns > cm_gc_rec->phase_max[ph])
-		cm_gc_rec->phase_max[ph] = ns;
+	return stop_cards;
+}
+
+static void add_phases(const uint64_t ns[CM_GC_PH_COUNT])
+{
+	for (int ph = 0; ph < CM_GC_PH_COUNT; ph++) {
+		cm_gc_rec->phase_total[ph] += ns[ph];
+		if (ns[ph] > cm_gc_rec->phase_max[ph])
+			cm_gc_rec->phase_max[ph] = ns[ph];
+	}
 }
 
 static void begin(uint64_t now)
 {
 	t_begin = t_stopped = t_mark = t_resume = now;
-	t_dirty = 0;
+	t_dirty = stop_cards = 0;
 }
 
 static void end(uint64_t now)
 {
 	uint64_t mark = t_resume - t_mark;
+	const uint64_t ns[CM_GC_PH_COUNT] = {
+		[CM_GC_PH_STOP] = t_stopped - t_begin,
+		[CM_GC_PH_DIRTY] = t_dirty,
+		[CM_GC_PH_MARK] = mark > t_dirty ? mark - t_dirty : 0,
+		[CM_GC_PH_RESUME] = now - t_resume,
+	};
 
 	if (!t_begin)
 		return;
-	phase(CM_GC_PH_STOP, t_stopped - t_begin);
-	phase(CM_GC_PH_DIRTY, t_dirty);
-	phase(CM_GC_PH_MARK, mark > t_dirty ? mark - t_dirty : 0);
-	phase(CM_GC_PH_RESUME, now - t_resume);
+	add_phases(ns);
 	cm_gc_hist_add(&cm_gc_rec->stops, now - t_begin);
 	if (cm_gc_rec->raw_n < cm_gc_rec->raw_cap) {
 		cm_gc_rec->raw[cm_gc_rec->raw_n].start = t_begin;
 		cm_gc_rec->raw[cm_gc_rec->raw_n].end = now;
+		memcpy(cm_gc_rec->raw[cm_gc_rec->raw_n].phase, ns, sizeof(ns));
 		cm_gc_rec->raw_n++;
 	}
 	t_begin = 0;
@@ -86,9 +97,14 @@ static void end(uint64_t now)
 
 static void on_event(int event)
 {
+	static bool inside;
 	int saved = errno;
 	uint64_t now = cm_gc_now();
 
+	/* The program's callback may be one that was set over ours and calls it. */
+	if (inside)
+		return;
+	inside = true;
 	switch (event) {
 	case CM_GC_EV_PRE_STOP_WORLD:
 		begin(now);
@@ -118,6 +134,7 @@ static void on_event(int event)
 	default:
 		break;
 	}
+	cm_gc_pace_event(event);
 	errno = saved;
 	if (program_event)
 		program_event(event);
@@ -125,17 +142,23 @@ static void on_event(int event)
 		end(cm_gc_now());
 		errno = saved;
 	}
+	inside = false;
 }
 
 static void on_resize(size_t bytes)
 {
+	static bool inside;
 	int saved = errno;
 
+	if (inside)
+		return;
+	inside = true;
 	if (cm_gc_heap.cm)
 		cm_gc_heap_resized(bytes);
 	errno = saved;
 	if (program_resize)
 		program_resize(bytes);
+	inside = false;
 }
 
 void cm_gc_record_install(void)
@@ -144,6 +167,30 @@ void cm_gc_record_install(void)
 	cm_gc_api.GC_set_on_collection_event(on_event);
 	program_resize = cm_gc_api.GC_get_on_heap_resize();
 	cm_gc_api.GC_set_on_heap_resize(on_resize);
+}
+
+void cm_gc_record_check(void)
+{
+	cm_gc_event_fn *event;
+	cm_gc_resize_fn *resize;
+
+	if (!cm_gc_config.enabled || cm_gc_config.no_event_defence)
+		return;
+	event = cm_gc_api.GC_get_on_collection_event();
+	resize = cm_gc_api.GC_get_on_heap_resize();
+	if (event == on_event && resize == on_resize)
+		return;
+	if (event != on_event) {
+		cm_gc_hook_set_on_collection_event(event);
+		cm_gc_api.GC_set_on_collection_event(on_event);
+	}
+	if (resize != on_resize) {
+		/* It may have been called where ours should have been. */
+		cm_gc_heap.blind = true;
+		cm_gc_hook_set_on_heap_resize(resize);
+		cm_gc_api.GC_set_on_heap_resize(on_resize);
+	}
+	cm_gc_redirect_again();
 }
 
 /* What the program sets later is called by us, and what it asks for is its own. */

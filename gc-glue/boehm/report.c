@@ -117,15 +117,34 @@ static void put_phases(struct out *o)
 		    i + 1 < CM_GC_PH_COUNT ? ", " : " },\n");
 }
 
+static void put_pace(struct out *o)
+{
+	const struct cm_gc_pace *p = &cm_gc_pace;
+
+	if (!p->on)
+		return;
+	put(o,
+	    "  \"pace\": { \"stops_over\": %llu, \"stalls_over\": %llu, \"fixed_ns\": %llu, "
+	    "\"raised\": %llu, \"given_up\": %llu, \"most_attempts\": %llu },\n",
+	    (unsigned long long)p->stops_over, (unsigned long long)p->stalls_over,
+	    (unsigned long long)p->fixed_ns, (unsigned long long)p->raised,
+	    (unsigned long long)p->given_up, (unsigned long long)p->most_attempts);
+}
+
 static void put_raw(struct out *o)
 {
 	if (!cm_gc_rec->raw_cap)
 		return;
 	put(o, "  \"stops_ns\": [");
-	for (uint64_t i = 0; i < cm_gc_rec->raw_n; i++)
-		put(o, "%s[%llu, %llu]", i ? ", " : "",
+	/* start, end, and what of it went to each phase */
+	for (uint64_t i = 0; i < cm_gc_rec->raw_n; i++) {
+		put(o, "%s[%llu, %llu", i ? ", " : "",
 		    (unsigned long long)(cm_gc_rec->raw[i].start - cm_gc_config.start_ns),
 		    (unsigned long long)(cm_gc_rec->raw[i].end - cm_gc_config.start_ns));
+		for (int ph = 0; ph < CM_GC_PH_COUNT; ph++)
+			put(o, ", %llu", (unsigned long long)cm_gc_rec->raw[i].phase[ph]);
+		put(o, "]");
+	}
 	put(o, "],\n");
 }
 
@@ -164,6 +183,7 @@ static void put_report(struct out *o)
 	put_histogram(o, "stops", &cm_gc_rec->stops);
 	put_histogram(o, "stalls", &cm_gc_rec->stalls);
 	put_phases(o);
+	put_pace(o);
 	put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
 	put_number(o, "tracked_bytes", s.tracked_bytes);
 	put_number(o, "table_bytes", s.table_bytes);
@@ -175,6 +195,12 @@ static void put_report(struct out *o)
 	put_number(o, "guessed_ranges", s.guessed_ranges);
 	put_number(o, "rearmed_ranges", s.rearmed_ranges);
 	put_number(o, "all_dirty", s.all_dirty);
+	if (c->verify && cm_gc_heap.cm) {
+		put_number(o, "verify_checked", s.verify_checked);
+		put_number(o, "verify_changed", s.verify_changed);
+		put_number(o, "verify_missed", s.verify_missed);
+		put_number(o, "verify_false", s.verify_false);
+	}
 	put_number(o, "track_failures", cm_gc_heap.track_failures);
 	put_text(o, "track_error", cm_gc_heap.track_error);
 	put_number(o, "minor_faults", (uint64_t)u.ru_minflt);
@@ -220,7 +246,7 @@ int cardmark_gc_write_stats(const char *path)
 int cardmark_gc_info(struct cardmark_gc_info *info)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
-	struct cardmark_gc_info i = { .version = 1, .mode = c->mode, .way = c->way };
+	struct cardmark_gc_info i = { .version = 2, .mode = c->mode, .way = c->way };
 	struct cardmark_stats s = { .size = sizeof(s) };
 
 	if (!c->enabled)
@@ -230,6 +256,10 @@ int cardmark_gc_info(struct cardmark_gc_info *info)
 	if (cm_gc_heap.cm && cardmark_stats(cm_gc_heap.cm, &s) == 0) {
 		i.backend = cardmark_backend_of(cm_gc_heap.cm);
 		i.tracked_cards = s.tracked_bytes / cardmark_card_size();
+		i.verify_checked = s.verify_checked;
+		i.verify_changed = s.verify_changed;
+		i.verify_missed = s.verify_missed;
+		i.verify_false = s.verify_false;
 	}
 	i.size = info->size;
 	i.why = why_now();

@@ -142,25 +142,32 @@ static void begin_pass(void)
 		cardmark_collect(cm_gc_heap.cm, cm_gc_heap.table);
 }
 
-/* Entries of the tracked range [start, end), all of them in the window. */
+/* Entries of pages [from, to) of the window: the loops below run over millions in a
+ * stop, and division by a card size that the compiler does not know shows. */
+static void put_entries(uint64_t *entries, size_t from, size_t to, uint64_t entry)
+{
+	for (size_t i = from; i < to; i++)
+		entries[i] = entry;
+}
+
+/* The tracked range [start, end), all of it in the window. */
 static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uintptr_t end)
 {
-	size_t page = cardmark_card_size();
+	unsigned shift = (unsigned)__builtin_ctzl(cardmark_card_size());
 	struct cardmark_run run;
 	uint64_t dirty = 0;
 
-	for (uintptr_t p = start; p < end; p += page)
-		entries[(p - window) / page] = ENTRY_PRESENT;
+	put_entries(entries, (start - window) >> shift, (end - window) >> shift, ENTRY_PRESENT);
 	for (uintptr_t at = start;
 	     at < end && cardmark_table_next(cm_gc_heap.table, at, &run) && run.start < end;
 	     at = run.end) {
-		uintptr_t from = run.start > start ? run.start : start;
-		uintptr_t to = run.end < end ? run.end : end;
+		size_t from = ((run.start > start ? run.start : start) - window) >> shift;
+		size_t to = ((run.end < end ? run.end : end) - window) >> shift;
 
-		for (uintptr_t p = from; p < to; p += page) {
+		for (size_t i = from; i < to; i++) {
 			if (cm_gc_config.drop_percent && cm_gc_test_drop())
 				continue;
-			entries[(p - window) / page] |= ENTRY_SOFT_DIRTY;
+			entries[i] = ENTRY_PRESENT | ENTRY_SOFT_DIRTY;
 			dirty++;
 		}
 	}
@@ -170,14 +177,20 @@ static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uin
 static uint64_t fill(uint64_t *entries, size_t n, uintptr_t window)
 {
 	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
-	uintptr_t end = window + n * cardmark_card_size();
+	size_t card = cardmark_card_size(), i = cm_gc_ranges_from(t, window);
+	uintptr_t end = window + n * card, at = window;
 	uint64_t dirty = 0;
 
-	for (size_t i = 0; i < n; i++)
-		entries[i] = ENTRY_PRESENT | ENTRY_SOFT_DIRTY;
-	for (size_t i = cm_gc_ranges_from(t, window); i < t->n && t->v[i].start < end; i++)
-		dirty += answer(entries, window, t->v[i].start > window ? t->v[i].start : window,
-				t->v[i].end < end ? t->v[i].end : end);
+	for (; i < t->n && t->v[i].start < end; i++) {
+		uintptr_t from = t->v[i].start > window ? t->v[i].start : window;
+		uintptr_t to = t->v[i].end < end ? t->v[i].end : end;
+
+		put_entries(entries, (at - window) / card, (from - window) / card,
+			    ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
+		dirty += answer(entries, window, from, to);
+		at = to;
+	}
+	put_entries(entries, (at - window) / card, n, ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
 	return dirty;
 }
 

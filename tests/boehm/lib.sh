@@ -10,8 +10,8 @@ bin=$builddir/tests/boehm
 preload=$builddir/gc-glue/boehm/.libs/libcardmark-preload.so
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/cardmark-boehm-XXXXXX") || exit 99
 trap 'rm -rf "$scratch"' EXIT
-failures=0 passes=0 skips=0
-unset CARDMARK_STATS CARDMARK_GC_MODE CARDMARK_GC_WAY CARDMARK_PAUSE_TARGET \
+failures=0 passes=0 skips=0 shim=
+unset CARDMARK_STATS CARDMARK_GC_MODE CARDMARK_GC_WAY CARDMARK_PAUSE_TARGET CARDMARK_VERIFY \
 	GC_ENABLE_INCREMENTAL GC_USE_GETWRITEWATCH
 
 [ -e "$preload" ] || {
@@ -41,9 +41,22 @@ required()
 	return 1
 }
 
-# under VAR=VALUE... -- PROGRAM ARGS...: runs it under the preload object for at
-# most a minute. Output in $scratch/out, exit status in $got. False if the backend
-# cannot be had here, which is counted.
+# What guests or roots printed last: is it from libgc before 8.2?
+before_8_2()
+{
+	[ "$(value libgc:)" -lt $((8 << 16 | 2 << 8)) ]
+}
+
+# Counts a program's own skip (status 77).
+skipped()
+{
+	skips=$((skips + 1))
+	echo "skip: $what: $(tail -1 "$scratch/out")"
+}
+
+# under VAR=VALUE... -- PROGRAM ARGS...: runs it under the preload object, and $shim
+# underneath if that is set, for at most a minute. Output in $scratch/out, exit status
+# in $got. False if the backend cannot be had here, which is counted.
 under()
 {
 	settings='' backend=
@@ -55,7 +68,7 @@ under()
 	shift
 	what="$settings $(basename "$1")"
 	# shellcheck disable=SC2086
-	timeout 60 env $settings LD_PRELOAD="$preload" "$@" >"$scratch/out" 2>&1 </dev/null
+	timeout 60 env $settings LD_PRELOAD="$preload${shim:+:$shim}" "$@" >"$scratch/out" 2>&1 </dev/null
 	got=$?
 	if grep -q 'was not started:' "$scratch/out"; then
 		if required "$backend"; then

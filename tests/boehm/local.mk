@@ -1,22 +1,32 @@
 # Tests of the Boehm GC adapter. They preload it into programs that know nothing
 # of it: not for builds with a sanitizer, whose runtime must come first.
-EXTRA_DIST += tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
+EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
 boehm_tests = \
 	tests/boehm/api_test.sh \
 	tests/boehm/control_test.sh \
 	tests/boehm/efault_test.sh \
+	tests/boehm/guests_test.sh \
+	tests/boehm/pace_test.sh \
 	tests/boehm/preload_test.sh \
 	tests/boehm/roots_test.sh \
 	tests/boehm/torture_a.sh \
-	tests/boehm/torture_b.sh
+	tests/boehm/torture_b.sh \
+	tests/boehm/verify_test.sh
 
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
-check_PROGRAMS += tests/boehm/efault tests/boehm/roots tests/boehm/torture tests/boehm/torture_api
-check_LTLIBRARIES += tests/boehm/rootmod.la
+check_PROGRAMS += tests/boehm/efault tests/boehm/guests tests/boehm/latelibgc tests/boehm/pace \
+	tests/boehm/roots tests/boehm/torture tests/boehm/torture_api
+check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/rootmod.la
 endif
 endif
+
+# On another libgc: make check-libgc LIBGC='bullseye trixie sid'; check-libgc.sh --help.
+LIBGC =
+.PHONY: check-libgc
+check-libgc:
+	$(srcdir)/tests/boehm/check-libgc.sh --build='$(abs_builddir)' $(LIBGC)
 
 boehm_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
 boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
@@ -24,6 +34,23 @@ boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 tests_boehm_efault_SOURCES = tests/boehm/efault.c
 tests_boehm_efault_CFLAGS = $(boehm_cflags)
 tests_boehm_efault_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_guests_SOURCES = tests/boehm/guests.c
+tests_boehm_guests_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_guests_CFLAGS = $(boehm_cflags)
+tests_boehm_guests_LDADD = $(BDWGC_LIBS) -ldl
+
+tests_boehm_guestmod_la_SOURCES = tests/boehm/guestmod.c
+tests_boehm_guestmod_la_CFLAGS = $(boehm_cflags)
+tests_boehm_guestmod_la_LIBADD = $(BDWGC_LIBS)
+tests_boehm_guestmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_boehm_latelibgc_SOURCES = tests/boehm/latelibgc.c
+tests_boehm_latelibgc_LDADD = -ldl
+
+tests_boehm_pace_SOURCES = tests/boehm/pace.c
+tests_boehm_pace_CFLAGS = $(boehm_cflags)
+tests_boehm_pace_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_roots_SOURCES = tests/boehm/roots.c
 tests_boehm_roots_CPPFLAGS = $(boehm_cppflags)
@@ -46,3 +73,8 @@ tests_boehm_torture_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.
 tests_boehm_rootmod_la_SOURCES = tests/boehm/rootmod.c
 tests_boehm_rootmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere \
 	-XCClinker -nostartfiles -Wl,-z,norelro -Wl,--section-start=.dynamic=0x21e8
+
+tests_boehm_dropscan_la_SOURCES = tests/boehm/dropscan.c
+tests_boehm_dropscan_la_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_dropscan_la_LIBADD = -ldl
+tests_boehm_dropscan_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere

@@ -80,6 +80,7 @@ int main(int argc, char **argv)
 	void *library, *slots = NULL;
 	char *area;
 	unsigned added, loaded = 0;
+	uintptr_t heap, libraries;
 
 	GC_INIT();
 	/* Starts in the middle of a page, ends early in another: 1.75 pages are
@@ -103,7 +104,11 @@ int main(int argc, char **argv)
 	} else {
 		printf("library: not loaded: %s\n", argc > 1 ? dlerror() : "none given");
 	}
-	printf("lost added: %u lost library: %u collections: %lu\n", added, loaded,
+	heap = (uintptr_t)GC_MALLOC((size_t)4 << 20);
+	libraries = (uintptr_t)dlsym(RTLD_DEFAULT, "GC_get_version");
+	printf("libgc: %u lost added: %u lost library: %u apart: %llu collections: %lu\n",
+	       GC_get_version(), added, loaded,
+	       (unsigned long long)(heap > libraries ? heap - libraries : libraries - heap) >> 30,
 	       (unsigned long)GC_get_gc_no());
 	return 0;
 }

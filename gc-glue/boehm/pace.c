@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The pause target: how long a stop may mark, and how much an allocation does.
+ *
+ * With a time limit, libgc (alloc.c, 8.0 to 8.2) collects by attempts: a stop that
+ * reads the dirty bits and marks until its time is over; then slices of marking
+ * inside allocation, `rate` units each, until nothing is left to mark; then the next
+ * stop. It has constants for the limit, the rate and the number of attempts. Here all
+ * three follow what is measured, through the stop function that libgc asks before each
+ * unit of a stop.
+ *
+ * A stop has a fixed part that grows with the heap: the dirty bits of all pages, and a
+ * walk over all block headers in search of dirty ones (GC_push_next_marked_dirty in
+ * mark.c). A limit below it makes every attempt a stop in vain. So the limit is never
+ * less than what the last successful stops took and some more, and the report says
+ * when that is above the target. */
+#include "gc-glue/boehm/glue.h"
+
+#define SLICE_SHARE 5                  /* of the target goes to a slice: both can be one stall */
+#define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
+#define EQUAL_ATTEMPTS 3               /* later ones get half as much room again, each */
+#define MOST_ATTEMPTS 40               /* then one without limit */
+#define LIMIT_OF_LIBGC_MS 3600000UL    /* ours comes first */
+#define ATTEMPTS_OF_LIBGC 1000000
+#define LEAST_RATE 4
+#define MOST_RATE 100000
+#define BLOCK 4096u
+
+struct cm_gc_pace cm_gc_pace;
+
+static cm_gc_stop_fn *program_stop;
+static uint64_t target, slice;
+
+/* Of the stop under way. */
+static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
+static uint64_t t_stop, t_first, limit;
+
+/* What was learned. */
+static uint64_t need_ns;  /* a stop that gets to the end, from the first unit on */
+static uint64_t card_ns;  /* for each dirty card beyond that */
+static unsigned failures; /* of the collection under way */
+static _Atomic uint64_t unit_ns = 10000;
+static _Atomic bool marking; /* between two attempts */
+static _Atomic uint64_t stops;
+
+/* Towards what was seen: at once a good part of the way up, slowly down. */
+static uint64_t follow(uint64_t now, uint64_t seen)
+{
+	return seen > now ? now + (seen - now) / 4 : now - (now - seen) / 32;
+}
+
+static int rate_now(void)
+{
+	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
+	uint64_t rate = slice / (one ? one : 1);
+
+	return rate < LEAST_RATE ? LEAST_RATE : rate > MOST_RATE ? MOST_RATE : (int)rate;
+}
+
+/* ---- Stops -------------------------------------------------------------------------- */
+
+static uint64_t limit_for(uint64_t read_ns)
+{
+	uint64_t most = target - slice, fixed = read_ns + need_ns;
+	uint64_t room = need_ns / 4 > LEAST_ROOM_NS ? need_ns / 4 : LEAST_ROOM_NS;
+
+	if (failures >= MOST_ATTEMPTS)
+		return UINT64_MAX;
+	for (unsigned i = EQUAL_ATTEMPTS; i < failures; i++)
+		room += room / 2;
+	cm_gc_pace.fixed_ns = fixed;
+	if (fixed + room <= most)
+		return most;
+	cm_gc_pace.raised++;
+	return fixed + room;
+}
+
+/* So many pages are dirty that the stop would only end by its limit: the slices can
+ * do all of it. Not for ever, as the estimate may be wrong. */
+static bool is_hopeless(void)
+{
+	return failures < EQUAL_ATTEMPTS && limit != UINT64_MAX &&
+	       need_ns + card_ns * cm_gc_record_stop_cards() > 2 * limit;
+}
+
+static int stop_now(void)
+{
+	uint64_t now;
+
+	if (program_stop && program_stop()) {
+		asked_for = false;
+		return 1;
+	}
+	if (!in_stop || asked_for)
+		return 0;
+	now = cm_gc_now();
+	if (!t_first) {
+		t_first = now;
+		limit = limit_for(now - t_stop);
+		return is_hopeless();
+	}
+	return now - t_stop >= limit;
+}
+
+static void stop_begins(void)
+{
+	in_stop = true;
+	t_stop = cm_gc_now();
+	t_first = 0;
+	atomic_fetch_add_explicit(&stops, 1, memory_order_relaxed);
+}
+
+/* From a stop that marked to the end. */
+static void learn(void)
+{
+	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_gc_now() - t_first;
+
+	if (!t_first || asked_for)
+		return;
+	if (cards >= 256 && mark > need_ns)
+		card_ns = follow(card_ns, (mark - need_ns) / cards);
+	need_ns = (3 * need_ns + mark) / 4;
+}
+
+static void learn_unit(uint64_t ns)
+{
+	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
+
+	atomic_store_explicit(&unit_ns, follow(one, ns), memory_order_relaxed);
+}
+
+static void stop_ends(bool done)
+{
+	uint64_t took = cm_gc_now() - t_stop;
+
+	in_stop = false;
+	if (took > target + 1000000)
+		cm_gc_pace.stops_over++;
+	if (done) {
+		failures = 0;
+	} else {
+		failures++;
+		cm_gc_pace.given_up++;
+		if (failures > cm_gc_pace.most_attempts)
+			cm_gc_pace.most_attempts = failures;
+	}
+	atomic_store_explicit(&marking, !done, memory_order_relaxed);
+	cm_gc_api.GC_set_rate(rate_now());
+}
+
+void cm_gc_pace_event(int event)
+{
+	static bool done;
+
+	if (!cm_gc_pace.on)
+		return;
+	switch (event) {
+	case CM_GC_EV_START:
+		asked_for = true;
+		break;
+	case CM_GC_EV_END:
+		asked_for = false;
+		break;
+	case CM_GC_EV_PRE_STOP_WORLD:
+		stop_begins();
+		done = false;
+		break;
+	case CM_GC_EV_MARK_START:
+		if (!cm_gc_api.threads)
+			stop_begins();
+		break;
+	case CM_GC_EV_MARK_END:
+		learn();
+		done = true;
+		if (!cm_gc_api.threads)
+			stop_ends(true);
+		break;
+	case CM_GC_EV_POST_START_WORLD:
+		stop_ends(done);
+		break;
+	default:
+		break;
+	}
+}
+
+/* ---- Slices -------------------------------------------------------------------------- */
+
+/* A slice is `rate` units for each block of the request: a megabyte would do 256. */
+uint64_t cm_gc_pace_enter(size_t bytes)
+{
+	if (!cm_gc_pace.on || !atomic_load_explicit(&marking, memory_order_relaxed))
+		return 0;
+	if (bytes > BLOCK) {
+		int rate = rate_now() /
+			   (int)(bytes / BLOCK + 1 < MOST_RATE ? bytes / BLOCK + 1 : MOST_RATE);
+		cm_gc_api.GC_set_rate(rate > 0 ? rate : 1);
+		return 0;
+	}
+	return atomic_load_explicit(&stops, memory_order_relaxed);
+}
+
+void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
+{
+	if (!cm_gc_pace.on)
+		return;
+	if (ns > target + 1000000)
+		atomic_fetch_add_explicit(&cm_gc_pace.stalls_over, 1, memory_order_relaxed);
+	if (!entered || bytes > BLOCK) {
+		if (bytes > BLOCK)
+			cm_gc_api.GC_set_rate(rate_now());
+		return;
+	}
+	/* With a stop in it, or without a slice, it says nothing of slices. */
+	if (entered != atomic_load_explicit(&stops, memory_order_relaxed) ||
+	    !atomic_load_explicit(&marking, memory_order_relaxed))
+		return;
+	learn_unit(ns / (uint64_t)rate_now());
+	cm_gc_api.GC_set_rate(rate_now());
+}
+
+/* ---- Setting it up -------------------------------------------------------------------- */
+
+void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn)
+{
+	__atomic_store_n(&program_stop, fn, __ATOMIC_RELEASE);
+}
+
+cm_gc_stop_fn *cm_gc_hook_get_stop_func(void)
+{
+	return program_stop;
+}
+
+/* False: this libgc lacks a knob. */
+bool cm_gc_pace_start(uint64_t target_ns)
+{
+	const struct cm_gc_timeval never = { LIMIT_OF_LIBGC_MS, 0 };
+	const struct cm_gc_api *api = &cm_gc_api;
+
+	if (!api->GC_set_stop_func || !api->GC_get_stop_func || !api->GC_set_time_limit_tv ||
+	    !api->GC_set_max_prior_attempts || !api->GC_set_rate)
+		return false;
+	target = target_ns;
+	slice = target / SLICE_SHARE;
+	/* cppcheck-suppress AssignmentIntegerToAddress ; it takes the function for one that returns
+	 * int */
+	program_stop = api->GC_get_stop_func();
+	api->GC_set_stop_func(stop_now);
+	api->GC_set_time_limit_tv(never);
+	api->GC_set_max_prior_attempts(ATTEMPTS_OF_LIBGC);
+	api->GC_set_rate(rate_now());
+	cm_gc_pace.on = true;
+	return true;
+}

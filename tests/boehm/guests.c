@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: programs that do what real ones do to a process behind our back, and
+ * keep young objects alive through old ones meanwhile. Prints "lost: N"; exit status
+ * 1 if N is not 0, 3 if what the program did was undone. Prints the seed, too.
+ *
+ * guests SCENARIO MODULE SEED
+ *   events     sets its own callbacks of the collector, before and after heap exists
+ *   module     loads MODULE, which sets its own collection-event callback
+ *   closefrom  closes every descriptor above 2, again and again
+ *   handler    sets a SIGSEGV handler that passes faults to the one before
+ *   coroutine  young objects on ucontext stacks that are roots, or the stack in use
+ *   idle       never collects */
+#include <gc.h>
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define HOLDERS 4096
+#define WORDS 64 /* eight holders a page */
+#define ROUNDS 60
+#define STORES 200
+#define STACK ((size_t)256 << 10)
+
+struct leaf {
+	uintptr_t magic, number;
+};
+struct holder {
+	struct leaf *leaf;
+	uintptr_t number, rest[WORDS - 2];
+};
+
+static struct holder **holders;
+static uint64_t state = 88172645463325252u;
+static unsigned long lost, events, resizes, stops, faults;
+
+static unsigned next(unsigned n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (unsigned)(state % n);
+}
+
+/* Kept out of line, so that no register or stack slot keeps the leaf alive. */
+__attribute__((noinline)) static struct leaf *leaf(uintptr_t number)
+{
+	struct leaf *l = GC_MALLOC(sizeof(*l));
+
+	l->magic = 0x1eaf;
+	l->number = number;
+	return l;
+}
+
+__attribute__((noinline)) static void store(uintptr_t number)
+{
+	struct holder *h = holders[next(HOLDERS)];
+
+	h->leaf = leaf(number);
+	h->number = number;
+}
+
+__attribute__((noinline)) static void litter(void)
+{
+	for (int i = 0; i < 20000; i++)
+		memset(GC_MALLOC(sizeof(struct leaf)), 0x55, sizeof(struct leaf));
+}
+
+static void check(const struct leaf *l, uintptr_t number)
+{
+	if (l->magic != 0x1eaf || l->number != number)
+		lost++;
+}
+
+static void look(void)
+{
+	for (int i = 0; i < HOLDERS; i++)
+		if (holders[i]->leaf)
+			check(holders[i]->leaf, holders[i]->number);
+}
+
+static void grow_old(void)
+{
+	holders = GC_MALLOC_UNCOLLECTABLE(HOLDERS * sizeof(*holders));
+	for (int i = 0; i < HOLDERS; i++)
+		holders[i] = GC_MALLOC(sizeof(struct holder));
+	GC_gcollect();
+}
+
+static void on_event(GC_EventType event)
+{
+	(void)event;
+	events++;
+}
+
+static void on_resize(GC_word bytes)
+{
+	(void)bytes;
+	resizes++;
+}
+
+static int on_stop(void)
+{
+	stops++;
+	return 0;
+}
+
+static void set_callbacks(void)
+{
+	GC_set_on_collection_event(on_event);
+	GC_set_on_heap_resize(on_resize);
+	GC_set_stop_func(on_stop);
+}
+
+static struct sigaction before;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
+{
+	faults++;
+	if (before.sa_flags & SA_SIGINFO)
+		before.sa_sigaction(sig, info, context);
+	else
+		_exit(4); /* no fault of ours, and nobody before us */
+}
+
+static void set_handler(void)
+{
+	struct sigaction act = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO };
+
+	sigaction(SIGSEGV, &act, &before);
+}
+
+/* ---- Coroutines -------------------------------------------------------------- */
+
+static ucontext_t home, inside;
+
+/* Its leaf is nowhere but on this stack while others collect. */
+static void coroutine(void)
+{
+	for (uintptr_t i = 1;; i++) {
+		struct leaf *volatile mine = leaf(i);
+
+		swapcontext(&inside, &home);
+		check(mine, i);
+		store(i + 1000000);
+	}
+}
+
+static char *stack;
+
+__attribute__((noinline)) static void start_coroutine(void)
+{
+	stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (stack == MAP_FAILED)
+		_exit(99);
+	GC_add_roots(stack, stack + STACK);
+	getcontext(&inside);
+	inside.uc_stack.ss_sp = stack;
+	inside.uc_stack.ss_size = STACK;
+	makecontext(&inside, coroutine, 0);
+}
+
+/* libgc 8.2. */
+static void (*set_stackbottom)(void *thread, const struct GC_stack_base *bottom);
+
+/* On the coroutine's stack the collector is told that it is the thread's. */
+static void visit(struct GC_stack_base *theirs, const struct GC_stack_base *own)
+{
+	set_stackbottom(NULL, theirs);
+	swapcontext(&home, &inside);
+	set_stackbottom(NULL, own);
+}
+
+/* ------------------------------------------------------------------------------ */
+
+int main(int argc, char **argv)
+{
+	const char *scenario = argc > 1 ? argv[1] : "";
+	struct GC_stack_base own, theirs = { 0 };
+	unsigned long (*module_events)(void) = NULL;
+	void *module = NULL;
+	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
+	bool kept = true;
+
+	state ^= seed * UINT64_C(0x9e3779b97f4a7c15);
+	if (strcmp(scenario, "events") == 0)
+		set_callbacks();
+	GC_INIT();
+	if (strcmp(scenario, "idle") == 0) {
+		struct leaf *l = leaf(7);
+
+		check(l, 7);
+		printf("lost: %lu collections: %lu\n", lost, (unsigned long)GC_get_gc_no());
+		return lost != 0;
+	}
+	grow_old();
+	GC_get_stack_base(&own);
+	if (strcmp(scenario, "events") == 0)
+		set_callbacks();
+	if (strcmp(scenario, "module") == 0) {
+		void (*set)(void) = NULL;
+
+		module = dlopen(argv[2], RTLD_NOW);
+		if (!module) {
+			printf("module: %s\n", dlerror());
+			return 99;
+		}
+		*(void **)&set = dlsym(module, "module_set");
+		*(void **)&module_events = dlsym(module, "module_events");
+		set();
+	}
+	if (strcmp(scenario, "handler") == 0)
+		set_handler();
+	if (strcmp(scenario, "coroutine") == 0) {
+		*(void **)(void *)&set_stackbottom = dlsym(RTLD_DEFAULT, "GC_set_stackbottom");
+		if (set_stackbottom == NULL) {
+			printf("this libgc has no GC_set_stackbottom\n");
+			return 77;
+		}
+		start_coroutine();
+		theirs.mem_base = stack + STACK;
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		for (uintptr_t i = 0; i < STORES; i++) {
+			store((uintptr_t)round * STORES + i);
+			if (stack && i % 20 == 0)
+				visit(&theirs, &own);
+		}
+		if (strcmp(scenario, "closefrom") == 0)
+			closefrom(3);
+		litter();
+		look();
+	}
+	if (strcmp(scenario, "events") == 0)
+		kept = events && resizes && GC_get_on_collection_event() == on_event &&
+		       GC_get_on_heap_resize() == on_resize && GC_get_stop_func() == on_stop;
+	if (module_events)
+		kept = (events = module_events()) != 0;
+	printf("libgc: %u lost: %lu collections: %lu events: %lu resizes: %lu stops: %lu faults: "
+	       "%lu "
+	       "seed: %llu\n",
+	       GC_get_version(), lost, (unsigned long)GC_get_gc_no(), events, resizes, stops,
+	       faults, (unsigned long long)seed);
+	return lost ? 1 : kept ? 0 : 3;
+}

@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: programs that get in our way lose no object: they set callbacks of the
+# collector and a SIGSEGV handler of their own, close all descriptors, load an object
+# that sets callbacks past us, and have coroutines (guests.c). Each has a control that
+# must lose. And a program that never collects, and one that loads libgc late.
+. "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
+seed=${CARDMARK_TEST_SEED:-$(date +%s)}
+module=$bin/.libs/guestmod.so
+
+# guest BACKEND WAY SCENARIO
+guest()
+{
+	under CARDMARK_BACKEND="$1" CARDMARK_GC_WAY="$2" CARDMARK_STATS="$scratch/stats" $more -- \
+		"$bin/guests" "$3" "$module" "$seed" || return 1
+	what="$what $3"
+	if [ "$got" -eq 77 ]; then
+		skipped
+		return 1
+	fi
+	grep -q "\"way\": \"$2\"" "$scratch/stats" 2>/dev/null || [ "$got" -ge 128 ] || fail "$what: not way $2"
+}
+
+keeps()
+{
+	guest "$@" || return 1
+	if [ "$got" -eq 0 ] && [ "$(value lost:)" = 0 ]; then
+		pass "$what: $(tail -1 "$scratch/out")"
+	else
+		fail "$what: status $got, seed $seed"
+	fi
+}
+
+# Memory that was taken away may also crash it.
+loses()
+{
+	guest "$@" || return
+	lost=$(value lost:)
+	if [ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]; then
+		pass "$what: lost ${lost:-?}, status $got"
+	else
+		fail "$what: nothing was lost"
+	fi
+}
+
+for way in A B; do
+	for scenario in module events closefrom handler coroutine idle; do
+		for backend in pagemap softdirty uffd mprotect alldirty; do
+			more=
+			keeps $backend $way $scenario
+		done
+		[ $scenario = idle ] && continue
+		more=CARDMARK_GC_TEST_DROP=50
+		loses auto $way $scenario
+	done
+	more=CARDMARK_PAUSE_TARGET=1
+	keeps auto $way events || continue
+	[ "$(value stops:)" -gt 0 ] || before_8_2 || fail "$what: its stop function was not called"
+done
+
+# A handler that is not asked tells nothing.
+more=
+guest mprotect A handler && [ "$(value faults:)" -eq 0 ] && fail "$what: its handler saw no fault"
+
+# Way B is fed by a callback that the module replaces.
+more=CARDMARK_GC_TEST_NO_EVENT_DEFENCE=1
+loses auto B module
+
+under -- "$bin/latelibgc"
+if [ "$got" -eq 77 ]; then
+	echo "skip: $what: $(cat "$scratch/out")"
+	skips=$((skips + 1))
+elif [ "$got" -eq 0 ] && [ "$(value lost:)" = 0 ] && [ "$(value incremental:)" = 0 ]; then
+	pass "$what: $(tail -1 "$scratch/out")"
+else
+	fail "$what: status $got"
+fi
+finish
