@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The arena's lock, and what a hook does that cannot have it because of a fork: it
+ * pushes a note, and who next has the lock enters it. Readers without the lock look
+ * for notes first. The hook has not returned before its note is there, so nobody can
+ * have been given memory that is neither in the map nor noted. */
+#include "gc-glue/jemalloc/glue.h"
+
+#include <sched.h>
+#include <sys/mman.h>
+
+static bool try_enter(struct cardmark_jemalloc *je)
+{
+	if (pthread_mutex_trylock(&je->lock) != 0)
+		return false;
+	cm_je_enter_notes(je);
+	return true;
+}
+
+bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved)
+{
+	cm_je_block_signals(saved);
+	while (!try_enter(je)) {
+		if (cm_je_forking()) {
+			cm_je_unblock_signals(saved);
+			return false;
+		}
+		(void)sched_yield();
+	}
+	return true;
+}
+
+bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns)
+{
+	uint64_t since = 0;
+
+	cm_je_block_signals(saved);
+	while (!try_enter(je)) {
+		if (since == 0)
+			since = cm_je_now();
+		else if (cm_je_now() - since > wait_ns) {
+			cm_je_unblock_signals(saved);
+			return false;
+		}
+		(void)sched_yield();
+	}
+	return true;
+}
+
+void cm_je_leave(struct cardmark_jemalloc *je, const sigset_t *saved)
+{
+	(void)pthread_mutex_unlock(&je->lock);
+	cm_je_unblock_signals(saved);
+}
+
+static bool is_own(const struct cardmark_jemalloc *je, const struct cm_je_note *note)
+{
+	return note >= je->notes && note < je->notes + CM_JE_NOTES;
+}
+
+static struct cm_je_note *new_note(struct cardmark_jemalloc *je)
+{
+	for (size_t i = 0; i < CM_JE_NOTES; i++)
+		/* Pairs with the release in free_note. */
+		if (!atomic_exchange_explicit(&je->notes[i].taken, true, memory_order_acquire))
+			return &je->notes[i];
+	return cm_je_map_memory(cardmark_card_size(), PROT_READ | PROT_WRITE);
+}
+
+static void free_note(struct cardmark_jemalloc *je, struct cm_je_note *note)
+{
+	if (is_own(je, note))
+		atomic_store_explicit(&note->taken, false, memory_order_release);
+	else
+		cm_je_unmap_memory(note, cardmark_card_size());
+}
+
+void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t start,
+		 uintptr_t end, unsigned flags)
+{
+	struct cm_je_note *note = new_note(je), *next;
+
+	CM_JE_COUNT(je, deferred);
+	if (note == NULL) {
+		CM_JE_COUNT(je, ranges_overflown);
+		return;
+	}
+	note->event = event;
+	note->start = start;
+	note->end = end;
+	note->flags = flags;
+	next = atomic_load_explicit(&je->noted, memory_order_relaxed);
+	do {
+		note->next = next;
+		/* The release pairs with the acquires in cm_je_has_notes and in
+		 * cm_je_enter_notes. */
+	} while (!atomic_compare_exchange_weak_explicit(
+		&je->noted, &next, note, memory_order_release, memory_order_relaxed));
+}
+
+static void enter_note(struct cardmark_jemalloc *je, const struct cm_je_note *note)
+{
+	switch (note->event) {
+	case CM_JE_MAPPED:
+		/* Not tracked here: who has collected already and now asks for dirty cards
+		 * must still be told of it. The next collect mends it. */
+		cm_je_put(je, note->start, note->end, note->flags);
+		break;
+	case CM_JE_DECOMMITTED:
+		(void)cm_je_unwatch(je, note->start, note->end);
+		cm_je_put(je, note->start, note->end, CARDMARK_JEMALLOC_DECOMMITTED);
+		cm_je_log_discard(je, note->start, note->end, CARDMARK_JEMALLOC_ZEROED);
+		break;
+	case CM_JE_DISCARDED:
+		cm_je_log_discard(je, note->start, note->end, note->flags);
+		break;
+	case CM_JE_DESTROYED:
+		(void)cm_je_unwatch(je, note->start, note->end);
+		cm_je_drop(je, note->start, note->end);
+		je->inner->destroy(je->inner, (void *)note->start, note->end - note->start,
+				   note->flags != 0, je->arena);
+		break;
+	}
+}
+
+void cm_je_enter_notes(struct cardmark_jemalloc *je)
+{
+	struct cm_je_note *note, *oldest = NULL, *next;
+
+	if (!cm_je_has_notes(je))
+		return;
+	note = atomic_exchange_explicit(&je->noted, NULL, memory_order_acquire);
+	for (; note != NULL; note = next) {
+		next = note->next;
+		note->next = oldest;
+		oldest = note;
+	}
+	for (note = oldest; note != NULL; note = next) {
+		next = note->next;
+		if (!je->gone)
+			enter_note(je, note);
+		free_note(je, note);
+	}
+}

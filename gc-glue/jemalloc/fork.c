@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Fork. The core registers everything anew in the child; what is needed here is that
+ * an arena's lock is free and its map whole. See glue.h for the order of locks. */
+#include "gc-glue/jemalloc/glue.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Protects the list, and is held over a fork. */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cardmark_jemalloc *list;
+static atomic_uint forking;
+static atomic_int process;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_error;
+static sigset_t signals; /* of the thread that forks; list_lock */
+
+bool cm_je_forking(void)
+{
+	return atomic_load_explicit(&forking, memory_order_relaxed) != 0;
+}
+
+bool cm_je_is_copy(void)
+{
+	return atomic_load_explicit(&process, memory_order_relaxed) != getpid();
+}
+
+/* Who has an arena's lock waits for nothing that this thread holds: not for the
+ * tracker's lock, as the core's handler, registered earlier, runs after this one; and
+ * not for jemalloc's, being inside it already or having nothing to do with it. */
+static void prepare(void)
+{
+	sigset_t saved;
+
+	cm_je_block_signals(&saved);
+	(void)atomic_fetch_add_explicit(&forking, 1, memory_order_relaxed);
+	(void)pthread_mutex_lock(&list_lock);
+	signals = saved;
+	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
+		(void)pthread_mutex_lock(&je->lock);
+	cm_je_slots_hold();
+}
+
+static void let_go(void)
+{
+	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
+		cm_je_enter_notes(je);
+		(void)pthread_mutex_unlock(&je->lock);
+	}
+	cm_je_slots_let_go();
+	(void)pthread_mutex_unlock(&list_lock);
+}
+
+static void in_parent(void)
+{
+	sigset_t saved = signals;
+
+	let_go();
+	(void)atomic_fetch_sub_explicit(&forking, 1, memory_order_relaxed);
+	cm_je_unblock_signals(&saved);
+}
+
+/* A note that its thread had not finished is not there; that thread is not, either. */
+static void in_child(void)
+{
+	sigset_t saved = signals;
+
+	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
+	atomic_store_explicit(&forking, 0, memory_order_relaxed);
+	let_go();
+	cm_je_unblock_signals(&saved);
+}
+
+static void set_up(void)
+{
+	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
+	if (pthread_atfork(prepare, in_parent, in_child) != 0)
+		once_error = -ENOMEM;
+}
+
+int cm_je_fork_set_up(void)
+{
+	(void)pthread_once(&once, set_up);
+	return once_error;
+}
+
+void cm_je_list_add(struct cardmark_jemalloc *je)
+{
+	(void)pthread_mutex_lock(&list_lock);
+	je->next = list;
+	list = je;
+	(void)pthread_mutex_unlock(&list_lock);
+}
+
+void cm_je_list_remove(struct cardmark_jemalloc *je)
+{
+	(void)pthread_mutex_lock(&list_lock);
+	for (struct cardmark_jemalloc **p = &list; *p != NULL; p = &(*p)->next) {
+		if (*p == je) {
+			*p = je->next;
+			break;
+		}
+	}
+	(void)pthread_mutex_unlock(&list_lock);
+}

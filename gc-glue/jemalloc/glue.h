@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the jemalloc adapter know of each other.
+ *
+ * Hooks run under jemalloc's locks. So on a path that a hook takes there is no
+ * malloc, no stdio and no mallctl (each is a deadlock), memory comes from our own
+ * mappings, and errno is left alone.
+ *
+ * Locks, outer first:
+ *
+ *	list_lock (fork.c)  >  jemalloc's own  >  an arena's lock  >  the tracker's
+ *
+ * list_lock stands before jemalloc's because fork takes it first; nobody calls
+ * mallctl with it held. slots_lock (tcache.c) is inside list_lock and nothing is
+ * taken in it. With an arena's lock or slots_lock held, every signal is blocked:
+ * whoever stops threads by a signal finds none inside.
+ *
+ * fork(2) would turn the order round: our handler and the core's run before
+ * jemalloc's (handlers run last in, first out, and a malloc is there first), and
+ * then hold the tracker's lock while they wait for jemalloc's. So a hook that meets a
+ * fork does not wait for the arena's lock: it leaves a note, and who next has the lock
+ * enters it (defer.c).
+ */
+#ifndef CM_JE_GLUE_H
+#define CM_JE_GLUE_H
+
+#include <cardmark/jemalloc.h>
+
+#include "gc-glue/jemalloc/map.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#define CM_JE_WAIT_NS UINT64_C(20000000)         /* as a collect waits for the tracker's lock */
+#define CM_JE_WAIT_LONG_NS (100 * CM_JE_WAIT_NS) /* where the answer is of no use otherwise */
+
+/* ---- jemalloc's side ---------------------------------------------------------- */
+
+/* extent_hooks_t, the same in all of jemalloc 5. Written out, so that no header of
+ * one build is needed to serve them all; a test compares it with the header. */
+struct cm_je_hooks {
+	void *(*alloc)(struct cm_je_hooks *, void *, size_t, size_t, bool *, bool *, unsigned);
+	bool (*dalloc)(struct cm_je_hooks *, void *, size_t, bool, unsigned);
+	void (*destroy)(struct cm_je_hooks *, void *, size_t, bool, unsigned);
+	bool (*commit)(struct cm_je_hooks *, void *, size_t, size_t, size_t, unsigned);
+	bool (*decommit)(struct cm_je_hooks *, void *, size_t, size_t, size_t, unsigned);
+	bool (*purge_lazy)(struct cm_je_hooks *, void *, size_t, size_t, size_t, unsigned);
+	bool (*purge_forced)(struct cm_je_hooks *, void *, size_t, size_t, size_t, unsigned);
+	bool (*split)(struct cm_je_hooks *, void *, size_t, size_t, size_t, bool, unsigned);
+	bool (*merge)(struct cm_je_hooks *, void *, size_t, void *, size_t, bool, unsigned);
+};
+
+/* MALLOCX_ARENA, MALLOCX_TCACHE and MALLOCX_TCACHE_NONE, the same in all of jemalloc 5. */
+#define CM_JE_ARENA_BITS(arena) ((int)(((arena) + 1U) << 20))
+#define CM_JE_TCACHE_BITS(tcache) ((int)(((tcache) + 2U) << 8))
+#define CM_JE_TCACHE_NONE ((int)(1U << 8))
+
+/* ---- Notes that hooks leave (defer.c) ------------------------------------------- */
+
+enum cm_je_event {
+	CM_JE_MAPPED, /* alloc or commit */
+	CM_JE_DECOMMITTED,
+	CM_JE_DISCARDED,
+	CM_JE_DESTROYED
+};
+
+struct cm_je_note {
+	struct cm_je_note *next;
+	atomic_bool taken;
+	enum cm_je_event event;
+	uintptr_t start, end;
+	unsigned flags; /* range flags; of DESTROYED: was it committed? */
+};
+
+#define CM_JE_NOTES 32 /* more come from mmap */
+
+/* ---- An arena --------------------------------------------------------------------- */
+
+/* X(name): counters of struct cardmark_jemalloc_stats. Relaxed, they order nothing. */
+#define CM_JE_COUNTERS(X)                                                                          \
+	X(alloc)                                                                                   \
+	X(dalloc)                                                                                  \
+	X(destroy)                                                                                 \
+	X(commit)                                                                                  \
+	X(decommit)                                                                                \
+	X(purge_forced)                                                                            \
+	X(purge_lazy)                                                                              \
+	X(split)                                                                                   \
+	X(merge)                                                                                   \
+	X(alloc_failed)                                                                            \
+	X(dalloc_refused)                                                                          \
+	X(track_failed)                                                                            \
+	X(untrack_failed)                                                                          \
+	X(mended)                                                                                  \
+	X(deferred)                                                                                \
+	X(discarded_ranges)                                                                        \
+	X(discards_overflown)                                                                      \
+	X(ranges_overflown)                                                                        \
+	X(tcaches)                                                                                 \
+	X(tcache_failed)
+
+struct cardmark_jemalloc {
+	/* First: a hook is given its address, which is ours. It outlives the arena. */
+	struct cm_je_hooks hooks;
+	struct cm_je_hooks *inner;
+	struct cardmark *cm;
+	cardmark_mallctl mallctl;
+	unsigned arena;
+	unsigned track_flags; /* PRIVATE if the inner hooks are jemalloc's own */
+	bool retains;         /* the inner dalloc refuses, always */
+	bool adopted;
+	struct cardmark_jemalloc *next; /* list_lock */
+
+	pthread_mutex_t lock; /* the rest, but what is atomic */
+	bool passive;         /* being detached: enter, but do not track */
+	bool gone;            /* detached: pass on, nothing else */
+	bool all_discarded;   /* the list was full ... */
+	uintptr_t discard_at; /* ... and has been answered up to here */
+	atomic_bool doubtful; /* some range may be always dirty */
+	atomic_int last_error;
+	struct cm_je_map ranges, discards;
+
+	_Atomic(struct cm_je_note *) noted; /* newest first */
+	struct cm_je_note notes[CM_JE_NOTES];
+#define X(name) atomic_uint_fast64_t n_##name;
+	CM_JE_COUNTERS(X)
+#undef X
+};
+
+#define CM_JE_COUNT(je, name)                                                                      \
+	((void)atomic_fetch_add_explicit(&(je)->n_##name, 1, memory_order_relaxed))
+
+/* The hooks for a new arena (hooks.c). What the inner ones do without is left out. */
+void cm_je_set_hooks(struct cardmark_jemalloc *je);
+bool cm_je_is_ours(const struct cm_je_hooks *hooks);
+
+/* The lock, with every signal blocked, and notes entered. For a hook: false when a
+ * fork is on its way. */
+bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved);
+/* For a call: false after wait_ns. */
+bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns);
+void cm_je_leave(struct cardmark_jemalloc *je, const sigset_t *saved);
+
+/* With the lock held. */
+void cm_je_put(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end, unsigned flags);
+void cm_je_drop(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end);
+/* Tracks [start, end), or makes it always dirty. */
+void cm_je_watch(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end);
+/* 0, or -errno: still tracked, at least in part. */
+int cm_je_unwatch(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end);
+void cm_je_unwatch_all(struct cardmark_jemalloc *je);
+/* Tries again to track what is always dirty. */
+void cm_je_mend(struct cardmark_jemalloc *je);
+void cm_je_log_discard(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end,
+		       unsigned flags);
+
+/* Leaves a note, without a lock. */
+void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t start,
+		 uintptr_t end, unsigned flags);
+/* With the lock held: enters what was noted, oldest first. */
+void cm_je_enter_notes(struct cardmark_jemalloc *je);
+static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
+{
+	/* Pairs with the release in cm_je_defer. */
+	return atomic_load_explicit(&je->noted, memory_order_acquire) != NULL;
+}
+
+/* ---- Fork (fork.c) ------------------------------------------------------------------ */
+
+int cm_je_fork_set_up(void); /* 0 or -ENOMEM */
+bool cm_je_forking(void);
+/* Is this a process that was made by no fork() of ours: clone(2), vfork? */
+bool cm_je_is_copy(void);
+void cm_je_list_add(struct cardmark_jemalloc *je);
+void cm_je_list_remove(struct cardmark_jemalloc *je);
+
+/* ---- Threads' caches (tcache.c) ----------------------------------------------------- */
+
+/* Gives back the caches of all threads that this arena knows. */
+void cm_je_tcaches_end(struct cardmark_jemalloc *je);
+/* Over a fork, with signals blocked. */
+void cm_je_slots_hold(void);
+void cm_je_slots_let_go(void);
+
+/* ---- Odds and ends (util.c) ---------------------------------------------------------- */
+
+int cm_je_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cm_je_block_signals(sigset_t *saved);
+void cm_je_unblock_signals(const sigset_t *saved);
+uint64_t cm_je_now(void);
+/* Memory of our own: see map.h. NULL if there is none. */
+void *cm_je_map_memory(size_t len, int prot);
+void cm_je_unmap_memory(void *p, size_t len);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Questions about an arena's memory. No lock is taken, unless a fork left notes. */
+#include "gc-glue/jemalloc/glue.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* False: they could not be entered. */
+static bool notes_entered(struct cardmark_jemalloc *je)
+{
+	sigset_t saved;
+
+	if (!cm_je_has_notes(je))
+		return true;
+	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
+		return false;
+	cm_je_leave(je, &saved);
+	return true;
+}
+
+static bool overflown(struct cardmark_jemalloc *je)
+{
+	return atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0;
+}
+
+/* The first range that ends above from. A walk that ended where the map can't be read
+ * would leave out what is behind. */
+static bool next_range(struct cardmark_jemalloc *je, uintptr_t from,
+		       struct cardmark_jemalloc_range *out)
+{
+	if (!notes_entered(je) || overflown(je))
+		*out = cm_je_anything_from(from);
+	else if (cm_je_map_find(&je->ranges, from, out) == CM_JE_NONE)
+		return false;
+	return out->start < out->end;
+}
+
+bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const void *addr, size_t len)
+{
+	uintptr_t at = (uintptr_t)addr, end = at + len;
+	struct cardmark_jemalloc_range r;
+
+	if (len == 0 || end < at)
+		return false;
+	if (!notes_entered(je) || overflown(je))
+		return true;
+	for (; at < end; at = r.end) {
+		switch (cm_je_map_find(&je->ranges, at, &r)) {
+		case CM_JE_NONE:
+			return false;
+		case CM_JE_UNKNOWN:
+			return true;
+		case CM_JE_FOUND:
+			if (r.start > at)
+				return false;
+		}
+	}
+	return true;
+}
+
+bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uintptr_t from,
+				  struct cardmark_jemalloc_range *out)
+{
+	return next_range(je, from, out);
+}
+
+enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
+						  struct cardmark_table *table)
+{
+	enum cardmark_collected result;
+	sigset_t saved;
+	bool entered = cm_je_enter(je, &saved, CM_JE_WAIT_NS);
+
+	if (entered) {
+		cm_je_mend(je);
+		cm_je_leave(je, &saved);
+	}
+	result = cardmark_collect(je->cm, table);
+	if (!entered || overflown(je))
+		return CARDMARK_ALL_DIRTY;
+	if (result == CARDMARK_EXACT && atomic_load_explicit(&je->doubtful, memory_order_relaxed))
+		result = CARDMARK_GUESSED;
+	return result;
+}
+
+bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je, const struct cardmark_table *table,
+				const void *addr)
+{
+	struct cardmark_jemalloc_range r;
+
+	if (cardmark_table_all_dirty(table) || !notes_entered(je) || overflown(je))
+		return true;
+	switch (cm_je_map_find(&je->ranges, (uintptr_t)addr, &r)) {
+	case CM_JE_NONE:
+		return false;
+	case CM_JE_UNKNOWN:
+		return true;
+	case CM_JE_FOUND:
+		break;
+	}
+	if (r.start > (uintptr_t)addr || (r.flags & CARDMARK_JEMALLOC_DECOMMITTED))
+		return false;
+	return (r.flags & CARDMARK_JEMALLOC_ALWAYS_DIRTY) || cardmark_table_is_dirty(table, addr);
+}
+
+bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je, const struct cardmark_table *table,
+				  uintptr_t from, struct cardmark_run *out)
+{
+	uintptr_t card = cardmark_card_size();
+	struct cardmark_run run = { 0, 0 };
+	struct cardmark_jemalloc_range r;
+
+	from &= ~(card - 1);
+	for (; next_range(je, from, &r); from = r.end) {
+		if (r.start < from)
+			r.start = from;
+		if (r.flags & CARDMARK_JEMALLOC_DECOMMITTED)
+			continue;
+		if (r.flags & CARDMARK_JEMALLOC_ALWAYS_DIRTY) {
+			*out = (struct cardmark_run){ r.start, r.end };
+			return true;
+		}
+		/* One look at the table serves all ranges before the run it found. */
+		if (run.end <= r.start && !cardmark_table_next(table, r.start, &run))
+			run = (struct cardmark_run){ UINTPTR_MAX, UINTPTR_MAX };
+		if (run.start >= r.end)
+			continue;
+		out->start = run.start > r.start ? run.start : r.start;
+		out->end = run.end < r.end ? run.end : r.end;
+		return true;
+	}
+	return false;
+}
+
+static uint64_t bytes_with(struct cardmark_jemalloc *je, unsigned flags, uint64_t *ranges)
+{
+	struct cardmark_jemalloc_range r;
+	uint64_t bytes = 0;
+
+	for (uintptr_t at = 0; cm_je_map_find(&je->ranges, at, &r) == CM_JE_FOUND; at = r.end) {
+		if ((r.flags & flags) != flags)
+			continue;
+		bytes += r.end - r.start;
+		(*ranges)++;
+	}
+	return bytes;
+}
+
+int cardmark_jemalloc_stats(struct cardmark_jemalloc *je, struct cardmark_jemalloc_stats *stats)
+{
+	struct cardmark_jemalloc_stats s = { .version = 1, .arena = je->arena };
+	size_t size = stats->size;
+	uint64_t not_asked = 0;
+
+	if (size < offsetof(struct cardmark_jemalloc_stats, ranges) || size > 4096)
+		return cm_je_fail(-EINVAL, "cardmark_jemalloc_stats.size is %zu: set it to sizeof",
+				  size);
+	(void)notes_entered(je);
+	s.bytes = bytes_with(je, 0, &s.ranges);
+	s.always_dirty_bytes = bytes_with(je, CARDMARK_JEMALLOC_ALWAYS_DIRTY, &not_asked);
+	s.decommitted_bytes = bytes_with(je, CARDMARK_JEMALLOC_DECOMMITTED, &not_asked);
+#define X(name) s.name = atomic_load_explicit(&je->n_##name, memory_order_relaxed);
+	CM_JE_COUNTERS(X)
+#undef X
+	s.last_error = atomic_load_explicit(&je->last_error, memory_order_relaxed);
+	s.size = size < sizeof s ? size : sizeof s;
+	memcpy(stats, &s, s.size);
+	return 0;
+}

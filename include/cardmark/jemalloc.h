@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * jemalloc on cardmark: an arena whose memory is watched by a tracker.
+ *
+ * The adapter wraps the extent hooks of one arena of a stock jemalloc (5.0 or
+ * later). What the arena maps is tracked before an object can be in it, and
+ * leaves the tracker before it is unmapped. jemalloc is reached through a
+ * pointer to its mallctl() alone, so that builds with a prefix, static ones and
+ * several in one process work:
+ *
+ *	struct cardmark_jemalloc *je;
+ *	cardmark_jemalloc_create(&je, cm, mallctl, 0);
+ *	int flags = cardmark_jemalloc_flags(je);  // once in each thread
+ *	void *p = mallocx(100, flags);
+ *	...                                       // stop the others
+ *	cardmark_jemalloc_collect(je, table);
+ *	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, &run); at = run.end)
+ *		look_at(run.start, run.end);
+ *	...
+ *	dallocx(p, flags);
+ *
+ * The trap: only memory that came from the arena is tracked. mallocx() with
+ * MALLOCX_ARENA alone may hand out what this thread's cache holds, memory of
+ * another arena; malloc() and realloc() always do. Give mallocx(), rallocx(),
+ * xallocx() and dallocx() what cardmark_jemalloc_flags() says, and check with
+ * cardmark_jemalloc_check() in debug builds. Do not give free() or dallocx()
+ * with other flags an object of the arena, nor dallocx() with these flags an
+ * object from elsewhere: it would sit in the wrong cache.
+ *
+ * Small objects are allocated and freed without a write to the arena's pages:
+ * jemalloc keeps its books elsewhere. So a card is dirty when the program wrote
+ * to it (or jemalloc did on its behalf: calloc, realloc, opt.junk).
+ *
+ * The tracker is the caller's, and must stay open until the arena is destroyed
+ * or detached. It may track other memory and other arenas too.
+ *
+ * Errors are those of <cardmark/cardmark.h>; cardmark_jemalloc_error() has the
+ * words. Calls may come from any thread, but none from an extent hook. "May run
+ * while the world is stopped" is promised as in cardmark.h: the hooks hold our
+ * locks with signals blocked, so whoever stops threads by a signal stops none
+ * there. jemalloc's own locks are another matter: allocate nothing while the
+ * world is stopped.
+ */
+#ifndef CARDMARK_JEMALLOC_H
+#define CARDMARK_JEMALLOC_H
+
+#include <cardmark/cardmark.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Opaque: one arena under watch. */
+struct cardmark_jemalloc;
+
+/* jemalloc's mallctl(), under whatever name it has: je_mallctl, _rjem_mallctl. */
+typedef int (*cardmark_mallctl)(const char *name, void *oldp, size_t *oldlenp, void *newp,
+				size_t newlen);
+
+enum cardmark_jemalloc_flags {
+	/* adopt: take an arena that holds memory. That memory is not tracked, and not
+	 * found by any call here, until jemalloc gives it back to the system and maps it
+	 * again: track it yourself, or take it as always dirty. */
+	CARDMARK_JEMALLOC_BEST_EFFORT = 1 << 0,
+	/* create: track the arena's own books as well (jemalloc 5.3 and later keep them
+	 * out of the hooks otherwise; before 5.3 they are always in): for snapshots, which
+	 * want all memory. Allocations then dirty cards. */
+	CARDMARK_JEMALLOC_METADATA = 1 << 1
+};
+
+/* ---- Arenas ----------------------------------------------------------------- */
+
+/* Makes a new arena of jemalloc and tracks all it will map. Not while the world is
+ * stopped. -EINVAL bad argument or flags; -ENOTSUP mallctl is not that of a jemalloc
+ * with arenas.create (5.0), or refuses; -ENOMEM. On failure the arena made is destroyed. */
+CARDMARK_API int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm,
+					  cardmark_mallctl mallctl, unsigned flags);
+
+/* The same for an arena that exists, and its hooks if it has some: they are called
+ * for the work. No thread may use the arena meanwhile.
+ * -EINVAL as above, or no such arena; -EBUSY the arena holds memory, or may hold
+ * some (a jemalloc without statistics does not tell), and BEST_EFFORT is not among
+ * the flags; or it is under watch already; -ENOTSUP, -ENOMEM as above. The arena
+ * is then as it was. */
+CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
+					 cardmark_mallctl mallctl, unsigned arena, unsigned flags);
+
+/* Destroys the arena with all objects in it, stops tracking it, frees *je and sets
+ * it to NULL. NULL and pointer to NULL are fine. No thread may be using the arena,
+ * nor use its flags again; jemalloc may give its number to the next arena at once.
+ * Do this instead of arena.<i>.destroy: the caches of the threads are emptied first.
+ * Not while the world is stopped. -ENOTSUP jemalloc does not destroy this arena (one
+ * of its automatic ones): all stays as it was but the caches; detach it. */
+CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
+
+/* Gives the arena its former hooks back and stops tracking it; its objects stay.
+ * Other threads may allocate and free in it meanwhile, with the flags they have,
+ * but make no call of ours: *je is set to NULL. Threads' caches stay with jemalloc:
+ * the arena must then not be destroyed before those threads have ended, if ever.
+ * One page is left behind, as a thread may just be on its way into a hook. Not while
+ * the world is stopped. -EIO jemalloc refuses: nothing was changed. */
+CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
+
+/* What was wrong in this thread's last failing call of this header, in words; ""
+ * if none was. Valid until this thread's next failing call. */
+CARDMARK_API const char *cardmark_jemalloc_error(void);
+
+/* ---- Allocating in it --------------------------------------------------------- */
+
+/* jemalloc's number of the arena, for mallctl names and MALLOCX_ARENA(). */
+CARDMARK_API unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je);
+
+/* The flags for mallocx() and its kin in this thread: the arena and a cache of this
+ * thread's own that holds nothing but objects of the arena. Made at the thread's
+ * first call, and freed when the thread ends. Or with MALLOCX_TCACHE_NONE in them
+ * (slower, as sound) when no cache could be had; counted. Or other bits to them
+ * (alignment, MALLOCX_ZERO). Cannot fail. Keep the result; another thread must not
+ * use it. Not while the world is stopped. */
+CARDMARK_API int cardmark_jemalloc_flags(struct cardmark_jemalloc *je);
+
+/* Is all of [addr, addr + len) memory of the arena, whether in use or not? Takes
+ * no lock, O(log ranges), also of memory that jemalloc is just about to unmap. May run while the
+ * world is stopped. */
+CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const void *addr,
+					     size_t len);
+
+/* For debug builds: did this allocation land in the arena, and is it watched? 0, or
+ * -ENOENT with the reason in cardmark_jemalloc_error(), such as the arena it is in
+ * instead. Not while the world is stopped. */
+CARDMARK_API int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr,
+					 size_t len);
+
+/* ---- Its ranges and its dirty cards --------------------------------------------- */
+
+enum cardmark_jemalloc_range_flags {
+	/* Could not be tracked: counts as dirty until a collect puts it right. */
+	CARDMARK_JEMALLOC_ALWAYS_DIRTY = 1 << 0,
+	/* Decommitted (vm.overcommit_memory=2): can't be read, holds nothing, is never dirty. */
+	CARDMARK_JEMALLOC_DECOMMITTED = 1 << 1,
+	/* In answers of discarded: the contents became zero ... */
+	CARDMARK_JEMALLOC_ZEROED = 1 << 2,
+	/* ... or are the old ones, or zero from some moment on (MADV_FREE); or the purge
+	 * failed on the way; or too much was discarded to be listed. */
+	CARDMARK_JEMALLOC_INDETERMINATE = 1 << 3
+};
+
+struct cardmark_jemalloc_range {
+	uintptr_t start, end; /* bytes, card-aligned, end not included */
+	unsigned flags;       /* enum cardmark_jemalloc_range_flags */
+};
+
+/* The first range of the arena that ends above from, in full; false if there is
+ * none. Start with 0 and go on from out->end. Neighbours with the same flags are one
+ * range. May run while the world is stopped; beside threads that allocate, each
+ * answer is right for its moment. One ALWAYS_DIRTY range from from to the end of all
+ * addresses: where the arena is has been lost (ranges_overflown), or can't be known (a
+ * thread was stopped in the middle of a hook, by a tracer, for more than 2 s, or clone(2)
+ * made this process there). Not all of that can be read; next_dirty answers the same. */
+CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uintptr_t from,
+					       struct cardmark_jemalloc_range *out);
+
+/* cardmark_collect() of the whole tracker, after another try to track what could not
+ * be tracked when it was mapped. GUESSED also if some of it still cannot. Use it, or
+ * cardmark_collect(): nothing is lost either way, if dirty cards are asked for below
+ * and not of the table alone. With several arenas on one tracker one collect does for
+ * all. Cannot fail. Made for the stopped world; beside mutators as cardmark_collect(). */
+CARDMARK_API enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
+							       struct cardmark_table *table);
+
+/* Is this card dirty: in the table, or always? table is one of the tracker's. False for
+ * memory that is not in the arena, unless the table is all dirty. No lock. May run
+ * while the world is stopped. */
+CARDMARK_API bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je,
+					     const struct cardmark_table *table, const void *addr);
+
+/* The first run of dirty cards of the arena at or after from; false if there is no
+ * more. Start with 0 and go on from out->end. Never outside the arena and never in
+ * what is decommitted, so all of it may be read (while nobody allocates); what
+ * is always dirty is in it, and with an all-dirty table the arena is. A run ends with
+ * its range at the latest. May run while the world is stopped. */
+CARDMARK_API bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je,
+					       const struct cardmark_table *table, uintptr_t from,
+					       struct cardmark_run *out);
+
+/* Takes up to capacity ranges out of the list of what jemalloc discarded (decommit,
+ * purge_forced, purge_lazy) since asked last, and returns how many: ask until it is less
+ * than capacity. Pages that were written again meanwhile are in it as well; what
+ * was unmapped is not. A discard is no write: its cards are not dirty for it. A
+ * collector can do without; a snapshot needs it. The list is bounded: when it is
+ * full, the whole arena is answered as INDETERMINATE, and counted. -EINVAL capacity is 0;
+ * -EBUSY. May run while the world is stopped. */
+CARDMARK_API int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je,
+					     struct cardmark_jemalloc_range *out, size_t capacity);
+
+/* ---- Counters --------------------------------------------------------------------- */
+
+struct cardmark_jemalloc_stats {
+	size_t size;      /* set by the caller; at most so many bytes are filled in */
+	unsigned version; /* 1 */
+	unsigned arena;
+	/* Now. */
+	uint64_t ranges; /* after coalescing */
+	uint64_t bytes;
+	uint64_t always_dirty_bytes;
+	uint64_t decommitted_bytes;
+	uint64_t tcaches;
+	/* Calls of each hook. */
+	uint64_t alloc, dalloc, destroy, commit, decommit;
+	uint64_t purge_forced, purge_lazy, split, merge;
+	/* What came of them. */
+	uint64_t alloc_failed;       /* no memory: jemalloc was told so */
+	uint64_t dalloc_refused;     /* jemalloc keeps the memory (always so with opt.retain) */
+	uint64_t track_failed;       /* made always dirty */
+	uint64_t untrack_failed;     /* and so not unmapped */
+	uint64_t mended;             /* always dirty ranges that a collect could track */
+	uint64_t deferred;           /* calls that met a fork and were entered after it */
+	uint64_t discarded_ranges;   /* entered in the list */
+	uint64_t discards_overflown; /* times that the list was full */
+	uint64_t ranges_overflown;   /* not 0: everything is always dirty */
+	uint64_t tcache_failed;      /* threads that got MALLOCX_TCACHE_NONE */
+	int last_error;              /* of the last failed track or untrack: -errno */
+};
+
+/* Fills *stats. Any time. -EINVAL size too small. */
+CARDMARK_API int cardmark_jemalloc_stats(struct cardmark_jemalloc *je,
+					 struct cardmark_jemalloc_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
