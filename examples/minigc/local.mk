@@ -1,0 +1,72 @@
+# A collector to learn from, and to measure with: docs/tutorial.md. Under a sanitizer
+# with the jemalloc that tests/jemalloc/local.mk gives a prefix.
+if HAVE_JEMALLOC
+minigc_programs = examples/minigc/minigc examples/minigc/minigc-plain examples/minigc/side_test
+minigc_scripts = examples/minigc/minigc.tap examples/minigc/side_test.tap
+check_PROGRAMS += $(minigc_programs)
+TESTS += $(minigc_scripts)
+check_SCRIPTS += $(minigc_scripts)
+CLEANFILES += $(minigc_scripts)
+
+# Not minigc_test.tap: make would take minigc_test.sh for the test that the log is of.
+examples/minigc/minigc.tap: Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	printf '#!/bin/sh\nexec "%s"\n' '$(abs_top_srcdir)/examples/minigc/minigc_test.sh' >$@ && \
+	chmod +x $@
+
+examples/minigc/side_test.tap: Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	printf '#!/bin/sh\nexec "%s"\n' '$(abs_builddir)/examples/minigc/side_test' >$@ && \
+	chmod +x $@
+endif
+EXTRA_DIST += \
+	examples/minigc/compare.sh \
+	examples/minigc/minigc_test.sh \
+	examples/minigc/scatter.lisp \
+	examples/minigc/sparse.lisp \
+	examples/minigc/trees.lisp \
+	examples/minigc/updates.lisp \
+	examples/minigc/words.lisp
+
+minigc_sources = \
+	examples/minigc/barrier.c examples/minigc/barrier.h \
+	examples/minigc/builtins.c \
+	examples/minigc/collect.c examples/minigc/collect.h \
+	examples/minigc/config.c examples/minigc/config.h \
+	examples/minigc/eval.c \
+	examples/minigc/heap.c examples/minigc/heap.h \
+	examples/minigc/lisp.h \
+	examples/minigc/main.c \
+	examples/minigc/print.c \
+	examples/minigc/read.c \
+	examples/minigc/side.c examples/minigc/side.h \
+	examples/minigc/stats.c examples/minigc/stats.h \
+	examples/minigc/symbols.c \
+	examples/minigc/table.c \
+	examples/minigc/text.c \
+	examples/minigc/value.h \
+	examples/minigc/verify.c examples/minigc/verify.h \
+	examples/minigc/world.c examples/minigc/world.h
+
+if SANITIZED
+minigc_cppflags = $(AM_CPPFLAGS) -DMINIGC_PREFIXED
+minigc_ldadd = $(jemalloc_prefixed)
+else
+minigc_cppflags = $(AM_CPPFLAGS)
+minigc_ldadd = $(jemalloc_shared)
+endif
+
+examples_minigc_minigc_SOURCES = $(minigc_sources)
+examples_minigc_minigc_CPPFLAGS = $(minigc_cppflags)
+examples_minigc_minigc_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
+examples_minigc_minigc_LDADD = $(minigc_ldadd)
+
+# store() is nothing but a store here.
+examples_minigc_minigc_plain_SOURCES = $(minigc_sources)
+examples_minigc_minigc_plain_CPPFLAGS = $(minigc_cppflags) -DMINIGC_NO_SOFTWARE_BARRIER
+examples_minigc_minigc_plain_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
+examples_minigc_minigc_plain_LDADD = $(minigc_ldadd)
+
+examples_minigc_side_test_SOURCES = examples/minigc/side_test.c examples/minigc/side.c \
+	examples/minigc/side.h
+examples_minigc_side_test_LDADD = tests/libsupport.la
