@@ -21,5 +21,51 @@ bench/share/words.scm: $(srcdir)/bench/boehm/words.scm
 CLEANFILES += bench/share/words.scm
 
 pkglibexec_PROGRAMS += bench/cardmark-overhead
-bench_cardmark_overhead_SOURCES = bench/overhead.c
+bench_cardmark_overhead_SOURCES = bench/overhead.c bench/bare.c bench/bare.h bench/measure.h
 bench_cardmark_overhead_LDADD = lib/libcardmark.la -lm
+
+pkglibexec_PROGRAMS += bench/cardmark-lockwait
+bench_cardmark_lockwait_SOURCES = bench/lockwait.c bench/measure.h
+bench_cardmark_lockwait_LDADD = lib/libcardmark.la $(PTHREAD_LIBS)
+
+# Links jemalloc, and the adapter beside it.
+if HAVE_JEMALLOC
+pkglibexec_PROGRAMS += bench/cardmark-jemalloc
+endif
+bench_cardmark_jemalloc_SOURCES = bench/jemalloc.c bench/measure.h
+bench_cardmark_jemalloc_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
+bench_cardmark_jemalloc_LDADD = gc-glue/jemalloc/libcardmark-jemalloc.la lib/libcardmark.la \
+	$(JEMALLOC_LIBS) $(PTHREAD_LIBS)
+
+# Google Benchmark for C. What links it is linked by the C++ compiler: automake goes by
+# the sources' names, and dummy.cc is one that need not exist.
+if HAVE_BENCHMARK
+noinst_LTLIBRARIES += bench/shim/libgbench.la
+endif
+bench_shim_libgbench_la_SOURCES = bench/shim/gbench.cc bench/shim/gbench.h
+bench_shim_libgbench_la_CXXFLAGS = $(AM_CXXFLAGS) $(BENCHMARK_CFLAGS)
+bench_shim_libgbench_la_LIBADD = $(BENCHMARK_LIBS)
+
+# C programs, linked by the C++ compiler as above.
+if HAVE_BENCHMARK
+pkglibexec_PROGRAMS += bench/cardmark-micro
+endif
+bench_cardmark_micro_SOURCES = \
+	bench/micro/arm.c bench/micro/collect.c bench/micro/fault.c bench/micro/heap.c \
+	bench/micro/main.c bench/micro/micro.h bench/micro/open.c bench/micro/options.c \
+	bench/micro/preclean.c bench/micro/ranges.c bench/micro/samples.c bench/micro/subject.c \
+	bench/bare.c bench/bare.h bench/measure.h
+nodist_EXTRA_bench_cardmark_micro_SOURCES = dummy.cc
+bench_cardmark_micro_LDADD = bench/shim/libgbench.la lib/libcardmark.la
+
+# The micro benchmarks of the best backend here: make micro [MICRO=--benchmark_filter=fault]
+MICRO =
+.PHONY: micro
+if HAVE_BENCHMARK
+micro: bench/cardmark-micro
+	bench/cardmark-micro $(MICRO)
+else
+micro:
+	@echo "make micro: left out: configure found no C++ compiler with Google Benchmark" \
+		"(libbenchmark-dev)" >&2; exit 1
+endif

@@ -5,91 +5,24 @@
  * process, in turns, each side on a buffer of its own of the same size that is
  * dirtied in the same way just before. The bare loop runs as two independent
  * sides: their ratio (A/A) is what the ratios of this run are worth. */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cardmark/cardmark.h>
-#include "lib/os/uapi.h"
+#include "bench/bare.h"
+#include "bench/measure.h"
 
-enum { REGIONS = 512, ALL_SIDES = 3, MAX_REPEATS = 1000 };
+enum { ALL_SIDES = 3, MAX_REPEATS = 1000 };
 
 static size_t page;
-static int uffd = -1, pagemap = -1;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
+static struct bare bare_loop;
 
 _Noreturn static void fail(const char *what)
 {
 	fprintf(stderr, "cardmark-overhead: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-/* ---- The bare side ---------------------------------------------------------- */
-
-static bool bare_open(void)
-{
-	struct uffdio_api api = { .api = UFFD_API,
-				  .features = UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED };
-
-	uffd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	return uffd >= 0 && pagemap >= 0 && ioctl(uffd, UFFDIO_API, &api) == 0;
-}
-
-static void bare_register(const char *p, size_t len)
-{
-	struct uffdio_register r = { .range = { (uintptr_t)p, len },
-				     .mode = UFFDIO_REGISTER_MODE_WP };
-
-	if (ioctl(uffd, UFFDIO_REGISTER, &r) != 0)
-		fail("UFFDIO_REGISTER");
-}
-
-/* The shortest loop that is right: 512 regions a call, until a call does not
- * fill them. */
-static uint64_t bare_collect(const char *p, size_t len)
-{
-	static struct page_region vec[REGIONS];
-	uint64_t at = (uintptr_t)p, end = at + len, pages = 0;
-
-	while (at < end) {
-		struct pm_scan_arg arg = { .size = sizeof arg,
-					   .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
-					   .start = at,
-					   .end = end,
-					   .vec = (uintptr_t)vec,
-					   .vec_len = REGIONS,
-					   .category_mask = PAGE_IS_WRITTEN,
-					   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-					   .return_mask = PAGE_IS_WRITTEN };
-		int n = ioctl(pagemap, PAGEMAP_SCAN, &arg);
-
-		if (n < 0)
-			fail("PAGEMAP_SCAN");
-		for (int i = 0; i < n; i++)
-			pages += (vec[i].end - vec[i].start) / page;
-		if (n < REGIONS)
-			break;
-		at = arg.walk_end;
-	}
-	return pages;
 }
 
 /* ---- Both sides --------------------------------------------------------------- */
@@ -106,8 +39,13 @@ struct side {
 
 static uint64_t ask(struct side *s)
 {
-	if (s->cm == NULL)
-		return bare_collect(s->buffer, s->len);
+	if (s->cm == NULL) {
+		uint64_t pages = bare_collect(&bare_loop, s->buffer, s->len);
+
+		if (pages == UINT64_MAX)
+			fail("PAGEMAP_SCAN");
+		return pages;
+	}
 	if (cardmark_collect(s->cm, s->table) != CARDMARK_EXACT) {
 		fprintf(stderr, "cardmark-overhead: a collect had to guess\n");
 		exit(1);
@@ -150,7 +88,8 @@ static void side_new(struct side *s, const char *name, size_t len, bool ours)
 static void side_track(struct side *s, size_t at, size_t len)
 {
 	if (s->cm == NULL) {
-		bare_register(s->buffer + at, len);
+		if (!bare_register(&bare_loop, s->buffer + at, len))
+			fail("UFFDIO_REGISTER");
 	} else if (cardmark_track(s->cm, s->buffer + at, len, CARDMARK_TRACK_PRIVATE) != 0) {
 		fprintf(stderr, "cardmark-overhead: track: %s\n", cardmark_last_error());
 		exit(1);
@@ -162,19 +101,6 @@ static void side_free(struct side *s)
 	cardmark_table_delete(&s->table);
 	cardmark_close(&s->cm);
 	munmap(s->buffer - page, s->len + 2 * page);
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *v, unsigned n)
-{
-	qsort(v, n, sizeof *v, by_value);
-	return (v[(n - 1) / 2] + v[n / 2]) / 2;
 }
 
 static double median_us(const struct side *s, unsigned n)
@@ -204,16 +130,6 @@ static double ratio_to_both(const struct side *s, const struct side *a, const st
 	return sqrt(median_ratio(s, a, n) * median_ratio(s, b, n));
 }
 
-static uint64_t rnd;
-
-static uint64_t random_below(uint64_t n)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return ((rnd >> 32) * n) >> 32;
-}
-
 /* Dirties `dirty` random pages of every side, the same ones, then asks each
  * side in turn, in an order that rotates. */
 static void measure(struct side **sides, unsigned n, size_t dirty, unsigned repeats)
@@ -228,11 +144,10 @@ static void measure(struct side **sides, unsigned n, size_t dirty, unsigned repe
 		for (unsigned k = 0; k < n; k++) {
 			unsigned i = (r + k) % n;
 			struct side *s = sides[i];
-			uint64_t t;
+			uint64_t t, rnd = seed + r;
 
-			rnd = seed + r;
 			for (size_t d = 0; d < dirty; d++)
-				s->buffer[random_below(s->len / page) * page]++;
+				s->buffer[random_under(&rnd, s->len / page) * page]++;
 			if (s->table != NULL)
 				cardmark_table_clear(s->table);
 			t = now_ns();
@@ -327,15 +242,7 @@ static void case_gaps(size_t ranges, unsigned repeats)
 
 static unsigned long number(const char *text, unsigned long min, unsigned long max)
 {
-	char *end;
-	unsigned long v = strtoul(text, &end, 10);
-
-	if (*text == '\0' || *end != '\0' || v < min || v > max) {
-		fprintf(stderr, "cardmark-overhead: \"%s\" is not a number from %lu to %lu\n", text,
-			min, max);
-		exit(2);
-	}
-	return v;
+	return parse_number("cardmark-overhead", text, min, max);
 }
 
 int main(int argc, char **argv)
@@ -378,12 +285,12 @@ int main(int argc, char **argv)
 		       probe.reason);
 		return 0;
 	}
-	if (!bare_open())
+	if (!bare_open(&bare_loop))
 		fail("cannot open a userfaultfd or /proc/self/pagemap");
 	fprintf(stderr, "cardmark-overhead: takes about 15 s and %zu MiB\n", 3 * mb);
 	printf("cardmark %s on backend pagemap, vector of %d regions on both sides\n"
 	       "Times are medians, ratios medians of the ratios of single repetitions.\n",
-	       cardmark_version(), REGIONS);
+	       cardmark_version(), BARE_REGIONS);
 	case_dirty(mb, repeats);
 	case_adjacent(ranges, repeats);
 	case_gaps(ranges, repeats);

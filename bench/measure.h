@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the programs share that measure the library itself. */
+#ifndef CM_BENCH_MEASURE_H
+#define CM_BENCH_MEASURE_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static inline int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Sorts v. */
+static inline double median(double *v, size_t n)
+{
+	qsort(v, n, sizeof *v, by_value);
+	return (v[(n - 1) / 2] + v[n / 2]) / 2;
+}
+
+/* xorshift: the same numbers from the same seed, which is not 0. */
+static inline uint64_t random_under(uint64_t *state, uint64_t n)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return ((*state >> 32) * n) >> 32;
+}
+
+static inline unsigned long parse_number(const char *program, const char *text, unsigned long min,
+					 unsigned long max)
+{
+	char *end;
+	unsigned long v = strtoul(text, &end, 10);
+
+	if (*text == '\0' || *end != '\0' || v < min || v > max) {
+		fprintf(stderr, "%s: \"%s\" is not a number from %lu to %lu\n", program, text, min,
+			max);
+		exit(2);
+	}
+	return v;
+}
+
+static inline void print_machine(void)
+{
+	char line[256], model[128] = "unknown CPU";
+	double load[1] = { 0 };
+	FILE *f = fopen("/proc/cpuinfo", "re");
+	struct utsname u;
+
+	while (f != NULL && fgets(line, sizeof line, f) != NULL)
+		if (sscanf(line, "model name : %127[^\n]", model) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	uname(&u);
+	if (getloadavg(load, 1) != 1)
+		load[0] = 0;
+	printf("%s %s, %s, %ld CPUs, load average %.1f before\n", u.sysname, u.release, model,
+	       sysconf(_SC_NPROCESSORS_ONLN), load[0]);
+}
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The first write to an armed card: what a mutator pays for being watched. Each time has
+ * two looks at the clock in it; "clock_ns" says what those cost. */
+#include "bench/measure.h"
+#include "bench/micro/micro.h"
+
+enum order { DENSE, STRIDED, RANDOM };
+enum { MIB = 64, ROUNDS = 2 };
+
+static int orders[] = { DENSE, STRIDED, RANDOM };
+static const char *const order_names[] = { "dense", "strided", "random" };
+
+static void make_order(size_t *order, size_t pages, int how)
+{
+	enum { STRIDE = 64 };
+	uint64_t random = micro.seed;
+	size_t n = 0;
+
+	for (size_t first = 0; first < STRIDE; first++)
+		for (size_t i = first; i < pages && how == STRIDED; i += STRIDE)
+			order[n++] = i;
+	for (size_t i = 0; i < pages && how != STRIDED; i++)
+		order[i] = i;
+	for (size_t i = pages; i > 1 && how == RANDOM; i--) {
+		size_t j = random_under(&random, i), was = order[j];
+
+		order[j] = order[i - 1];
+		order[i - 1] = was;
+	}
+}
+
+static double clock_cost(void)
+{
+	double v[101];
+
+	for (size_t i = 0; i < 101; i++) {
+		uint64_t t = now_ns();
+		v[i] = (double)(now_ns() - t);
+	}
+	return median(v, 101);
+}
+
+static void fault(struct gbench_state *state, void *user)
+{
+	size_t pages = ((size_t)MIB << 20) / micro.page, at = 0;
+	size_t *order = malloc(pages * sizeof *order);
+	struct samples times = { NULL, 0, 0 };
+	struct subject s;
+	struct heap h;
+
+	memset(&s, 0, sizeof s);
+	if (!heap_new(&h, 1, pages, 0, HEAP_SMALL_PAGES) || !samples_new(&times, ROUNDS * pages) ||
+	    order == NULL) {
+		micro_fail(state, "not enough memory");
+	} else if (subject_armed(&s, state, &h, NULL)) {
+		make_order(order, pages, *(const int *)user);
+		while (gbench_keep_running(state)) {
+			volatile char *p = heap_page(&h, order[at]);
+			uint64_t t = now_ns();
+
+			(*p)++;
+			t = now_ns() - t;
+			samples_add(&times, state, t);
+			h.want[order[at]] = 1;
+			h.wanted++;
+			if (++at < pages)
+				continue;
+			at = 0;
+			if (!subject_check(&s, state, &h, subject_collect(&s, &h)))
+				break;
+		}
+		samples_counters(&times, state);
+		subject_counters(&s, state);
+		gbench_counter(state, "clock_ns", clock_cost(), GBENCH_PLAIN);
+	}
+	subject_close(&s);
+	samples_free(&times);
+	heap_free(&h);
+	free(order);
+}
+
+void micro_fault(void)
+{
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		struct gbench *b = micro_register("fault", order_names[i], fault, &orders[i]);
+
+		gbench_unit(b, GBENCH_NANOSECONDS);
+		gbench_iterations(b, (int64_t)(ROUNDS * ((size_t)MIB << 20) / micro.page));
+	}
+}

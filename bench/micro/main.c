@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * cardmark-micro: single operations of one backend, or of the bare loop around
+ * PAGEMAP_SCAN, under Google Benchmark. Every answer is compared with what was written. */
+#include <getopt.h>
+
+#include "bench/measure.h"
+#include "bench/micro/micro.h"
+
+struct micro micro;
+
+void micro_fail(struct gbench_state *state, const char *text)
+{
+	micro.wrong = true;
+	gbench_error(state, text);
+	fprintf(stderr, "cardmark-micro: %s: %s\n", micro.subject, text);
+}
+
+struct gbench *micro_register(const char *what, const char *more, gbench_function run, void *user)
+{
+	char name[128];
+	struct gbench *b;
+
+	snprintf(name, sizeof name, "%s/%s%s%s", what, micro.subject, more != NULL ? "/" : "",
+		 more != NULL ? more : "");
+	b = gbench_register(name, run, user);
+	gbench_manual_time(b);
+	gbench_unit(b, GBENCH_MICROSECONDS);
+	return b;
+}
+
+static void help(void)
+{
+	printf("Usage: cardmark-micro [--backend=NAME] [--seed=N] [--full] [--benchmark_...]\n"
+	       "Single operations of a backend (the best one here), or of \"bare\", a loop around\n"
+	       "PAGEMAP_SCAN. --full: heaps of 8 GiB too. The rest are options of Google "
+	       "Benchmark:\n"
+	       "--benchmark_filter=REGEX, --benchmark_list_tests, --benchmark_out=FILE.\n");
+}
+
+/* 0, or the exit status. */
+static int choose(const char *name)
+{
+	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	uint64_t t = now_ns();
+	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+
+	micro.probe_seconds = (double)(now_ns() - t) / 1e9;
+	micro.bare = strcmp(name, "bare") == 0;
+	if (micro.bare)
+		name = "pagemap";
+	if (cardmark_backend_parse(name, &micro.backend) != 0) {
+		fprintf(stderr, "cardmark-micro: no backend \"%s\"\n", name);
+		return 2;
+	}
+	for (int i = 0; i < n; i++) {
+		if (micro.backend == CARDMARK_BACKEND_AUTO ? !all[i].usable
+							   : all[i].backend != micro.backend)
+			continue;
+		micro.backend = all[i].backend;
+		micro.capabilities = all[i].capabilities;
+		micro.subject = micro.bare ? "bare" : cardmark_backend_name(micro.backend);
+		if (all[i].usable)
+			return 0;
+		fprintf(stderr, "cardmark-micro: %s cannot work here: %s\n", micro.subject,
+			all[i].reason);
+		return 77;
+	}
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option known[] = { { "backend", required_argument, NULL, 'b' },
+					       { "seed", required_argument, NULL, 's' },
+					       { "full", no_argument, NULL, 'f' },
+					       { "lose", no_argument, NULL, 'l' },
+					       { "help", no_argument, NULL, 'h' },
+					       { NULL, 0, NULL, 0 } };
+	const char *backend = "auto";
+	char text[32];
+	int c, status;
+
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--help") == 0) {
+			help();
+			return 0;
+		}
+	gbench_initialize(&argc, argv);
+	micro.seed = 1;
+	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
+		switch (c) {
+		case 'b':
+			backend = optarg;
+			break;
+		case 's':
+			micro.seed = parse_number("cardmark-micro", optarg, 1, UINT32_MAX);
+			break;
+		case 'f':
+			micro.full = true;
+			break;
+		case 'l':
+			micro.lose = true;
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "cardmark-micro: what is \"%s\"?\n", argv[optind]);
+		return 2;
+	}
+	micro.page = (size_t)sysconf(_SC_PAGESIZE);
+	status = choose(backend);
+	if (status != 0)
+		return status;
+	snprintf(text, sizeof text, "%llu", (unsigned long long)micro.seed);
+	gbench_context("seed", text);
+	gbench_context("cardmark", cardmark_version());
+	fprintf(stderr, "cardmark-micro: %s, seed %s\n", micro.subject, text);
+	micro_open();
+	micro_arm();
+	micro_fault();
+	micro_collect();
+	micro_ranges();
+	micro_options();
+	micro_preclean();
+	gbench_run();
+	gbench_shut_down();
+	return micro.wrong ? 1 : 0;
+}
