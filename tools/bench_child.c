@@ -20,6 +20,27 @@ extern char **environ;
 
 enum { SAMPLE_MS = 10 };
 
+static volatile sig_atomic_t caught;
+
+static void remember(int sig)
+{
+	caught = sig;
+}
+
+void bench_catch_signals(void)
+{
+	/* No SA_RESTART: poll() is to end. The child gets the default back from exec. */
+	struct sigaction sa = { .sa_handler = remember };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
+int bench_interrupted(void)
+{
+	return caught;
+}
+
 static double now(void)
 {
 	struct timespec ts;
@@ -28,8 +49,7 @@ static double now(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* libgc's own environment and ours would favour one row over another. */
-static void clean_environment(void)
+void bench_clean_environment(void)
 {
 	for (char **e = environ; *e != NULL;) {
 		char name[64];
@@ -47,19 +67,21 @@ static void clean_environment(void)
 }
 
 _Noreturn static void become(const struct bench_plan *plan, const struct bench_program *program,
-			     const struct bench_row *row, uint64_t seed, const char *stats, int out,
-			     int err)
+			     const struct bench_row *row, uint64_t seed, const char *stats,
+			     enum bench_kind kind, int out, int err)
 {
 	char seed_arg[40], work_arg[40], live_arg[40], target[40];
 	char *argv[MAX_ARGS];
-	struct run_options opt = { .backend = row->backend, .stats = stats, .raw = true };
+	struct run_options opt = {
+		.backend = row->backend, .stats = stats, .raw = true, .verify = kind == RUN_VERIFIED
+	};
 	const char *file = program->path;
 	int n = 0;
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
 		_exit(TOOL_CANNOT);
-	clean_environment();
+	bench_clean_environment();
 	if (row->target_ms > 0) {
 		snprintf(target, sizeof target, "%g", row->target_ms);
 		opt.pause_target = target;
@@ -104,6 +126,23 @@ static uint64_t count_mappings(pid_t pid)
 	return lines;
 }
 
+/* VmPTE, in kB. */
+static uint64_t page_table_kb(pid_t pid)
+{
+	char path[40], line[256];
+	unsigned long long kb = 0;
+	FILE *f;
+
+	snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof line, f) != NULL)
+		if (sscanf(line, "VmPTE: %llu", &kb) == 1)
+			break;
+	if (f != NULL)
+		fclose(f);
+	return kb;
+}
+
 /* Waits for the end, and kills what does not end. True if it had to. */
 static bool wait_end(pid_t pid, double timeout_s, bool sample, struct bench_run *out)
 {
@@ -130,12 +169,16 @@ static bool wait_end(pid_t pid, double timeout_s, bool sample, struct bench_run 
 			double start = now();
 			uint64_t n = count_mappings(pid);
 
+			uint64_t kb = page_table_kb(pid);
+
 			if (n > out->peak_vmas)
 				out->peak_vmas = n;
+			if (kb > out->peak_table_kb)
+				out->peak_table_kb = kb;
 			/* Ten thousand mappings take a while: leave the program most of it. */
 			pause_ms = SAMPLE_MS + (int)(4000 * (now() - start));
 		}
-		if (now() > end && !killed) {
+		if ((now() > end || caught) && !killed) {
 			kill(pid, SIGKILL);
 			killed = true;
 			end += 10;
@@ -200,8 +243,8 @@ static void judge(int status, bool killed, double timeout_s, int out_fd, int err
 }
 
 void bench_run_child(const struct bench_plan *plan, const struct bench_program *program,
-		     const struct bench_row *row, uint64_t seed, double timeout_s, bool sample,
-		     struct bench_run *out)
+		     const struct bench_row *row, uint64_t seed, double timeout_s,
+		     enum bench_kind kind, struct bench_run *out)
 {
 	char stats[TOOL_PATH];
 	int out_fd = memfd_create("cardmark-out", MFD_CLOEXEC);
@@ -212,23 +255,26 @@ void bench_run_child(const struct bench_plan *plan, const struct bench_program *
 	bool killed;
 	pid_t pid;
 
+	bench_free_run(out);
 	memset(out, 0, sizeof *out);
+	out->done = true;
 	snprintf(stats, sizeof stats, "%s/report", plan->dir);
 	unlink(stats);
 	fflush(NULL);
 	start = now();
 	pid = out_fd >= 0 && err_fd >= 0 ? fork() : -1;
 	if (pid == 0)
-		become(plan, program, row, seed, stats, out_fd, err_fd);
+		become(plan, program, row, seed, stats, kind, out_fd, err_fd);
 	if (pid < 0) {
 		snprintf(out->error, sizeof out->error, "cannot start: %s", strerror(errno));
 	} else {
-		killed = wait_end(pid, timeout_s, sample, out);
+		killed = wait_end(pid, timeout_s, kind == RUN_SAMPLED, out);
 		while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
 			;
 		out->wall_s = now() - start;
 		out->cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 			     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+		out->peak_rss_kb = (uint64_t)usage.ru_maxrss;
 		judge(status, killed, timeout_s, out_fd, err_fd, stats, out);
 	}
 	if (out_fd >= 0)

@@ -76,6 +76,15 @@ static void read_libgc(char *out, size_t n)
 	pclose(f);
 }
 
+static void utc_now(char out[32])
+{
+	time_t t = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 void bench_env_begin(struct bench_env *env, const struct bench_plan *plan)
 {
 	struct utsname un;
@@ -94,17 +103,36 @@ void bench_env_begin(struct bench_env *env, const struct bench_plan *plan)
 	for (int i = 0; i < plan->argc && used < sizeof env->command; i++)
 		used += (size_t)snprintf(env->command + used, sizeof env->command - used, " %s",
 					 plan->argv[i]);
-	read_ticks(&env->steal, &env->total);
+	snprintf(env->library, sizeof env->library, "%s", cardmark_version());
+	utc_now(env->started);
+	read_ticks(&env->steal_before, &env->total_before);
+	env->steal_after = env->steal_before;
+	env->total_after = env->total_before;
 }
 
-void bench_env_end(struct bench_env *env)
+void bench_env_update(struct bench_env *env)
 {
 	uint64_t steal, total;
 
 	read_ticks(&steal, &total);
-	if (total > env->total)
-		env->steal_percent =
-			100.0 * (double)(steal - env->steal) / (double)(total - env->total);
+	if (total < env->total_after || steal < env->steal_after)
+		return;
+	env->steal += steal - env->steal_after;
+	env->total += total - env->total_after;
+	env->steal_after = steal;
+	env->total_after = total;
+}
+
+void bench_env_end(struct bench_env *env)
+{
+	bench_env_update(env);
+	first_line("/proc/loadavg", env->load_after, sizeof env->load_after);
+	utc_now(env->finished);
+}
+
+double bench_env_steal_percent(const struct bench_env *env)
+{
+	return env->total ? 100.0 * (double)env->steal / (double)env->total : 0;
 }
 
 void bench_env_print(const struct bench_env *env, const struct bench_plan *plan, FILE *f)
@@ -117,8 +145,8 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 		"Library   cardmark %s on backend %s; %s\n"
 		"Seed      %" PRIu64 "\n"
 		"Command   %s\n",
-		env->kernel, env->cpu, env->cpus, env->thp, env->load, env->steal_percent,
-		cardmark_version(), plan->best, env->libgc, plan->seed, env->command);
+		env->kernel, env->cpu, env->cpus, env->thp, env->load, bench_env_steal_percent(env),
+		env->library, plan->best, env->libgc, plan->seed, env->command);
 	if (strtod(env->load, NULL) > 0.5)
 		fprintf(f, "WARNING   The machine was busy before the run: times are of little "
 			   "worth.\n");

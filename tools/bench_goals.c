@@ -82,7 +82,7 @@ void bench_print_goals(const struct bench_plan *plan, FILE *f)
 static const char *compare(struct stat_ratio r, double resolution, char out[64])
 {
 	if (isnan(r.mid))
-		snprintf(out, 64, "no comparison with");
+		snprintf(out, 64, "an unknown time, compared");
 	else if (isinf(r.high))
 		snprintf(out, 64, "a time that can't be compared (too few blocks)");
 	else if (stat_same(r, resolution))
@@ -99,7 +99,7 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 	fprintf(f, "\nIn plain words:\n");
 	for (unsigned k = 0; k < plan->program_count; k++) {
 		const struct bench_program *p = &plan->programs[k];
-		double resolution = bench_resolution(plan, k);
+		double resolution = bench_resolution(plan, k, METRIC_TOTAL);
 		struct bench_summary stw, plain, target;
 		char a[64], b[64];
 

@@ -7,24 +7,41 @@
 
 #include "tools/bench.h"
 
-/* Wall times by block; 0 where a run failed, which takes the block out of
- * ratios with this row. */
-static void walls(const struct bench_plan *plan, unsigned program, unsigned row, double *out)
+double bench_metric_of(const struct bench_run *r, enum bench_metric metric)
 {
-	const struct bench_cell *cell = bench_cell(plan, program, row);
-
-	for (unsigned b = 0; b < plan->programs[program].blocks; b++)
-		out[b] = cell->runs[b].ok ? cell->runs[b].wall_s : 0;
+	if (!r->done || !r->ok)
+		return 0;
+	switch (metric) {
+	case METRIC_TOTAL:
+		return r->wall_s;
+	case METRIC_CPU:
+		return r->cpu_s;
+	case METRIC_STOP_P50:
+		return (double)r->stop_p50;
+	case METRIC_STOP_MAX:
+		return (double)r->stop_max;
+	case METRIC_STALL_MAX:
+		return (double)r->stall_max;
+	case METRIC_PAUSED:
+		return (double)r->stop_total;
+	case METRIC_RSS:
+		return (double)r->peak_rss_kb;
+	case METRICS:
+		break;
+	}
+	return 0;
 }
 
-static struct stat_ratio ratio(const struct bench_plan *plan, unsigned program, unsigned row,
-			       unsigned to)
+struct stat_ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row,
+			      unsigned to, enum bench_metric metric)
 {
 	double a[MAX_BLOCKS], b[MAX_BLOCKS];
 
-	walls(plan, program, row, a);
-	walls(plan, program, to, b);
-	return stat_paired_ratio(a, b, plan->programs[program].blocks, plan->seed);
+	for (unsigned i = 0; i < plan->programs[program].blocks; i++) {
+		a[i] = bench_metric_of(&bench_cell(plan, program, row)->runs[i], metric);
+		b[i] = bench_metric_of(&bench_cell(plan, program, to)->runs[i], metric);
+	}
+	return stat_paired_ratio(a, b, plan->programs[program].blocks);
 }
 
 /* Stops of all runs together, where every run has its raw list; else the
@@ -68,12 +85,22 @@ static void pool_stops(const struct bench_cell *cell, unsigned blocks, struct be
 	free(all);
 }
 
+static void add_phases(const struct bench_run *r, struct bench_summary *out)
+{
+	for (size_t i = 0; i < r->stop_count; i++) {
+		for (size_t ph = 0; ph < PHASES; ph++)
+			out->phases[ph] += r->phases[i][ph];
+		out->paused += r->stops[i];
+	}
+}
+
 void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned row,
 		     struct bench_summary *out)
 {
 	const struct bench_cell *cell = bench_cell(plan, program, row);
 	unsigned blocks = plan->programs[program].blocks;
 	double wall[MAX_BLOCKS], cpu[MAX_BLOCKS], dirty[MAX_BLOCKS], gcs[MAX_BLOCKS];
+	double rss[MAX_BLOCKS], faults[MAX_BLOCKS], calls[MAX_BLOCKS];
 	unsigned n = 0;
 
 	memset(out, 0, sizeof *out);
@@ -89,6 +116,10 @@ void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned r
 		wall[n] = r->wall_s;
 		cpu[n] = r->cpu_s;
 		dirty[n] = (double)r->dirty_cards;
+		rss[n] = (double)r->peak_rss_kb;
+		faults[n] = (double)r->faults;
+		calls[n] = (double)r->kernel_calls;
+		add_phases(r, out);
 		gcs[n++] = (double)r->collections;
 	}
 	out->good = n;
@@ -98,18 +129,24 @@ void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned r
 	out->cpu = stat_median(cpu, n);
 	out->dirty = stat_median(dirty, n);
 	out->collections = stat_median(gcs, n);
+	out->rss_kb = stat_median(rss, n);
+	out->faults = stat_median(faults, n);
+	out->kernel_calls = stat_median(calls, n);
+	out->table_kb = cell->sampled.ok ? (double)cell->sampled.peak_table_kb : NAN;
 	out->vmas = cell->sampled.ok ? (double)cell->sampled.peak_vmas : NAN;
 	pool_stops(cell, blocks, out);
-	out->to_ref = ratio(plan, program, row, plan->ref);
-	out->to_stw = ratio(plan, program, row, plan->stw);
+	out->to_ref = bench_ratio(plan, program, row, plan->ref, METRIC_TOTAL);
+	out->to_stw = bench_ratio(plan, program, row, plan->stw, METRIC_TOTAL);
+	out->cpu_to_ref = bench_ratio(plan, program, row, plan->ref, METRIC_CPU);
+	out->cpu_to_stw = bench_ratio(plan, program, row, plan->stw, METRIC_CPU);
 }
 
-double bench_resolution(const struct bench_plan *plan, unsigned program)
+double bench_resolution(const struct bench_plan *plan, unsigned program, enum bench_metric metric)
 {
-	return stat_resolution(ratio(plan, program, plan->control, plan->ref));
+	return stat_resolution(bench_ratio(plan, program, plan->control, plan->ref, metric));
 }
 
-bool bench_hashes_agree(const struct bench_plan *plan, unsigned program)
+bool bench_hashes_agree(const struct bench_plan *plan, unsigned program, bool print)
 {
 	const struct bench_program *p = &plan->programs[program];
 	bool agree = true;
@@ -127,6 +164,8 @@ bool bench_hashes_agree(const struct bench_plan *plan, unsigned program)
 			if (r->hash == first->hash)
 				continue;
 			agree = false;
+			if (!print)
+				continue;
 			fprintf(stderr,
 				"cardmark bench: WRONG RESULT: %s, block %u, %s: hash %016" PRIx64
 				", but the block's first is %016" PRIx64 "\n",

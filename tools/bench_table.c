@@ -72,8 +72,11 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 		fprintf(f, "  left out: %s\n", p->left_out);
 		return;
 	}
-	resolution = bench_resolution(plan, program);
-	fprintf(f, "%u blocks, %" PRIu64 " %% of the full work", p->blocks, p->work);
+	resolution = bench_resolution(plan, program, METRIC_TOTAL);
+	fprintf(f, "%u block%s, %" PRIu64 " %% of the full work", p->blocks,
+		p->blocks == 1 ? "" : "s", p->work);
+	if (plan->live_mb > 0)
+		fprintf(f, ", --live-mb=%" PRIu64, plan->live_mb);
 	if (isnan(resolution))
 		fprintf(f, "; no resolution: libgc-mprotect failed\n");
 	else if (isinf(resolution))
@@ -104,7 +107,7 @@ void bench_print_notes(const struct bench_plan *plan, FILE *f)
 		   "a run's sum.\n"
 		   "GCs: the rows collect at different times and so not equally often; totals "
 		   "include that.\n"
-		   "Ratios: geometric mean over blocks [95 %% bootstrap interval]; a block is a "
+		   "Ratios: geometric mean over blocks [95 %% interval]; a block is a "
 		   "process of each "
 		   "row,\n"
 		   "in random order, with one seed. A block with two different results fails the "
@@ -112,7 +115,7 @@ void bench_print_notes(const struct bench_plan *plan, FILE *f)
 	for (unsigned k = 0; k < plan->program_count; k++)
 		if (plan->programs[k].left_out[0] == '\0' && plan->programs[k].blocks < 6) {
 			fprintf(f,
-				"With fewer than 6 blocks the intervals are rough: 'cardmark bench "
+				"With fewer than 6 blocks the intervals are wide: 'cardmark bench "
 				"--standard' has more.\n");
 			break;
 		}

@@ -17,6 +17,7 @@ static const struct {
 	{ "probe", tool_probe, "which backends work here, and why the others do not" },
 	{ "run", tool_run, "run a program with its Boehm GC on our write tracking" },
 	{ "bench", tool_bench, "compare pauses and run time of the backends on real programs" },
+	{ "report", tool_report, "make a page of what bench measured" },
 };
 
 enum { SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
@@ -91,7 +92,7 @@ int main(int argc, char **argv)
 	int status = -1;
 
 	if (argc < 2)
-		return tool_usage_error(NULL, "what shall I do? probe, run or bench");
+		return tool_usage_error(NULL, "what shall I do? probe, run, bench or report");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_help();
 		status = TOOL_OK;

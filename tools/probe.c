@@ -36,7 +36,7 @@ enum cardmark_backend tool_probe_best(void)
 	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
 
 	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
-		if (all[i].usable)
+		if (all[i].usable && !all[i].suspect)
 			return all[i].backend;
 	return CARDMARK_BACKEND_ALLDIRTY;
 }
@@ -59,10 +59,11 @@ static int print_json(const struct cardmark_probe *all, int n, const char *kerne
 			if (all[i].capabilities & (1u << c))
 				json_array_append_new(caps, json_string(capability_names[c]));
 		json_array_append_new(list,
-				      json_pack("{s:s, s:b, s:i, s:s, s:o}", "name",
+				      json_pack("{s:s, s:b, s:b, s:i, s:s, s:o}", "name",
 						cardmark_backend_name(all[i].backend), "usable",
-						(int)all[i].usable, "level", (int)all[i].level,
-						"reason", all[i].reason, "capabilities", caps));
+						(int)all[i].usable, "suspect", (int)all[i].suspect,
+						"level", (int)all[i].level, "reason", all[i].reason,
+						"capabilities", caps));
 	}
 	if (!pagemap)
 		json_object_set_new(root, "advice", json_string(newer_kernel));
@@ -78,7 +79,10 @@ static void print_text(const struct cardmark_probe *all, int n, const char *kern
 	printf("Kernel %s, cards of %zu bytes\n\n", kernel, cardmark_card_size());
 	for (int i = 0; i < n; i++)
 		printf("  %-10s %-8s  %s\n", cardmark_backend_name(all[i].backend),
-		       all[i].usable ? "usable" : "no", all[i].reason);
+		       !all[i].usable   ? "no"
+		       : all[i].suspect ? "suspect"
+					: "usable",
+		       all[i].reason);
 	printf("\nThe automatic choice takes %s.\n", automatic);
 	if (!pagemap)
 		printf("%s\n", newer_kernel);

@@ -44,6 +44,7 @@ static void help(void)
 	       "  --stats[=FILE]     JSON report at exit (default: standard error; %%p in the\n"
 	       "                     name is the process id)\n"
 	       "  --raw              each stop's start and end in the report too\n"
+	       "  --verify           check that every page that changes is reported dirty; slow\n"
 	       "  --verbose          say what is done\n"
 	       "  --help\n\n"
 	       "The exit status is the program's own; 127 not found, 126 not executable,\n"
@@ -84,6 +85,7 @@ bool run_prepare(const struct run_options *opt, const char *preload)
 	       (opt->pause_target == NULL || set("CARDMARK_PAUSE_TARGET", opt->pause_target)) &&
 	       (opt->stats == NULL || set("CARDMARK_STATS", opt->stats)) &&
 	       (!opt->raw || set("CARDMARK_STATS_RAW", "1")) &&
+	       (!opt->verify || set("CARDMARK_VERIFY", "hash")) &&
 	       (!opt->verbose || set("CARDMARK_RUN_VERBOSE", "1"));
 }
 
@@ -114,6 +116,7 @@ static int parse(int argc, char **argv, struct run_options *opt)
 						 { "pause-target", required_argument, NULL, 't' },
 						 { "stats", optional_argument, NULL, 's' },
 						 { "raw", no_argument, NULL, 'r' },
+						 { "verify", no_argument, NULL, 'y' },
 						 { "verbose", no_argument, NULL, 'v' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
@@ -150,6 +153,9 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		case 'r':
 			opt->raw = true;
 			break;
+		case 'y':
+			opt->verify = true;
+			break;
 		case 'v':
 			opt->verbose = true;
 			break;
@@ -166,6 +172,10 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		return tool_usage_error("run", "which program?");
 	if (opt->raw && opt->stats == NULL)
 		return tool_usage_error("run", "--raw needs --stats");
+	if (opt->verify && opt->backend != NULL && strcmp(opt->backend, "auto") != 0 &&
+	    is_gc_mode(opt->backend))
+		return tool_usage_error("run", "--verify is for our tracking, not for %s",
+					opt->backend);
 	return -1;
 }
 

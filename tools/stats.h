@@ -26,9 +26,11 @@ struct stat_ratio {
 };
 
 /* a[i] and b[i] are from the same block. The geometric mean of a[i] / b[i], and
- * a percentile bootstrap over blocks of the mean log ratio. Blocks in which
- * either value is missing (not above 0) do not count. */
-struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n, uint64_t seed);
+ * Student's interval of the mean log ratio. Bootstrap intervals of so few blocks
+ * are too narrow (percentile) or as wide as one likes (studentised);
+ * docs/bench.md has the figures. Blocks in which either value is missing (not
+ * above 0) do not count. */
+struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n);
 
 /* The smallest relative difference worth a number, from the ratio of the
  * reference to itself: the farther end of its interval. 0.03 means 3 %. */

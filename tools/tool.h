@@ -19,11 +19,16 @@ enum {
 
 enum { TOOL_PATH = 4096 };
 
+/* Where bench writes and report reads, unless told otherwise. */
+#define BENCH_FILE "cardmark-bench.json"
+#define BENCH_MICRO_FILE "cardmark-micro.json"
+
 /* The subcommands: argv[0] is the subcommand's name. They return the exit
  * status. */
 int tool_probe(int argc, char **argv);
 int tool_run(int argc, char **argv);
 int tool_bench(int argc, char **argv);
+int tool_report(int argc, char **argv);
 
 /* "cardmark SUB: message", a hint where help is, and TOOL_USAGE. */
 int tool_usage_error(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -70,6 +75,7 @@ struct run_options {
 	const char *stats;        /* file, "-" or NULL */
 	const char *pause_target; /* milliseconds, as text, or NULL */
 	bool raw;
+	bool verify;
 	bool verbose;
 };
 

@@ -18,12 +18,13 @@ if command -v python3 >/dev/null; then
 	python3 -c '
 import json, sys
 b = json.load(open(sys.argv[1]))
-assert b["format"] == "cardmark-bench" and b["version"] == 1 and b["seed"] == 5
+assert b["format"] == "cardmark-bench" and b["version"] == 2 and b["seed"] == 5
 rows = b["programs"][0]["rows"]
 assert len(rows) >= 5
 for row in rows:
-    assert row["good"] == 2 and row["failed"] == 0, row["label"]
-    assert row["control"] or row["peak_vmas"] > 5, row["label"]
+    s = row["summary"]
+    assert s["good"] == 2 and s["failed"] == 0, row["label"]
+    assert row["role"] == "control" or s["peak_vmas"] > 5, row["label"]
 for block in range(2):
     assert len({row["runs"][block]["hash"] for row in rows}) == 1
 assert len({run["hash"] for run in rows[0]["runs"]}) == 2  # one seed a block

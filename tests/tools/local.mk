@@ -3,12 +3,26 @@ tools_tests = \
 	tests/tools/usage_test.sh \
 	tests/tools/run_test.sh \
 	tests/tools/hash_test.sh \
-	tests/tools/bench_test.sh
+	tests/tools/jemalloc_test.sh \
+	tests/tools/lockwait_test.sh \
+	tests/tools/micro_test.sh \
+	tests/tools/bench_test.sh \
+	tests/tools/schema_test.sh \
+	tests/tools/resume_test.sh \
+	tests/tools/report_test.sh \
+	tests/tools/browser_test.sh
 TESTS += $(tools_tests)
-EXTRA_DIST += $(tools_tests) tests/tools/lib.sh
+EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json \
+	tests/tools/results.json
 
 # Only statistics: needs neither jansson nor libgc.
-check_PROGRAMS += tests/tools/stats_test
-TESTS += tests/tools/stats_test
-tests_tools_stats_test_SOURCES = tests/tools/stats_test.c tools/stats.c tools/stats.h
+statistics_tests = tests/tools/stats_test tests/tools/coverage_test tests/tools/histogram_test
+check_PROGRAMS += $(statistics_tests)
+TESTS += $(statistics_tests)
+tests_tools_stats_test_SOURCES = tests/tools/stats_test.c tools/stats.c tools/stats.h tests/tools/check.h
 tests_tools_stats_test_LDADD = -lm
+tests_tools_coverage_test_SOURCES = tests/tools/coverage_test.c tools/stats.c tools/stats.h
+tests_tools_coverage_test_LDADD = -lm
+tests_tools_histogram_test_SOURCES = tests/tools/histogram_test.c tests/tools/check.h tools/histogram.c \
+	tools/histogram.h tools/pauses.c tools/pauses.h tools/stats.c tools/stats.h
+tests_tools_histogram_test_LDADD = -lm

@@ -47,6 +47,8 @@ said out "CARDMARK_GC_MODE=auto"
 said out "CARDMARK_BACKEND=alldirty"
 said out "CARDMARK_GC_WAY=B"
 said out "CARDMARK_STATS=-"
+status 0 env CARDMARK_VERIFY=off "$cardmark" run --verify env
+said out "CARDMARK_VERIFY=hash"
 # What is preloaded already stays, behind ours.
 other=$(cd "$builddir" && pwd)/lib/.libs/libcardmark.so
 if [ -r "$other" ]; then

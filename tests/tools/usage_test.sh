@@ -20,6 +20,8 @@ for target in 0 -1 5x "" inf nan 0x5 1e3 1.2.3 99999999; do
 	usage_error "$cardmark" run "--pause-target=$target" true
 done
 usage_error "$cardmark" run --raw true
+usage_error "$cardmark" run --verify --backend=stop-the-world true
+said err "--verify"
 usage_error "$cardmark" bench --program=nosuch
 usage_error "$cardmark" bench --backend=nosuch
 usage_error "$cardmark" bench --backend=auto
@@ -28,9 +30,10 @@ usage_error "$cardmark" bench --blocks=x
 usage_error "$cardmark" bench --seed=-1
 usage_error "$cardmark" bench --seed=99999999999999999999
 usage_error "$cardmark" bench --size=
+usage_error "$cardmark" bench --json=
 usage_error "$cardmark" bench extra
 
-for command in "" probe run bench; do
+for command in "" probe run bench report; do
 	# shellcheck disable=SC2086
 	status 0 "$cardmark" $command --help
 	said out "Usage: cardmark"

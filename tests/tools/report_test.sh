@@ -1,0 +1,251 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: cardmark report on a kept results file: the page is well-formed, has every
+# row and section, no script and nothing from elsewhere; text from the file is
+# text and never markup; what a file lacks is said; the losses are those of the data.
+. "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
+
+kept=${CARDMARK_SRCDIR:-.}/tests/tools/results.json
+page=$scratch/report.html
+
+command -v python3 >/dev/null || skip "python3 is not installed"
+
+status 0 "$cardmark" report "$kept" -o "$page"
+said out "$page"
+
+# well_formed FILE: the page is XML too, so that a tag left open is an error.
+well_formed()
+{
+	python3 -c '
+import sys, xml.dom.minidom
+xml.dom.minidom.parse(sys.argv[1])' "$1" 2>"$scratch/xml"
+}
+well_formed "$page" || {
+	fail "the page is not well-formed"
+	tail -n 1 "$scratch/xml"
+}
+sed 's,</h2>,,' "$page" >"$scratch/broken.html"
+well_formed "$scratch/broken.html" && fail "CONTROL: tags left open are not found"
+
+for bad in '<script' 'javascript:' '<iframe' 'url(' 'http://' 'https://' ' src=' '@import'; do
+	grep -qiF -e "$bad" "$page" && fail "the page has $bad"
+done
+grep -qiE '<[^>]* on[a-z]+=' "$page" && fail "the page has an event handler"
+
+python3 - "$page" "$kept" <<'END' || fail "the page is not what the file says"
+import json, sys, xml.dom.minidom as dom
+page, data = dom.parse(sys.argv[1]), json.load(open(sys.argv[2]))
+
+def text(node):
+    return "".join(c.data if c.nodeType == c.TEXT_NODE else text(c) for c in node.childNodes)
+
+def tags(node, name):
+    return node.getElementsByTagName(name)
+
+ids = [e.getAttribute("id") for e in tags(page, "*") if e.hasAttribute("id")]
+assert len(ids) == len(set(ids)), "an id twice"
+links = {a.getAttribute("href")[1:] for a in tags(page, "a")}
+sections = {s.getAttribute("id"): s for s in tags(page, "section")}
+assert links == set(sections) and len(sections) == 10, (links, set(sections))
+for chart in tags(page, "svg"):
+    if chart.getAttribute("class") == "chart":
+        assert set(chart.getAttribute("aria-labelledby").split()) <= set(ids)
+        assert tags(chart, "title") and tags(chart, "desc")
+labels = [r["label"] for r in data["programs"][0]["rows"]]
+programs = [p["name"] for p in data["programs"]]
+assert len(programs) >= 2 and len(labels) >= 6
+# Each table that tells of rows has all of them, for each program.
+for name in "verdict", "totals", "percentiles", "phases", "utilisation", "memory", "correctness":
+    tables = tags(sections[name + "-0"], "table")
+    assert len(tables) == len(programs), (name, len(tables))
+    for table in tables:
+        rows = [text(tags(tr, "th")[0]) for tr in tags(tags(table, "tbody")[0], "tr")]
+        assert rows == labels, (name, rows)
+# Each chart draws all rows, and a table in <details> stands beside it.
+for name, charts in ("totals", 2), ("percentiles", 1), ("phases", 1), ("utilisation", 1):
+    s = sections[name + "-0"]
+    figures = tags(s, "figure")
+    assert len(figures) == charts * len(programs), name
+    assert len(tags(s, "details")) == len(programs), name
+    for figure in figures:
+        groups = [g for g in tags(figure, "g") if g.getAttribute("class") == "row"]
+        assert len(groups) == len(labels), (name, len(groups))
+        assert all(tags(g, "path") or tags(g, "rect") for g in groups), name
+raw = sections["raw-0"]
+runs = sum(len(r["runs"]) for p in data["programs"] for r in p["rows"])
+assert sum(len(tags(t, "tr")) - 1 for t in tags(raw, "table")) == runs
+assert data["command"] in text(raw)
+assert len([p for p in tags(raw, "pre") if "1/(1-Percentile)" in text(p)]) == len(labels) * len(programs)
+env = text(sections["environment-0"])
+for key in "kernel", "cpu", "thp", "load_before", "load_after", "libgc":
+    assert data["environment"][key] in env, key
+
+# The ratios are those of the file, with "~" where the rule says so.
+from math import exp, log
+def ratio_text(r, resolution):
+    same = abs(log(r["mid"])) <= log(1 + resolution) or r["low"] <= 1 <= r["high"]
+    return "%s%.2f [%.2f, %.2f]" % ("~" if same else "", r["mid"], r["low"], r["high"])
+for p, table in zip(data["programs"], tags(sections["verdict-0"], "table")):
+    for row, tr in zip(p["rows"], tags(tags(table, "tbody")[0], "tr")):
+        if row["role"] != "reference":
+            want = ratio_text(row["summary"]["to_libgc_mprotect"], p["resolution"])
+            got = text(tags(tr, "td")[0])
+            assert got == want, (row["label"], got, want)
+
+# Losses in total time: found here from the runs, in another way.
+def mean(v): return sum(v) / len(v)
+T = {3: 3.1824, 4: 2.7764, 5: 2.5706, 6: 2.4469, 7: 2.3646}  # by degrees of freedom
+def interval(a, b):
+    logs = [log(x["wall_s"] / y["wall_s"]) for x, y in zip(a["runs"], b["runs"])]
+    m, n = mean(logs), len(logs)
+    half = T[n - 1] * (sum((v - m) ** 2 for v in logs) / (n - 1) / n) ** 0.5
+    return m, m - half, m + half
+want = set()
+for p in data["programs"]:
+    by_role = {r["role"]: r for r in p["rows"]}
+    ref, control, stw = by_role["reference"], by_role["control"], by_role["stop-the-world"]
+    resolution = max(abs(v) for v in interval(control, ref)[1:])
+    for row in p["rows"]:
+        if row["role"] != "ours":
+            continue
+        others = [ref, stw] + [o for o in p["rows"] if o["role"] == "peer" and o["pause_target_ms"] ==
+                               row["pause_target_ms"]]
+        for other in others:
+            m, low, high = interval(row, other)
+            if m > resolution and low > 0:
+                want.add((row["label"], p["name"], other["label"]))
+got = set()
+for table in tags(sections["losses-0"], "table"):
+    for tr in tags(tags(table, "tbody")[0], "tr"):
+        cells = [text(td) for td in tags(tr, "td")]
+        if cells[1] == "total time":
+            got.add((text(tags(tr, "th")[0]), cells[0], cells[2]))
+assert got == want, (got, want)
+END
+
+# Files made from the kept one: change NAME 'PYTHON WITH d'
+change()
+{
+	python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+rows = d["programs"][0]["rows"]
+exec(sys.argv[3])
+json.dump(d, open(sys.argv[2], "w"))' "$kept" "$scratch/$1.json" "$2" &&
+		status 0 "$cardmark" report "$scratch/$1.json" -o "$scratch/$1.html" &&
+		status 0 "$cardmark" report --markdown "$scratch/$1.json"
+	well_formed "$scratch/$1.html" || fail "$1: the page is not well-formed"
+}
+
+in_page()
+{
+	grep -qF -e "$2" "$scratch/$1.html" || fail "$1: the page does not say \"$2\""
+}
+
+# Twice as slow as all others, beyond any doubt: a loss.
+change slower '
+for p in d["programs"]:
+    for r in p["rows"]:
+        for n, run in enumerate(r["runs"]):
+            run["wall_s"] = (1 + n) * (2 if r["role"] == "ours" else 1)'
+in_page slower '100 % MORE time than libgc-mprotect'
+in_page slower '<td class="name">total time</td><td class="name">stop-the-world</td><td class="worse">2.00'
+said out 'total time 2.00'
+
+# Text from the file is text.
+change hostile '
+evil = "</title></svg><script>alert(1)</script><img src=x onerror=alert(2)>\"\u0027&\u0001\u009b`|*"
+d["command"] = evil
+d["best"] = evil
+for key, v in d["environment"].items():
+    if isinstance(v, str):
+        d["environment"][key] = evil
+for p in d["programs"]:
+    p["name"] = "<b>" + p["name"]
+    p["what"] = evil
+    for n, r in enumerate(p["rows"]):
+        r["label"] = "<u>%d\"&" % n
+rows[0]["runs"][0] = {"seed": 1, "ok": False, "wall_s": 1, "cpu_s": 1, "error": evil}'
+for bad in '<script' '<img' '<b>trees' '<u>0'; do
+	grep -qF -e "$bad" "$scratch/hostile.html" && fail "text of the file became markup: $bad"
+done
+in_page hostile '&lt;script&gt;alert(1)'
+# In `code` it is text already.
+sed 's/`[^`]*`//g' "$scratch/out" | grep -qE '(^|[^\\])<' && fail "text of the file became markup in the summary"
+
+# What is not there is said.
+change alone 'd["programs"][1] = {"name": "guile", "what": "x", "left_out": "guile is not installed"}'
+in_page alone 'Left out: guile is not installed.'
+change unchecked '
+for p in d["programs"]:
+    for r in p["rows"]:
+        r["verified"] = r["sampled"] = None'
+in_page unchecked 'does not say whether writes were missed'
+change missed 'rows[3]["verified"]["missed"] = 3'
+in_page missed '3 missed'
+change wrong 'rows[0]["runs"][0]["hash"] = "0123456789abcdef"'
+in_page wrong 'WRONG RESULT'
+change failed '
+for run in rows[3]["runs"]:
+    run.update(ok=False, error="killed")'
+in_page failed 'FAILED in all'
+change few '
+for p in d["programs"]:
+    p["blocks"] = 2
+    for r in p["rows"]:
+        del r["runs"][2:]'
+in_page few 'cannot say where we lose'
+change silent '
+for p in d["programs"]:
+    for r in p["rows"]:
+        for run in r["runs"]:
+            run["stops_ns"] = []'
+in_page silent 'No stops are recorded'
+change none 'd["programs"] = [{"name": "trees", "what": "x", "left_out": "not built"}]'
+in_page none 'No program ran'
+
+# Not results.
+bad_file()
+{
+	printf '%s' "$1" >"$scratch/bad.json"
+	status 1 "$cardmark" report "$scratch/bad.json" -o "$scratch/bad.html"
+	[ "$(grep -c . "$scratch/err")" -eq 1 ] || fail "not one line of error for: $1"
+	[ -e "$scratch/bad.html" ] && fail "a page although the file is bad: $1"
+}
+bad_file ''
+bad_file '{}'
+bad_file '[]'
+bad_file '{"format":"cardmark-bench","version":1}'
+bad_file '{"format":"cardmark-bench","version":2}'
+bad_file '{"format":"cardmark-bench","version":2,"programs":[{"name":"x","blocks":1,"rows":[]}]}'
+bad_file '{"format":"cardmark-bench","version":2,"programs":[{"name":"x","blocks":999999999}]}'
+for spoil in 'rows[1]["runs"].pop()' 'rows.pop()' 'rows[1]["role"] = "ours"' \
+	'rows[0]["runs"][0]["stops_ns"][0] = [5, 4, 0, 0, 0, 0]' \
+	'rows[0]["runs"][0]["stops_ns"].reverse()' 'rows[0]["runs"][0]["stops_ns"][0].pop()' \
+	'rows[0]["runs"][0]["wall_s"] = "1"'; do
+	python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+rows = d["programs"][0]["rows"]
+exec(sys.argv[2])
+json.dump(d, sys.stdout)' "$kept" "$spoil" >"$scratch/spoilt.json"
+	bad_file "$(cat "$scratch/spoilt.json")"
+done
+status 1 "$cardmark" report "$scratch/none-such.json"
+status 1 "$cardmark" report "$kept" -o "$scratch/none/x.html"
+usage_error "$cardmark" report --what
+usage_error "$cardmark" report -o
+usage_error "$cardmark" report --markdown --micro=x
+
+# Two files, and micro benchmarks beside them.
+cat >"$scratch/micro.json" <<'END'
+{"context": {"date": "today", "host_name": "<h>", "executable": "x", "cpu_scaling_enabled": true},
+ "benchmarks": [{"name": "a<b>/8", "run_type": "iteration", "real_time": 12.5, "cpu_time": 12, "time_unit": "ns",
+ "iterations": 1000}, {"name": "c", "error_occurred": true, "error_message": "no <kernel>"}]}
+END
+status 0 "$cardmark" report "$kept" "$scratch/slower.json" --micro="$scratch/micro.json" -o "$page"
+well_formed "$page" || fail "two files: the page is not well-formed"
+grep -qF 'id="verdict-1"' "$page" || fail "the second file is missing"
+grep -qF 'a&lt;b&gt;/8' "$page" || fail "the micro benchmarks are missing"
+status 1 "$cardmark" report "$kept" --micro="$kept" -o "$scratch/x.html"
+finish

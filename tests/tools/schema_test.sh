@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: what cardmark bench writes is what docs/bench.schema.json says, and the
+# schema finds files that are not.
+. "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
+
+[ -r "$preload" ] || skip "this build has no preload object"
+[ -x "$builddir/bench/boehm/trees" ] || skip "the benchmark programs were not built"
+python3 -c 'import jsonschema' 2>/dev/null || skip "python3-jsonschema is not installed"
+
+status 0 "$cardmark" bench --program=trees --blocks=2 --size=2 --live-mb=8 --seed=5 --verify \
+	--json="$scratch/bench.json"
+python3 - "${CARDMARK_SRCDIR:-.}/docs/bench.schema.json" "$scratch/bench.json" <<'END' ||
+import copy, json, sys
+import jsonschema
+
+schema, whole = (json.load(open(name)) for name in sys.argv[1:])
+jsonschema.Draft7Validator.check_schema(schema)
+check = jsonschema.Draft7Validator(schema)
+bad = 0
+for error in check.iter_errors(whole):
+    print("FAIL", list(error.path), error.message[:200])
+    bad += 1
+
+rows = whole["programs"][0]["rows"]
+for row in rows:
+    ours = row["role"] == "ours"
+    assert (row["verified"] is not None) == ours, row["label"]
+    assert not ours or row["verified"]["missed"] == 0
+    assert (row["sampled"] is None) == (row["role"] == "control"), row["label"]
+    for n, run in enumerate(row["runs"]):
+        assert run["seed"] == 5 + n and run["peak_rss_kb"] > 1000 and run["stops_ns"]
+        for start, end, *phases in run["stops_ns"]:
+            assert 0 < start < end < run["wall_s"] * 1e9
+            assert 0 < sum(phases) <= end - start, (row["label"], start, end, phases)
+        assert sum(s[1] - s[0] for s in run["stops_ns"]) == run["stop_total_ns"]
+    assert row["sampled"] is None or row["sampled"]["peak_page_table_kb"] > 10
+
+# Each of these must be found wrong.
+def spoil(change):
+    global bad
+    copied = copy.deepcopy(whole)
+    change(copied)
+    if check.is_valid(copied):
+        print("FAIL: the schema did not find it:", change.__doc__ or change)
+        bad += 1
+
+run = lambda d: d["programs"][0]["rows"][3]["runs"][0]
+spoil(lambda d: d.update(version=1))
+spoil(lambda d: d.update(another=1))
+spoil(lambda d: d["environment"].pop("steal_ticks_before"))
+spoil(lambda d: d["programs"][0].update(left_out="why"))
+spoil(lambda d: d["programs"][0]["rows"][0].update(role="best"))
+spoil(lambda d: d["programs"][0]["rows"][0]["summary"].pop("peak_vmas"))
+spoil(lambda d: run(d).pop("stops_ns"))
+spoil(lambda d: run(d)["stops_ns"][0].pop())
+spoil(lambda d: run(d).update(hash="x"))
+spoil(lambda d: run(d).update(ok=False))
+spoil(lambda d: run(d).update(faults=-1))
+sys.exit(bad != 0)
+END
+	fail "the results file is not what the schema says"
+finish

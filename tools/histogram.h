@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ * A log-linear histogram of whole numbers: 32 buckets an octave, so that a value
+ * is known to 1 part in 32, up to 2^64 - 1, in memory that does not grow. */
+#ifndef CARDMARK_TOOL_HISTOGRAM_H
+#define CARDMARK_TOOL_HISTOGRAM_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+enum { HIST_BITS = 5, HIST_SUB = 1 << HIST_BITS, HIST_SIZE = (64 - HIST_BITS + 1) * HIST_SUB };
+
+/* All zero is an empty one. */
+struct histogram {
+	uint64_t count, max;
+	double sum, squares;
+	uint64_t bucket[HIST_SIZE];
+};
+
+void hist_add(struct histogram *h, uint64_t value);
+void hist_merge(struct histogram *into, const struct histogram *from);
+
+/* The largest value that counts as equal to value: the end of its bucket. */
+uint64_t hist_bound(uint64_t value);
+
+/* Nearest rank, as stat_rank(), of the ends of buckets but never above the
+ * largest value; 0 if it is empty. */
+uint64_t hist_quantile(const struct histogram *h, double q);
+
+/* NaN if it is empty. */
+double hist_mean(const struct histogram *h);
+double hist_deviation(const struct histogram *h);
+
+/* The percentile distribution as text (.hgrm), values divided by unit; 5 lines
+ * each time the distance to 100 % halves. What HdrHistogram's plotters read. */
+void hist_write(const struct histogram *h, double unit, FILE *f);
+
+#endif
