@@ -128,7 +128,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	if (before.sa_flags & SA_SIGINFO)
 		before.sa_sigaction(sig, info, context);
 	else
-		_exit(4); /* no fault of ours, and nobody before us */
+		signal(sig, SIG_DFL); /* nobody before us: the access dies of it */
 }
 
 static void set_handler(void)

@@ -39,7 +39,7 @@ loses()
 	if [ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]; then
 		pass "$what: lost ${lost:-?}, status $got"
 	else
-		fail "$what: nothing was lost"
+		fail "$what: nothing was lost, status $got, seed $seed"
 	fi
 }
 
