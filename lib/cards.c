@@ -304,6 +304,36 @@ void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src)
 	}
 }
 
+static void put(struct cm_leaf *l, size_t w, uint64_t bits)
+{
+	l->word[w] = bits;
+	if (bits != 0)
+		l->summary[w / 64] |= UINT64_C(1) << w % 64;
+	else
+		l->summary[w / 64] &= ~(UINT64_C(1) << w % 64);
+}
+
+void cm_cards_count_up(struct cm_cards *low, struct cm_cards *high, const struct cm_cards *dirty)
+{
+	for (size_t i = next_leaf(low, 0); i < low->hi; i = next_leaf(low, i + 1)) {
+		struct cm_leaf *l = low->root[i], *h = high->root[i], *d = dirty->root[i];
+
+		if (h == NULL || d == NULL) /* a track that failed half-way */
+			continue;
+		for (size_t s = 0; s < SUMMARY_WORDS; s++) {
+			uint64_t live = l->summary[s] | h->summary[s] | d->summary[s];
+
+			for (; live != 0; live &= live - 1) {
+				size_t w = s * 64 + (size_t)__builtin_ctzll(live);
+				uint64_t one = l->word[w], two = h->word[w];
+
+				put(l, w, d->word[w] & (~one | two));
+				put(h, w, d->word[w] & (one | two));
+			}
+		}
+	}
+}
+
 void cm_cards_or_words(struct cm_cards *c, uintptr_t base, const uint64_t *word, size_t n)
 {
 	size_t at = (base >> c->card_shift) / 64;

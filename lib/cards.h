@@ -53,6 +53,10 @@ size_t cm_cards_count(const struct cm_cards *c);
 /* Adds src to dst, which has room for every card of src. */
 void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src);
 
+/* low and high hold two bits of a counter for each card: where dirty has it, the counter goes
+ * up to 3 at most; everywhere else it is 0 then. All three have room for the same cards. */
+void cm_cards_count_up(struct cm_cards *low, struct cm_cards *high, const struct cm_cards *dirty);
+
 /* Sets bits [first, last) of an array of words, a bit a card. */
 void cm_words_set(uint64_t *word, size_t first, size_t last);
 /* Adds n words of bits; base is the address of the first bit, a whole number of

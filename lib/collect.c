@@ -52,6 +52,25 @@ static void join_held(const struct cardmark *cm, struct cm_cards *report)
 		cm_ranges_mark(&cm->ranges, held, report);
 }
 
+/* A span, but for runs that are not to be looked at. */
+static size_t harvest_span(struct cardmark *cm, struct cardmark_run span, struct cm_cards *into)
+{
+	struct cardmark_run hot;
+	size_t guessed = 0;
+
+	while (cm_backoff_next(&cm->backoff, span.start, &hot) && hot.start < span.end) {
+		struct cardmark_run before = { span.start, hot.start };
+
+		if (before.start < before.end)
+			guessed +=
+				cm->backend->ops->harvest(cm->backend, &cm->ranges, before, into);
+		span.start = hot.end;
+	}
+	if (span.start < span.end)
+		guessed += cm->backend->ops->harvest(cm->backend, &cm->ranges, span, into);
+	return guessed;
+}
+
 /* All that is dirty goes into report. Returns how many pieces were guessed. */
 static size_t harvest(struct cardmark *cm, struct cm_cards *report)
 {
@@ -68,7 +87,7 @@ static size_t harvest(struct cardmark *cm, struct cm_cards *report)
 		return cm->ranges.n;
 	}
 	cm_tracker_recheck(cm);
-	guessed = cm->backend->ops->harvest(cm->backend, &cm->ranges, CM_ALL, report);
+	guessed = harvest_span(cm, CM_ALL, report);
 	cm_tracker_recheck(cm);
 	return guessed;
 }
@@ -98,7 +117,7 @@ static size_t take_discarded(struct cardmark *cm, struct cm_cards *cards)
 
 static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_cards *cards)
 {
-	bool apart = cm->discards || cm->verify.on;
+	bool apart = cm->discards || cm->verify.on || cm->backoff.collects != 0;
 	struct cm_cards *report = apart ? &cm->report : cards;
 	size_t guessed = cm->kept_guessed;
 
@@ -109,6 +128,11 @@ static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_car
 	guessed += harvest(cm, report);
 	join_kept(cm, report);
 	join_held(cm, report);
+	if (cm->backoff.collects != 0) {
+		cm->stats.backoff_cards += cm_backoff_join(&cm->backoff, &cm->ranges, report);
+		if (guessed == 0)
+			cm_backoff_learn(&cm->backoff, report);
+	}
 	if (cm->verify.on)
 		guessed += cm_verify_compare(cm, report);
 	if (cm->discards)
@@ -178,8 +202,7 @@ static int preclean_chunk(struct cardmark *cm, uintptr_t *at)
 		cm_tracker_recheck(cm);
 		/* Set first: whatever happens in there is joined. */
 		cm->any_kept = true;
-		cm->kept_guessed +=
-			cm->backend->ops->harvest(cm->backend, &cm->ranges, span, &cm->kept);
+		cm->kept_guessed += harvest_span(cm, span, &cm->kept);
 		cm_tracker_recheck(cm);
 		*at = span.end;
 	}

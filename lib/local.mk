@@ -20,6 +20,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/unregister.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
+	lib/backoff.c lib/backoff.h \
 	lib/cards.c lib/cards.h \
 	lib/collect.c \
 	lib/discard.c \

@@ -65,6 +65,7 @@ static const struct option table[] = {
 	{ "CARDMARK_THREADS", FIELD(threads), "a number of threads", NULL, 1, 1, 64 },
 	{ "CARDMARK_HUGE", FIELD(huge), "one of keep, split, never", huge_words, CARDMARK_HUGE_KEEP,
 	  CARDMARK_HUGE_KEEP, CARDMARK_HUGE_NEVER },
+	{ "CARDMARK_BACKOFF", FIELD(backoff), "a number of collects", NULL, 0, 0, 10000 },
 	{ "CARDMARK_VERIFY", FIELD(verify), "one of off, hash", verify_words, CARDMARK_VERIFY_OFF,
 	  CARDMARK_VERIFY_OFF, CARDMARK_VERIFY_HASH },
 };

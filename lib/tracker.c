@@ -56,13 +56,17 @@ static size_t round_to_cards(size_t bytes)
 /* The i-th set of the tracker's own that is in use, or NULL. */
 static struct cm_cards *set_at(struct cardmark *cm, size_t i)
 {
-	struct cm_cards *sets[8] = { &cm->fresh, &cm->kept };
+	struct cm_cards *sets[10] = { &cm->fresh, &cm->kept };
 	size_t n = 2;
 
 	if (cm->discards)
 		sets[n++] = &cm->populated;
-	if (cm->discards || cm->verify.on)
+	if (cm->discards || cm->verify.on || cm->backoff.collects != 0)
 		sets[n++] = &cm->report;
+	if (cm->backoff.collects != 0) {
+		sets[n++] = &cm->backoff.low;
+		sets[n++] = &cm->backoff.high;
+	}
 	if (cm->verify.on) {
 		sets[n++] = &cm->verify.known;
 		sets[n++] = &cm->verify.held;
@@ -144,6 +148,9 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	cm->huge = o.huge;
 	cm->discards = (o.flags & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE)) != 0;
 	cm->discard_is_write = (o.flags & CARDMARK_OPEN_DISCARD_IS_WRITE) != 0;
+	if (ops->capabilities & CARDMARK_CAP_CONCURRENT) /* pieces can be left out */
+		cm->backoff.collects = o.backoff;
+	cm->backoff.least = CM_BACKOFF_RUN_CARDS;
 	error = cm_verify_open(cm, &o);
 	if (error == 0)
 		error = init_sets(cm);

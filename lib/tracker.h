@@ -6,6 +6,7 @@
 
 #include "cardmark/cardmark.h"
 #include "lib/backend/backend.h"
+#include "lib/backoff.h"
 #include "lib/cards.h"
 #include "lib/holds.h"
 #include "lib/ranges.h"
@@ -38,7 +39,8 @@ struct cardmark {
 	bool discards, discard_is_write;
 	struct cm_cards populated;
 	struct cm_verify verify;
-	/* For both: the cards of one collect or clearing scan, before they go where
+	struct cm_backoff backoff;
+	/* For these three: the cards of one collect or clearing scan, before they go where
 	 * others are already. */
 	struct cm_cards report;
 	size_t chunk_bytes;

@@ -7,7 +7,7 @@ AM_TESTS_ENVIRONMENT = \
 	CARDMARK_SRCDIR='$(abs_top_srcdir)'; export CARDMARK_SRCDIR; \
 	CARDMARK_BUILDDIR='$(abs_top_builddir)'; export CARDMARK_BUILDDIR; \
 	unset CARDMARK_BACKEND CARDMARK_CHUNK CARDMARK_VEC CARDMARK_THREADS CARDMARK_HUGE \
-		CARDMARK_VERIFY;
+		CARDMARK_VERIFY CARDMARK_BACKOFF;
 
 check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
@@ -92,6 +92,7 @@ live_tests = \
 	tests/live/collect_test \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
+	tests/live/backoff_test \
 	tests/live/hold_test \
 	tests/live/huge_test \
 	tests/live/pair_test \
@@ -136,6 +137,7 @@ tests_live_chunks_test_LDADD = tests/libsupport.la
 tests_live_collect_test_LDADD = tests/libsupport.la
 tests_live_descriptors_test_LDADD = tests/libsupport.la
 tests_live_discard_test_LDADD = tests/libsupport.la
+tests_live_backoff_test_LDADD = tests/libsupport.la
 tests_live_hold_test_LDADD = tests/libsupport.la
 tests_live_huge_test_LDADD = tests/libsupport.la
 tests_live_pair_test_LDADD = tests/libsupport.la

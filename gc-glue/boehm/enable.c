@@ -279,6 +279,10 @@ static void set_knobs(void)
 		cm_gc_api.GC_set_rate(rate ? atoi(rate) : rate_for(ns));
 }
 
+/* Pages that libgc allocates from are dirty at every collection; half of all faults were
+ * theirs. */
+#define BACKOFF 16
+
 static int open_tracker(void)
 {
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
@@ -286,6 +290,7 @@ static int open_tracker(void)
 	int r;
 
 	o.backend = cm_gc_config.backend;
+	o.backoff = BACKOFF;
 	r = cardmark_open(&h->cm, &o);
 	if (r != 0)
 		return cm_gc_fail(r, "%s", cardmark_last_error());

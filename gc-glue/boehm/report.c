@@ -194,6 +194,7 @@ static void put_report(struct out *o)
 	put_number(o, "faults", s.faults);
 	put_number(o, "guessed_ranges", s.guessed_ranges);
 	put_number(o, "rearmed_ranges", s.rearmed_ranges);
+	put_number(o, "backoff_cards", s.backoff_cards);
 	put_number(o, "all_dirty", s.all_dirty);
 	if (c->verify && cm_gc_heap.cm) {
 		put_number(o, "verify_checked", s.verify_checked);

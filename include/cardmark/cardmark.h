@@ -185,22 +185,26 @@ struct cardmark_options {
 	unsigned threads;
 	enum cardmark_huge huge;
 	enum cardmark_verify verify;
+	/* Cards in long runs that were dirty at three collects on end are reported at so
+	 * many more without a look, which saves a fault for each; then they are looked at
+	 * again (0: never). More is reported, never less. For backends with
+	 * CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
+	unsigned backoff;
 };
 
 #define CARDMARK_OPTIONS_INIT                                                                      \
 	{                                                                                          \
 		sizeof(struct cardmark_options), CARDMARK_BACKEND_AUTO, 0, 0, 0, 0,                \
-			CARDMARK_HUGE_KEEP, CARDMARK_VERIFY_DEFAULT                                \
+			CARDMARK_HUGE_KEEP, CARDMARK_VERIFY_DEFAULT, 0                             \
 	}
 
 /* Opens a tracker. options may be NULL; zero fields mean the default. The
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
- * CARDMARK_HUGE, CARDMARK_VERIFY) overrides the options, so that a user can choose for a program
- * nobody rebuilt. A backend asked for by name is that backend or an error, never another. Freed by
- * cardmark_close(). Not while the world is stopped.
- * -EINVAL bad option or environment; -ENOTSUP or -EPERM that backend cannot
- * work here (cardmark_last_error() has the probe's reason); -EBUSY only one
- * softdirty tracker fits in a process; -ENOMEM. */
+ * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
+ * choose for a program nobody rebuilt. A backend asked for by name is that backend or an error,
+ * never another. Freed by cardmark_close(). Not while the world is stopped. -EINVAL bad option or
+ * environment; -ENOTSUP or -EPERM that backend cannot work here (cardmark_last_error() has the
+ * probe's reason); -EBUSY only one softdirty tracker fits in a process; -ENOMEM. */
 CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_options *options);
 
 /* Ends tracking, frees the tracker and detaches its tables, and sets *cm to
@@ -471,6 +475,7 @@ struct cardmark_stats {
 	uint64_t verify_missed;  /* of those, not reported: lost writes. Must be 0 */
 	uint64_t verify_false;   /* cards reported whose hash had not changed */
 	uint64_t verify_first_missed; /* address of the first; 0: none */
+	uint64_t backoff_cards;       /* reported without a look, sum */
 };
 
 /* Fills *stats. Any time. -EINVAL size too small. */

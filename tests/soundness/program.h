@@ -123,7 +123,8 @@ struct program {
 	uint32_t open;  /* enum cardmark_open_flags */
 	uint32_t chunk; /* cards, 0: the default */
 	uint32_t vec;
-	uint32_t crew;   /* threads in a collect */
+	uint32_t crew; /* threads in a collect */
+	uint32_t backoff;
 	uint32_t huge;   /* enum cardmark_huge */
 	uint32_t verify; /* enum cardmark_verify */
 	uint32_t faults; /* one kernel call in so many fails, 0: none */

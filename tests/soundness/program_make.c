@@ -232,6 +232,7 @@ void program_make(struct program *p, uint64_t seed, unsigned ops, unsigned threa
 	p->chunk = one_in(&m, 2) ? 1 + below(&m, 100) : 0;
 	p->vec = one_in(&m, 2) ? 8 + below(&m, 30) : 0;
 	p->crew = one_in(&m, 3) ? 2 + below(&m, 3) : 0;
+	p->backoff = one_in(&m, 4) ? 1 + below(&m, 4) : 0;
 	p->huge = one_in(&m, 4) ? 1 + below(&m, 2) : 0;
 	/* Its hashes are read while others write: what it is told by CONCURRENT. */
 	if (one_in(&m, 5)) {

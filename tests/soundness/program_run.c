@@ -5,6 +5,7 @@
  * passed over, so that any part of a program is a program. */
 #include "tests/soundness/program_state.h"
 
+#include "lib/tracker.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/page_hash.h"
 #include "tests/support/random.h"
@@ -109,6 +110,7 @@ static int open_tracker(struct run *r)
 	options.chunk_bytes = r->p->chunk * r->card;
 	options.vec_len = r->p->vec;
 	options.threads = r->p->crew;
+	options.backoff = r->p->backoff;
 	options.huge = (enum cardmark_huge)r->p->huge;
 	options.verify = (enum cardmark_verify)r->p->verify;
 	broken_os_pause(true); /* what fails here is no matter of soundness */
@@ -120,6 +122,7 @@ static int open_tracker(struct run *r)
 		return error;
 	}
 	broken_os_pause(false);
+	r->cm->backoff.least = 2; /* programs write a few pages */
 	r->caps = cardmark_capabilities(r->cm);
 	r->discards = (r->p->open & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE)) != 0;
 	r->discard_is_write = (r->p->open & CARDMARK_OPEN_DISCARD_IS_WRITE) != 0;

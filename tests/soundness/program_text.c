@@ -102,6 +102,7 @@ static const struct {
 	{ "vec", offsetof(struct program, vec) },
 	{ "crew", offsetof(struct program, crew) },
 	{ "huge", offsetof(struct program, huge) },
+	{ "backoff", offsetof(struct program, backoff) },
 	{ "verify", offsetof(struct program, verify) },
 	{ "faults", offsetof(struct program, faults) },
 };

@@ -20,6 +20,7 @@
  * tracker can see (R13); it waits for the collect to end. */
 #include "tests/soundness/world_state.h"
 
+#include "lib/tracker.h"
 #include "tests/support/page_hash.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
@@ -353,12 +354,15 @@ static int open_tracker(struct world *w)
 	/* Small pieces, or there is nothing to share. */
 	options.chunk_bytes = w->options.seed % 2 || w->options.threads > 1 ? 50 * w->card : 0;
 	options.threads = w->options.threads;
+	options.backoff = w->options.seed % 3 == 1 ? 2 : 0;
 	options.vec_len = w->options.seed % 3 == 0 ? 16 : 0;
 	/* Writers run in some collects, where the backend can do that. */
 	if (w->options.verify && w->options.backend != CARDMARK_BACKEND_SOFTDIRTY)
 		options.flags |= CARDMARK_OPEN_CONCURRENT;
 	options.verify = w->options.verify ? CARDMARK_VERIFY_HASH : CARDMARK_VERIFY_OFF;
 	error = cardmark_open(&w->cm, &options);
+	if (error == 0)
+		w->cm->backoff.least = 2; /* a slot has few pages */
 	if (error == 0)
 		error = cardmark_table_new(&w->table, w->cm);
 	if (error == 0)

@@ -161,6 +161,51 @@ static void or_adds_and_takes_nothing_away(void **state)
 	cm_cards_free(&b);
 }
 
+/* Two sets as counters, against an array of numbers. */
+static void counting_agrees_with_an_array(void **state)
+{
+	enum { N = 5000 };
+	static unsigned char count[N];
+	uintptr_t card = cardmark_card_size(), base = (uintptr_t)1 << 30;
+	uint64_t rng = random_seed(seed_text);
+	struct cm_cards low, high, dirty;
+
+	(void)state;
+	assert_int_equal(cm_cards_init(&low), 0);
+	assert_int_equal(cm_cards_init(&high), 0);
+	assert_int_equal(cm_cards_init(&dirty), 0);
+	assert_int_equal(cm_cards_reserve(&dirty, base, base + N * card), 0);
+	/* Of a track that failed half-way: there is room in one of them alone. */
+	assert_int_equal(cm_cards_reserve(&low, base << 1, (base << 1) + card), 0);
+	assert_int_equal(cm_cards_reserve(&low, base, base + N * card), 0);
+	assert_int_equal(cm_cards_reserve(&high, base, base + N * card), 0);
+	memset(count, 0, sizeof count);
+	for (int round = 0; round < 200; round++) {
+		size_t first = random_below(&rng, N), end = first + random_below(&rng, N - first);
+
+		cm_cards_clear_all(&dirty);
+		for (size_t i = 0; i < N; i++) {
+			bool is = (i >= first && i <= end) || random_below(&rng, 16) == 0;
+
+			if (is)
+				cm_cards_set(&dirty, base + i * card, base + (i + 1) * card);
+			count[i] = is ? (unsigned char)(count[i] < 3 ? count[i] + 1 : 3) : 0;
+		}
+		cm_cards_count_up(&low, &high, &dirty);
+		for (size_t i = 0; i < N; i++)
+			assert_int_equal(cm_cards_test(&low, base + i * card) +
+						 2 * cm_cards_test(&high, base + i * card),
+					 count[i]);
+	}
+	/* The summaries, too: clearing by them leaves nothing. */
+	cm_cards_clear_all(&low);
+	cm_cards_clear_all(&high);
+	assert_int_equal(cm_cards_count(&low) + cm_cards_count(&high), 0);
+	cm_cards_free(&low);
+	cm_cards_free(&high);
+	cm_cards_free(&dirty);
+}
+
 static void next_rounds_up_from_the_middle_of_a_card(void **state)
 {
 	struct cm_cards c;
@@ -222,6 +267,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_a_plain_array),
 		cmocka_unit_test(or_adds_and_takes_nothing_away),
+		cmocka_unit_test(counting_agrees_with_an_array),
 		cmocka_unit_test(next_rounds_up_from_the_middle_of_a_card),
 		cmocka_unit_test(a_run_goes_over_the_edge_of_a_leaf),
 		cmocka_unit_test(reserving_again_keeps_what_is_set),

@@ -17,6 +17,7 @@ static void clean_environment(void)
 	(void)unsetenv("CARDMARK_THREADS");
 	(void)unsetenv("CARDMARK_HUGE");
 	(void)unsetenv("CARDMARK_VERIFY");
+	(void)unsetenv("CARDMARK_BACKOFF");
 }
 
 static int set_up(void **state)
@@ -202,6 +203,31 @@ static void sizes_in_the_environment(void **state)
 	}
 }
 
+static void backoff_in_the_environment(void **state)
+{
+	static const char *const bad[] = { "", "often", "-1", "10001", "3 " };
+	struct cardmark_options in = CARDMARK_OPTIONS_INIT, o;
+
+	(void)state;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.backoff, 0);
+	in.backoff = 16;
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.backoff, 16);
+	(void)setenv("CARDMARK_BACKOFF", "0", 1); /* off, whatever the program wants */
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.backoff, 0);
+	(void)setenv("CARDMARK_BACKOFF", "10000", 1);
+	assert_int_equal(cm_options_resolve(&o, &in), 0);
+	assert_int_equal(o.backoff, 10000);
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		(void)setenv("CARDMARK_BACKOFF", bad[i], 1);
+		assert_int_equal(cm_options_resolve(&o, &in), -EINVAL);
+		assert_non_null(strstr(cardmark_last_error(), "CARDMARK_BACKOFF"));
+	}
+	clean_environment();
+}
+
 static void threads_and_huge_pages_in_the_environment(void **state)
 {
 	static const char *const bad_threads[] = { "", "0x2", "two", "-1", "65", "2 ", "1k" };
@@ -340,6 +366,7 @@ int main(void)
 		TEST(an_older_and_shorter_struct_is_taken),
 		TEST(the_environment_overrides_unless_told_not_to),
 		TEST(sizes_in_the_environment),
+		TEST(backoff_in_the_environment),
 		TEST(threads_and_huge_pages_in_the_environment),
 		TEST(verify_in_the_environment),
 		TEST(a_bad_environment_fails_the_open),
