@@ -17,7 +17,7 @@ static unsigned index_of(uint64_t v)
 	       (unsigned)((v >> (octave - HIST_BITS)) & (HIST_SUB - 1));
 }
 
-static uint64_t end_of(unsigned i)
+uint64_t hist_end(unsigned i)
 {
 	unsigned octave = i / HIST_SUB + HIST_BITS - 1;
 
@@ -29,17 +29,22 @@ static uint64_t end_of(unsigned i)
 
 uint64_t hist_bound(uint64_t value)
 {
-	return end_of(index_of(value));
+	return hist_end(index_of(value));
+}
+
+void hist_add_many(struct histogram *h, uint64_t value, uint64_t times)
+{
+	h->bucket[index_of(value)] += times;
+	h->count += times;
+	h->sum += (double)value * (double)times;
+	h->squares += (double)value * (double)value * (double)times;
+	if (times > 0 && value > h->max)
+		h->max = value;
 }
 
 void hist_add(struct histogram *h, uint64_t value)
 {
-	h->bucket[index_of(value)]++;
-	h->count++;
-	h->sum += (double)value;
-	h->squares += (double)value * (double)value;
-	if (value > h->max)
-		h->max = value;
+	hist_add_many(h, value, 1);
 }
 
 void hist_merge(struct histogram *into, const struct histogram *from)
@@ -62,7 +67,7 @@ static uint64_t at_rank(const struct histogram *h, uint64_t rank, uint64_t *upto
 		seen += h->bucket[i];
 		if (seen >= rank && seen > 0) {
 			*upto = seen;
-			return end_of(i) < h->max ? end_of(i) : h->max;
+			return hist_end(i) < h->max ? hist_end(i) : h->max;
 		}
 	}
 	*upto = seen;

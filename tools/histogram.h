@@ -17,10 +17,13 @@ struct histogram {
 };
 
 void hist_add(struct histogram *h, uint64_t value);
+void hist_add_many(struct histogram *h, uint64_t value, uint64_t times);
 void hist_merge(struct histogram *into, const struct histogram *from);
 
 /* The largest value that counts as equal to value: the end of its bucket. */
 uint64_t hist_bound(uint64_t value);
+/* The same of the bucket of that number. */
+uint64_t hist_end(unsigned bucket);
 
 /* Nearest rank, as stat_rank(), of the ends of buckets but never above the
  * largest value; 0 if it is empty. */
