@@ -16,7 +16,8 @@ EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json \
 	tests/tools/results.json
 
 # Only statistics: needs neither jansson nor libgc.
-statistics_tests = tests/tools/stats_test tests/tools/coverage_test tests/tools/histogram_test
+statistics_tests = tests/tools/stats_test tests/tools/coverage_test tests/tools/histogram_test \
+	tests/tools/latency_test
 check_PROGRAMS += $(statistics_tests)
 TESTS += $(statistics_tests)
 tests_tools_stats_test_SOURCES = tests/tools/stats_test.c tools/stats.c tools/stats.h tests/tools/check.h
@@ -26,3 +27,6 @@ tests_tools_coverage_test_LDADD = -lm
 tests_tools_histogram_test_SOURCES = tests/tools/histogram_test.c tests/tools/check.h tools/histogram.c \
 	tools/histogram.h tools/pauses.c tools/pauses.h tools/stats.c tools/stats.h
 tests_tools_histogram_test_LDADD = -lm
+tests_tools_latency_test_SOURCES = tests/tools/latency_test.c tests/tools/check.h tools/latency.c \
+	tools/latency.h tools/histogram.c tools/histogram.h
+tests_tools_latency_test_LDADD = -lm
