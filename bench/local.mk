@@ -1,7 +1,7 @@
 # Programs that `cardmark bench` runs. Those in bench/boehm use the stock libgc
 # and nothing of ours: they run under `cardmark run`.
 if HAVE_BDWGC
-pkglibexec_PROGRAMS += bench/boehm/trees bench/boehm/words
+pkglibexec_PROGRAMS += bench/boehm/trees bench/boehm/words bench/boehm/kv
 dist_pkgdata_DATA += bench/boehm/words.scm
 noinst_DATA = bench/share/words.scm
 endif
@@ -14,6 +14,12 @@ bench_boehm_words_SOURCES = bench/boehm/words.c bench/boehm/corpus.c bench/boehm
 	bench/boehm/util.c bench/boehm/util.h
 bench_boehm_words_CFLAGS = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 bench_boehm_words_LDADD = $(BDWGC_LIBS)
+
+# The histograms are those of the command, which reads them.
+bench_boehm_kv_SOURCES = bench/boehm/kv.c bench/boehm/util.c bench/boehm/util.h tools/latency.c \
+	tools/latency.h tools/histogram.c tools/histogram.h
+bench_boehm_kv_CFLAGS = $(AM_CFLAGS) $(BDWGC_CFLAGS)
+bench_boehm_kv_LDADD = $(BDWGC_LIBS) -lm
 
 # A copy where the command finds it without being installed.
 bench/share/words.scm: $(srcdir)/bench/boehm/words.scm

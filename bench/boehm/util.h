@@ -4,6 +4,7 @@
 #ifndef CARDMARK_BENCH_UTIL_H
 #define CARDMARK_BENCH_UTIL_H
 
+#include <getopt.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -17,6 +18,17 @@ struct bench_options {
 /* Reads --seed, --work, --live-mb, --update-every, --quick and --help; *opt holds the
  * defaults. Ends the program with status 2 on bad usage, 0 after --help. */
 void bench_parse(int argc, char **argv, const char *what, struct bench_options *opt);
+
+/* Options of one program alone: take() gets their values. */
+struct bench_more {
+	const struct option *options; /* ends with one without a name; val above 255 */
+	const char *help;
+	void (*take)(int val, const char *text);
+};
+void bench_parse_more(int argc, char **argv, const char *what, struct bench_options *opt,
+		      const struct bench_more *more);
+/* A whole number, or the program ends with status 2. */
+uint64_t bench_number(const char *name, const char *text, uint64_t max);
 
 /* xorshift64*: fast, and the same everywhere. */
 struct bench_rng {

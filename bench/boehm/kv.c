@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A key-value server without a network: the latency case. Requests are due at times
+ * fixed beforehand (a Poisson process), whether or not the server keeps up; one thread
+ * serves them in order. What is done and what comes out does not depend on time.
+ * Linked against the stock libgc only: which way it collects is up to `cardmark run`. */
+#include <gc.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench/boehm/util.h"
+#include "tools/latency.h"
+
+enum {
+	FIELDS = 6,
+	TEXT_MIN = 8, /* bytes */
+	TEXT_MAX = 40,
+	KEY_MAX = 17,      /* and the end */
+	ENTRY_BYTES = 352, /* what a key and its record take, about */
+	REQUESTS_FULL = 100000,
+	RANGE = 40,         /* entries */
+	SLEEP_NS = 1000000, /* the least that is worth it; below that look at the clock */
+};
+
+/* ---- Options ------------------------------------------------------------------ */
+
+static uint64_t rate; /* requests a second; 0: each when the one before is done */
+static const char *latency_file;
+static bool uniform;
+
+enum { OPT_RATE = 256, OPT_LATENCY, OPT_KEYS };
+
+static void take(int val, const char *text)
+{
+	switch (val) {
+	case OPT_RATE:
+		rate = bench_number("rate", text, 1000000000);
+		break;
+	case OPT_LATENCY:
+		latency_file = text;
+		break;
+	default:
+		uniform = strcmp(text, "uniform") == 0;
+		if (!uniform && strcmp(text, "zipf") != 0) {
+			fprintf(stderr, "--keys is zipf or uniform, not \"%s\"\n", text);
+			exit(2);
+		}
+	}
+}
+
+static const struct option options[] = { { "rate", required_argument, NULL, OPT_RATE },
+					 { "latency", required_argument, NULL, OPT_LATENCY },
+					 { "keys", required_argument, NULL, OPT_KEYS },
+					 { NULL, 0, NULL, 0 } };
+
+static const struct bench_more more = {
+	options,
+	"  --rate=N          requests a second, due at random times (0: no waiting)\n"
+	"  --latency=FILE    histograms of the latency, as JSON\n"
+	"  --keys=zipf|uniform\n"
+	"                    which keys are asked for (zipf)\n",
+	take,
+};
+
+/* ---- The store: a treap, ordered by key ----------------------------------------- */
+
+struct text {
+	uint64_t len; /* a multiple of 8 */
+	uint64_t words[];
+};
+
+struct record {
+	uint64_t version;
+	struct text *fields[FIELDS];
+};
+
+struct entry {
+	struct entry *left, *right;
+	const char *key;
+	struct record *record;
+	uint64_t priority; /* of the key, so that the shape is that of the set of keys */
+};
+
+static struct entry *root;
+static struct bench_rng data;
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		bench_die("kv: out of memory");
+	return p;
+}
+
+static struct text *new_text(void)
+{
+	uint64_t len = TEXT_MIN + bench_below(&data, (TEXT_MAX - TEXT_MIN) / 8 + 1) * 8;
+	struct text *t = must(GC_MALLOC_ATOMIC(sizeof *t + len));
+
+	t->len = len;
+	for (uint64_t i = 0; i < len / 8; i++)
+		t->words[i] = bench_next(&data);
+	return t;
+}
+
+static struct text *copy_text(const struct text *from)
+{
+	struct text *t = must(GC_MALLOC_ATOMIC(sizeof *t + from->len));
+
+	memcpy(t, from, sizeof *t + from->len);
+	return t;
+}
+
+static struct record *new_record(uint64_t version)
+{
+	struct record *r = must(GC_MALLOC(sizeof *r));
+
+	r->version = version;
+	for (unsigned i = 0; i < FIELDS; i++)
+		r->fields[i] = new_text();
+	return r;
+}
+
+/* As the text of a request would be: a string of its own each time. */
+static const char *new_key(uint32_t number)
+{
+	uint64_t h = bench_hash(BENCH_HASH_INIT, number); /* neighbours are strangers */
+	char *key = must(GC_MALLOC_ATOMIC(KEY_MAX));
+
+	for (unsigned i = 0; i < KEY_MAX - 1; i++)
+		key[i] = "0123456789abcdef"[h >> (60 - 4 * i) & 15];
+	key[KEY_MAX - 1] = '\0';
+	return key;
+}
+
+static uint64_t priority_of(const char *key)
+{
+	uint64_t words[2];
+
+	memcpy(words, key, sizeof words);
+	return bench_hash(bench_hash(BENCH_HASH_INIT, words[0]), words[1]);
+}
+
+/* Where the entry is, or NULL. */
+static struct entry **find(const char *key)
+{
+	struct entry **at = &root;
+
+	while (*at != NULL) {
+		int order = strcmp(key, (*at)->key);
+
+		if (order == 0)
+			return at;
+		at = order < 0 ? &(*at)->left : &(*at)->right;
+	}
+	return NULL;
+}
+
+static void set(const char *key, uint64_t version)
+{
+	struct record *record = new_record(version);
+	struct entry **at = find(key), *e, *rest, **low, **high;
+
+	if (at != NULL) {
+		(*at)->record = record;
+		return;
+	}
+	e = must(GC_MALLOC(sizeof *e));
+	e->key = key;
+	e->record = record;
+	e->priority = priority_of(key);
+	for (at = &root; *at != NULL && (*at)->priority >= e->priority;)
+		at = strcmp(key, (*at)->key) < 0 ? &(*at)->left : &(*at)->right;
+	/* What is below goes left and right of it. */
+	rest = *at;
+	*at = e;
+	low = &e->left;
+	high = &e->right;
+	while (rest != NULL) {
+		if (strcmp(rest->key, key) < 0) {
+			*low = rest;
+			low = &rest->right;
+			rest = *low;
+		} else {
+			*high = rest;
+			high = &rest->left;
+			rest = *high;
+		}
+	}
+	*low = *high = NULL;
+}
+
+static bool delete (const char *key)
+{
+	struct entry **at = find(key), *a, *b;
+
+	if (at == NULL)
+		return false;
+	a = (*at)->left;
+	b = (*at)->right;
+	while (a != NULL && b != NULL) {
+		if (a->priority >= b->priority) {
+			*at = a;
+			at = &a->right;
+			a = *at;
+		} else {
+			*at = b;
+			at = &b->left;
+			b = *at;
+		}
+	}
+	*at = a != NULL ? a : b;
+	return true;
+}
+
+/* ---- Requests ------------------------------------------------------------------- */
+
+enum op { GET, SET, DELETE, SCAN };
+
+struct request {
+	double due; /* in mean gaps, so that the work does not depend on the rate */
+	uint32_t key;
+	enum op op;
+};
+
+/* An answer, which dies when it is sent. */
+struct item {
+	struct item *next;
+	struct text *text;
+};
+
+static struct item *answer(struct item *rest, const struct record *r)
+{
+	for (unsigned i = 0; i < FIELDS; i++) {
+		struct item *item = must(GC_MALLOC(sizeof *item));
+
+		item->text = copy_text(r->fields[i]);
+		item->next = rest;
+		rest = item;
+	}
+	return rest;
+}
+
+static struct item *scan(const struct entry *e, const char *from, unsigned *left, struct item *rest)
+{
+	if (e == NULL || *left == 0)
+		return rest;
+	if (strcmp(e->key, from) >= 0) {
+		rest = scan(e->left, from, left, rest);
+		if (*left == 0)
+			return rest;
+		--*left;
+		rest = answer(rest, e->record);
+	}
+	return scan(e->right, from, left, rest);
+}
+
+static uint64_t serve(const struct request *r, uint64_t number, uint64_t h)
+{
+	const char *key = new_key(r->key);
+	struct item *items = NULL;
+	struct entry **at;
+	unsigned left = RANGE;
+
+	switch (r->op) {
+	case GET:
+		at = find(key);
+		h = bench_hash(h, at != NULL ? (*at)->record->version : 0);
+		if (at != NULL)
+			items = answer(NULL, (*at)->record);
+		break;
+	case SET:
+		set(key, number);
+		break;
+	case DELETE:
+		h = bench_hash(h, delete (key));
+		break;
+	case SCAN:
+		items = scan(root, key, &left, NULL);
+		break;
+	}
+	for (; items != NULL; items = items->next)
+		h = bench_hash(h, items->text->words[0] ^ items->text->len);
+	return h;
+}
+
+static uint64_t digest(const struct entry *e, uint64_t h)
+{
+	for (; e != NULL; e = e->right) {
+		h = digest(e->left, h);
+		h = bench_hash(h, e->record->version ^ e->record->fields[0]->words[0]);
+	}
+	return h;
+}
+
+/* ---- What is asked for, and when ------------------------------------------------- */
+
+static uint32_t *shuffled(struct bench_rng *rng, uint32_t n)
+{
+	uint32_t *v = must(malloc(n * sizeof *v));
+
+	for (uint32_t i = 0; i < n; i++)
+		v[i] = i;
+	for (uint32_t i = n; i > 1; i--) {
+		uint32_t j = (uint32_t)bench_below(rng, i), t = v[i - 1];
+
+		v[i - 1] = v[j];
+		v[j] = t;
+	}
+	return v;
+}
+
+/* Sums of 1 / rank^0.99: a random number below the last, looked for in them, is a
+ * rank of Zipf's distribution. */
+static double *zipf_sums(uint32_t n)
+{
+	double *sums = must(malloc(n * sizeof *sums)), sum = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		sums[i] = sum += pow(i + 1, -0.99);
+	return sums;
+}
+
+static uint32_t rank_of(const double *sums, uint32_t n, double v)
+{
+	uint32_t low = 0, high = n - 1;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (sums[mid] > v)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* Above 0, at most 1. */
+static double share(struct bench_rng *rng)
+{
+	return (double)((bench_next(rng) >> 11) + 1) / 0x1p53;
+}
+
+/* In memory that is not collected. */
+static struct request *requests(struct bench_rng *rng, size_t n, uint32_t keys, uint64_t every)
+{
+	struct request *list = must(malloc((n + 1) * sizeof *list));
+	uint32_t *key = shuffled(rng, keys);
+	double *sums = zipf_sums(keys), due = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct request *r = &list[i];
+		bool change = bench_below(rng, every) == 0;
+		bool rare = bench_below(rng, 6) == 0;
+		double at = share(rng);
+
+		r->due = due -= log(share(rng));
+		r->op = change ? (rare ? DELETE : SET) : (rare ? SCAN : GET);
+		r->key = key[uniform ? (uint32_t)bench_below(rng, keys)
+				     : rank_of(sums, keys, at * sums[keys - 1])];
+	}
+	free(sums);
+	free(key);
+	return list;
+}
+
+/* ---- The server ------------------------------------------------------------------ */
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* Looks at the clock until it is time: being woken takes longer than most requests. */
+static uint64_t wait_until(uint64_t due)
+{
+	uint64_t t;
+
+	while ((t = now()) < due)
+		if (due - t > SLEEP_NS) {
+			uint64_t ns = due - t - SLEEP_NS / 2;
+			struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+
+			nanosleep(&ts, NULL);
+		}
+	return t;
+}
+
+static uint64_t serve_all(const struct request *list, struct latency_event *events, size_t n,
+			  uint64_t h)
+{
+	double gap = rate > 0 ? 1e9 / (double)rate : 0;
+	uint64_t begin = now();
+
+	for (size_t i = 0; i < n; i++) {
+		struct latency_event *e = &events[i];
+
+		e->due = begin + (uint64_t)(list[i].due * gap);
+		e->start = wait_until(e->due);
+		if (rate == 0)
+			e->due = e->start;
+		h = serve(&list[i], i + 1, h);
+		e->end = now();
+	}
+	return h;
+}
+
+static void report(const struct latency_event *events, size_t n)
+{
+	struct histogram *kinds = must(calloc(LATENCY_KINDS, sizeof *kinds));
+	FILE *f;
+
+	latency_add(events, n, kinds);
+	for (unsigned k = 0; k < LATENCY_KINDS; k++)
+		printf("%-28s p50 %8.3f  p99 %8.3f  max %8.3f ms\n", latency_titles[k],
+		       (double)hist_quantile(&kinds[k], 0.5) / 1e6,
+		       (double)hist_quantile(&kinds[k], 0.99) / 1e6, (double)kinds[k].max / 1e6);
+	if (latency_file != NULL) {
+		f = fopen(latency_file, "we");
+		if (f != NULL)
+			latency_write(kinds, rate, n > 0 ? events[n - 1].end - events[0].due : 0,
+				      f);
+		if (f == NULL || fclose(f) != 0) {
+			fprintf(stderr, "kv: cannot write %s: %s\n", latency_file, strerror(errno));
+			exit(1);
+		}
+	}
+	free(kinds);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_options opt = { .seed = 1, .work = 100, .live = 64, .every = 3 };
+	struct latency_event *events;
+	struct request *list;
+	struct bench_rng rng;
+	uint32_t keys, *order;
+	uint64_t h = BENCH_HASH_INIT;
+	size_t n;
+
+	bench_parse_more(argc, argv,
+			 "A key-value server whose requests are due at times fixed beforehand.\n"
+			 "--update-every=N: one request in so many is a SET or DELETE.",
+			 &opt, &more);
+	GC_INIT();
+	bench_seed(&rng, opt.seed);
+	bench_seed(&data, opt.seed + 1);
+	n = REQUESTS_FULL * opt.work / 100;
+	keys = (uint32_t)((opt.live << 20) / ENTRY_BYTES);
+	list = requests(&rng, n, keys, opt.every);
+	order = shuffled(&rng, keys);
+	for (uint32_t i = 0; i < keys; i++)
+		set(new_key(order[i]), 0);
+	free(order);
+	events = must(malloc((n + 1) * sizeof *events));
+	memset(events, 1, (n + 1) * sizeof *events); /* no page faults later */
+	h = digest(root, serve_all(list, events, n, h));
+	report(events, n);
+	printf("kv: %" PRIu32 " keys, %zu requests, %" PRIu64 " a second, seed %" PRIu64 "\n", keys,
+	       n, rate, opt.seed);
+	bench_print_hash(h);
+	free(events);
+	free(list);
+	return 0;
+}
