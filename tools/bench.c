@@ -27,12 +27,14 @@ static void help(void)
 	       "  --quick            at most three minutes (default)\n"
 	       "  --standard         about a quarter of an hour: full work, more blocks\n"
 	       "  --full             at most an hour: still more blocks, and --verify\n"
-	       "  --program=NAME     only this one: trees, words, guile (repeatable)\n"
+	       "  --program=NAME     only this one: trees, words, guile, kv (repeatable)\n"
 	       "  --backend=B        compare B, not the best one here (repeatable)\n"
 	       "  --pause-target=MS  for the rows that have one (5; 0: no such rows)\n"
 	       "  --blocks=N         exactly N blocks, however long they take\n"
 	       "  --size=PCT         amount of work, per cent (quick 40, standard 100)\n"
-	       "  --live-mb=N        long-lived data or text (trees 200, words 32, guile 3)\n"
+	       "  --live-mb=N        long-lived data or text (trees 200, words 32, guile 3, kv "
+	       "64)\n"
+	       "  --rate=N           requests a second of kv (half of what the reference can do)\n"
 	       "  --seed=N           of the first block (1)\n"
 	       "  --verify           one more run of our rows, with each page compared\n"
 	       "  --json=FILE        where all figures go (" BENCH_FILE "); - is standard output,\n"
@@ -129,6 +131,11 @@ static int read_option(int c, struct bench_plan *plan, struct asked *asked)
 			return tool_usage_error("bench", "--live-mb is 1 to 1048576, not \"%s\"",
 						optarg);
 		break;
+	case 'R':
+		if (!tool_parse_count(optarg, 1, 1000000000, &plan->rate))
+			return tool_usage_error("bench", "--rate is 1 to 1000000000, not \"%s\"",
+						optarg);
+		break;
 	case 's':
 		if (!tool_parse_count(optarg, 0, INT64_MAX - MAX_BLOCKS, &plan->seed))
 			return tool_usage_error("bench", "--seed is a number, not \"%s\"", optarg);
@@ -159,6 +166,7 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 						 { "blocks", required_argument, NULL, 'B' },
 						 { "size", required_argument, NULL, 'z' },
 						 { "live-mb", required_argument, NULL, 'l' },
+						 { "rate", required_argument, NULL, 'R' },
 						 { "seed", required_argument, NULL, 's' },
 						 { "pause-target", required_argument, NULL, 't' },
 						 { "json", required_argument, NULL, 'j' },

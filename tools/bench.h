@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tools/latency.h"
 #include "tools/pauses.h"
 #include "tools/stats.h"
 #include "tools/tool.h"
@@ -37,10 +38,19 @@ struct bench_program {
 	char left_out[256]; /* why, or "" */
 	uint64_t work;      /* per cent */
 	unsigned blocks;    /* done */
+	/* A server: its requests are due at this rate, and it tells their latency. */
+	bool open_loop;
+	uint64_t rate, closed_rate; /* a second; and as fast as the reference can, or 0 */
 };
 
 enum bench_phase { PHASE_STOP, PHASE_DIRTY, PHASE_MARK, PHASE_RESUME, PHASES };
 extern const char *const bench_phase_names[PHASES];
+
+/* Of the requests of one server. */
+struct bench_latency {
+	uint64_t rate, served_ns; /* 0: closed loop */
+	struct histogram kinds[LATENCY_KINDS];
+};
 
 /* One process. */
 struct bench_run {
@@ -65,6 +75,7 @@ struct bench_run {
 	uint64_t peak_vmas, peak_table_kb;         /* only when sampled */
 	uint64_t verified, verify_changed, missed; /* only with verification: cards */
 	bool has_missed;
+	struct bench_latency *latency; /* of an open-loop program, or NULL */
 };
 
 /* All timed runs of one program in one row, and the extra runs, which are not
@@ -84,6 +95,7 @@ struct bench_plan {
 	double budget_s;              /* 0: no limit */
 	unsigned blocks;              /* at most */
 	uint64_t seed, size, live_mb; /* live_mb 0: the program's own */
+	uint64_t rate;                /* of requests; 0: found by a run */
 	double target_ms;
 	const char *best; /* our backend in the goals */
 	struct bench_row rows[MAX_ROWS];
@@ -108,11 +120,28 @@ static inline bool bench_is_ours(const struct bench_row *row)
 	return !row->peer && strcmp(row->backend, "stop-the-world") != 0;
 }
 
+/* What two rows can be compared by, block by block. Less is better. */
+enum bench_metric {
+	METRIC_TOTAL,
+	METRIC_CPU,
+	METRIC_STOP_P50,
+	METRIC_STOP_MAX,
+	METRIC_STALL_MAX,
+	METRIC_PAUSED, /* all stops together */
+	METRIC_RSS,
+	METRIC_SERVICE, /* the mean time a request takes, and from when it was due: */
+	METRIC_LATENCY_P50,
+	METRIC_LATENCY_P99,
+	METRIC_LATENCY_P999,
+	METRICS
+};
+
 /* ---- bench_child.c ---------------------------------------------------------- */
 
 /* A timed run; one whose mappings are counted all the time, which disturbs it;
- * one that checks that every change is reported, which is slow. */
-enum bench_kind { RUN_TIMED, RUN_SAMPLED, RUN_VERIFIED };
+ * one that checks that every change is reported, which is slow; a server that need not
+ * wait for requests. */
+enum bench_kind { RUN_TIMED, RUN_SAMPLED, RUN_VERIFIED, RUN_CLOSED };
 
 /* Runs the program once. Fills *out; a program that fails is a result. */
 void bench_run_child(const struct bench_plan *plan, const struct bench_program *program,
@@ -143,6 +172,29 @@ bool bench_parse_run(const json_t *o, struct bench_run *out);
 
 uint64_t bench_count_of(const json_t *o, const char *key);
 void bench_text_of(const json_t *o, const char *key, char *out, size_t n);
+
+/* ---- bench_latency.c ----------------------------------------------------------- */
+
+/* A percentile is given where ten or more are longer. */
+enum { LATENCY_BEYOND = 10 };
+static inline bool bench_latency_knows(uint64_t count, double q)
+{
+	return (double)count * (1 - q) >= LATENCY_BEYOND - 1e-6;
+}
+
+/* What the program wrote. False, with out->error set, if it is missing or strange. */
+bool bench_read_latency(const char *path, struct bench_run *out);
+json_t *bench_latency_json(const struct bench_latency *latency);
+/* NULL if it is strange or memory is out. */
+struct bench_latency *bench_parse_latency(const json_t *o);
+double bench_latency_metric(const struct bench_run *run, enum bench_metric metric);
+bool bench_has_latency(const struct bench_plan *plan, unsigned program);
+/* Of all good runs of a row; NULL if there are none. To be freed. */
+struct bench_latency *bench_pool_latency(const struct bench_plan *plan, unsigned program,
+					 unsigned row);
+/* The rate for this program, from a run of the reference as fast as it can. */
+bool bench_rate_from(struct bench_program *program, const struct bench_run *run);
+void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f);
 
 /* ---- bench_env.c ------------------------------------------------------------ */
 
@@ -178,18 +230,6 @@ struct bench_summary {
 
 void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned row,
 		     struct bench_summary *out);
-
-/* What two rows can be compared by, block by block. Less is better. */
-enum bench_metric {
-	METRIC_TOTAL,
-	METRIC_CPU,
-	METRIC_STOP_P50,
-	METRIC_STOP_MAX,
-	METRIC_STALL_MAX,
-	METRIC_PAUSED, /* all stops together */
-	METRIC_RSS,
-	METRICS
-};
 
 /* 0 if the run failed, which takes its block out of ratios with its row. */
 double bench_metric_of(const struct bench_run *run, enum bench_metric metric);

@@ -68,9 +68,10 @@ void bench_clean_environment(void)
 
 _Noreturn static void become(const struct bench_plan *plan, const struct bench_program *program,
 			     const struct bench_row *row, uint64_t seed, const char *stats,
-			     enum bench_kind kind, int out, int err)
+			     const char *latency, enum bench_kind kind, int out, int err)
 {
 	char seed_arg[40], work_arg[40], live_arg[40], target[40];
+	char rate_arg[40], latency_arg[TOOL_PATH + 16];
 	char *argv[MAX_ARGS];
 	struct run_options opt = {
 		.backend = row->backend, .stats = stats, .raw = true, .verify = kind == RUN_VERIFIED
@@ -101,6 +102,13 @@ _Noreturn static void become(const struct bench_plan *plan, const struct bench_p
 	if (plan->live_mb != 0) {
 		snprintf(live_arg, sizeof live_arg, "--live-mb=%" PRIu64, plan->live_mb);
 		argv[n++] = live_arg;
+	}
+	if (program->open_loop) {
+		snprintf(rate_arg, sizeof rate_arg, "--rate=%" PRIu64,
+			 kind == RUN_CLOSED ? 0 : program->rate);
+		snprintf(latency_arg, sizeof latency_arg, "--latency=%s", latency);
+		argv[n++] = rate_arg;
+		argv[n++] = latency_arg;
 	}
 	argv[n] = NULL;
 	execv(file, argv);
@@ -221,7 +229,7 @@ static const char *last_line(char *text)
 }
 
 static void judge(int status, bool killed, double timeout_s, int out_fd, int err_fd,
-		  const char *stats, struct bench_run *out)
+		  const char *stats, const char *latency, struct bench_run *out)
 {
 	char text[4001], said[4001];
 
@@ -239,14 +247,14 @@ static void judge(int status, bool killed, double timeout_s, int out_fd, int err
 	else if (!out->has_hash)
 		snprintf(out->error, sizeof out->error, "printed no hash");
 	else if (bench_read_report(stats, out))
-		out->ok = true;
+		out->ok = latency == NULL || bench_read_latency(latency, out);
 }
 
 void bench_run_child(const struct bench_plan *plan, const struct bench_program *program,
 		     const struct bench_row *row, uint64_t seed, double timeout_s,
 		     enum bench_kind kind, struct bench_run *out)
 {
-	char stats[TOOL_PATH];
+	char stats[TOOL_PATH], latency[TOOL_PATH];
 	int out_fd = memfd_create("cardmark-out", MFD_CLOEXEC);
 	int err_fd = memfd_create("cardmark-err", MFD_CLOEXEC);
 	struct rusage usage;
@@ -259,12 +267,14 @@ void bench_run_child(const struct bench_plan *plan, const struct bench_program *
 	memset(out, 0, sizeof *out);
 	out->done = true;
 	snprintf(stats, sizeof stats, "%s/report", plan->dir);
+	snprintf(latency, sizeof latency, "%s/latency", plan->dir);
 	unlink(stats);
+	unlink(latency);
 	fflush(NULL);
 	start = now();
 	pid = out_fd >= 0 && err_fd >= 0 ? fork() : -1;
 	if (pid == 0)
-		become(plan, program, row, seed, stats, kind, out_fd, err_fd);
+		become(plan, program, row, seed, stats, latency, kind, out_fd, err_fd);
 	if (pid < 0) {
 		snprintf(out->error, sizeof out->error, "cannot start: %s", strerror(errno));
 	} else {
@@ -275,11 +285,13 @@ void bench_run_child(const struct bench_plan *plan, const struct bench_program *
 		out->cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 			     (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 		out->peak_rss_kb = (uint64_t)usage.ru_maxrss;
-		judge(status, killed, timeout_s, out_fd, err_fd, stats, out);
+		judge(status, killed, timeout_s, out_fd, err_fd, stats,
+		      program->open_loop ? latency : NULL, out);
 	}
 	if (out_fd >= 0)
 		close(out_fd);
 	if (err_fd >= 0)
 		close(err_fd);
 	unlink(stats);
+	unlink(latency);
 }

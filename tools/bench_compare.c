@@ -17,13 +17,16 @@ struct side {
 
 static const enum bench_metric shown[] = { METRIC_TOTAL, METRIC_CPU, METRIC_PAUSED };
 enum { SHOWN = sizeof shown / sizeof *shown };
+static const enum bench_metric latency[] = { METRIC_LATENCY_P50, METRIC_LATENCY_P99,
+					     METRIC_LATENCY_P999 };
+enum { LATENCY_SHOWN = sizeof latency / sizeof *latency };
 
 /* By block, a row's share of the reference; 0 if one of them is missing. */
 static void shares(const struct side *s, unsigned program, unsigned row, unsigned blocks,
 		   enum bench_metric m, double *out)
 {
-	/* The time in pauses is its own: the reference's is of another kind. */
-	bool plain = m == METRIC_PAUSED || row == s->plan->ref;
+	/* The time in pauses is its own: the reference's is of another kind. So is latency. */
+	bool plain = m == METRIC_PAUSED || m >= METRIC_SERVICE || row == s->plan->ref;
 
 	for (unsigned b = 0; b < blocks; b++) {
 		double v = bench_metric_of(&bench_cell(s->plan, program, row)->runs[b], m);
@@ -72,6 +75,47 @@ static struct stat_ratio change(const struct side s[2], const unsigned program[2
 	return stat_paired_ratio(a, b, blocks);
 }
 
+/* The same metric in both files' own noise. */
+static double noise(const struct side s[2], const unsigned program[2], enum bench_metric m)
+{
+	return fmax(bench_resolution(s[0].plan, program[0], m),
+		    bench_resolution(s[1].plan, program[1], m));
+}
+
+static void compare_latency(const struct side s[2], const unsigned program[2], unsigned blocks)
+{
+	if (!bench_has_latency(s[0].plan, program[0]) || !bench_has_latency(s[1].plan, program[1]))
+		return;
+	printf("%-26s %-24s %-24s %s\n", "", "50 % latency", "99 %", "99.9 %");
+	for (unsigned i = 0; i < s[0].plan->row_count; i++) {
+		int other = find_row(s[1].plan, s[0].plan->rows[i].label);
+		unsigned row[2] = { i, (unsigned)other };
+		char text[LATENCY_SHOWN][40];
+
+		if (other < 0)
+			continue;
+		for (unsigned m = 0; m < LATENCY_SHOWN; m++)
+			ratio_text(change(s, program, row, blocks, latency[m]),
+				   noise(s, program, latency[m]), text[m]);
+		printf("%-26s %-24s %-24s %s\n", s[0].plan->rows[i].label, text[0], text[1],
+		       text[2]);
+	}
+}
+
+/* Can they be compared? If not, why is printed. */
+static bool same_load(const struct bench_program *p, const struct bench_program *q, bool print)
+{
+	if (p->work != q->work && print)
+		printf("; not compared: %" PRIu64 " %% of the work in the old file, %" PRIu64
+		       " %% in the new\n",
+		       p->work, q->work);
+	else if (p->rate != q->rate && print)
+		printf("; not compared: %" PRIu64 " requests a second in the old file, %" PRIu64
+		       " in the new (--rate)\n",
+		       p->rate, q->rate);
+	return p->work == q->work && p->rate == q->rate;
+}
+
 /* True if a row of ours is slower than allowed. */
 static bool compare_program(const struct side s[2], const unsigned program[2], double fail_above)
 {
@@ -83,12 +127,8 @@ static bool compare_program(const struct side s[2], const unsigned program[2], d
 	bool worse = false;
 
 	printf("\n%s: %u blocks of the same seeds", p->name, blocks);
-	if (p->work != q->work) {
-		printf("; not compared: %" PRIu64 " %% of the work in the old file, %" PRIu64
-		       " %% in the new\n",
-		       p->work, q->work);
+	if (!same_load(p, q, true))
 		return false;
-	}
 	if (isfinite(resolution))
 		printf("; resolution %.1f %% (the worse of two)\n", 100 * resolution);
 	else
@@ -118,6 +158,7 @@ static bool compare_program(const struct side s[2], const unsigned program[2], d
 		       : row[0] == s[0].plan->ref ? "  (times as they are)"
 						  : "");
 	}
+	compare_latency(s, program, blocks);
 	return worse;
 }
 
@@ -155,17 +196,29 @@ static int compare(const struct side s[2], double fail_above)
 		int other = find_program(s[1].plan, s[0].plan->programs[k].name);
 		unsigned program[2] = { k, (unsigned)other };
 
-		if (other < 0 || s[0].plan->programs[k].left_out[0] != '\0')
+		if (s[0].plan->programs[k].left_out[0] != '\0')
 			continue;
+		if (other < 0) {
+			printf("\n%s: only in the old file\n", s[0].plan->programs[k].name);
+			continue;
+		}
 		worse = compare_program(s, program, fail_above) || worse;
-		compared += s[0].plan->programs[k].work == s[1].plan->programs[other].work;
+		compared += same_load(&s[0].plan->programs[k], &s[1].plan->programs[other], false);
 	}
+	for (unsigned k = 0; k < s[1].plan->program_count; k++)
+		if (s[1].plan->programs[k].left_out[0] == '\0' &&
+		    find_program(s[0].plan, s[1].plan->programs[k].name) < 0)
+			printf("\n%s: only in the new file\n", s[1].plan->programs[k].name);
 	if (compared == 0) {
-		tool_message("bench", "no program is in both files with the same work: use --size");
+		tool_message(
+			"bench",
+			"no program is in both files with the same work and rate: use --size and "
+			"--rate");
 		return TOOL_CANNOT;
 	}
 	printf("\nNew over old, above 1 is slower. Total and CPU are relative to libgc-mprotect of "
-	       "the same block, so that\na slower machine does not count; pauses are as they are. "
+	       "the same block, so that\na slower machine does not count; pauses and latency are "
+	       "as they are. "
 	       "\"~\": no difference beyond the noise.\n");
 	return worse ? TOOL_CANNOT : TOOL_OK;
 }

@@ -229,6 +229,8 @@ static bool restore_line(const json_t *line, struct bench_plan *plan, unsigned p
 	if (json_object_get(line, "sampled") != NULL) {
 		done->sampled = true;
 		p->work = bench_count_of(line, "work");
+		p->rate = bench_count_of(line, "rate");
+		p->closed_rate = bench_count_of(line, "closed_rate");
 		done->usual_s = json_number_value(json_object_get(line, "usual_s"));
 		done->begin_s = json_number_value(json_object_get(line, "begin_s"));
 		done->budget_s = json_number_value(json_object_get(line, "budget_s"));

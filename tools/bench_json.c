@@ -94,6 +94,10 @@ static json_t *program_json(const struct bench_plan *plan, unsigned k)
 		json_array_append_new(rows, row_json(plan, k, row));
 	json_object_set_new(o, "blocks", count(p->blocks));
 	json_object_set_new(o, "work_percent", count(p->work));
+	if (p->rate > 0)
+		json_object_set_new(o, "rate_per_s", count(p->rate));
+	if (p->closed_rate > 0)
+		json_object_set_new(o, "closed_loop_per_s", count(p->closed_rate));
 	json_object_set_new(o, "resolution", number(bench_resolution(plan, k, METRIC_TOTAL)));
 	json_object_set_new(o, "hashes_agree", json_boolean(bench_hashes_agree(plan, k, false)));
 	json_object_set_new(o, "rows", rows);

@@ -109,6 +109,9 @@ static const char *load_programs(const json_t *programs, struct bench_plan *plan
 		p->what = string_of(o, "what");
 		bench_text_of(o, "left_out", p->left_out, sizeof p->left_out);
 		p->work = bench_count_of(o, "work_percent");
+		p->rate = bench_count_of(o, "rate_per_s");
+		p->closed_rate = bench_count_of(o, "closed_loop_per_s");
+		p->open_loop = p->rate > 0;
 		if (bench_count_of(o, "blocks") > MAX_BLOCKS)
 			return "it has too many blocks";
 		p->blocks = (unsigned)bench_count_of(o, "blocks");

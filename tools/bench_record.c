@@ -13,6 +13,8 @@ void bench_free_run(struct bench_run *run)
 	free(run->stops);
 	free(run->pauses);
 	free(run->phases);
+	free(run->latency);
+	run->latency = NULL;
 	run->stops = NULL;
 	run->pauses = NULL;
 	run->phases = NULL;
@@ -131,6 +133,8 @@ json_t *bench_run_json(const struct bench_run *r, uint64_t seed)
 		put_count(o, "verify_changed", r->verify_changed);
 		put_count(o, "missed", r->missed);
 	}
+	if (r->latency != NULL)
+		json_object_set_new(o, "latency", bench_latency_json(r->latency));
 	json_object_set_new(o, "stops_ns", stops_json(r));
 	return o;
 }
@@ -162,5 +166,10 @@ bool bench_parse_run(const json_t *o, struct bench_run *out)
 	out->missed = bench_count_of(o, "missed");
 	out->verified = bench_count_of(o, "verify_checked");
 	out->verify_changed = bench_count_of(o, "verify_changed");
+	if (json_object_get(o, "latency") != NULL) {
+		out->latency = bench_parse_latency(json_object_get(o, "latency"));
+		if (out->latency == NULL)
+			return false;
+	}
 	return bench_parse_stops(json_object_get(o, "stops_ns"), out);
 }

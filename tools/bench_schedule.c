@@ -94,6 +94,28 @@ static void fit_work(const struct bench_plan *plan, struct bench_program *p, con
 	p->work = (uint64_t)fmax(2, (double)p->work * fmax(left, 0) / need);
 }
 
+/* The same rate for every row: half of what the reference can do, or stop-the-world
+ * where the reference fails. */
+static void find_rate(struct bench_plan *plan, unsigned k, struct clock *c)
+{
+	const unsigned rows[] = { plan->ref, plan->stw };
+	struct bench_program *p = &plan->programs[k];
+	struct bench_run run = { .done = false };
+
+	for (unsigned i = 0; i < 2 && p->rate == 0 && !bench_interrupted(); i++) {
+		progress(c, p, "finding the rate", plan->rows[rows[i]].label, -1);
+		bench_run_child(plan, p, &plan->rows[rows[i]], plan->seed, run_timeout(c),
+				RUN_CLOSED, &run);
+		bench_rate_from(p, &run);
+	}
+	if (p->rate == 0 && !bench_interrupted()) {
+		snprintf(p->left_out, sizeof p->left_out, "no rate could be found: %.180s",
+			 run.error[0] != '\0' ? run.error : "there were no requests");
+		tool_message("bench", "%s: %s", p->name, p->left_out);
+	}
+	bench_free_run(&run);
+}
+
 /* One run of each row with its mappings counted. It also warms the page cache,
  * and shows how much work fits. */
 static void sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
@@ -145,10 +167,11 @@ static void sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
 	if (bench_interrupted())
 		json_decref(list);
 	else
-		journal(c, json_pack("{s:i, s:I, s:f, s:f, s:f, s:o}", "program", (int)k, "work",
-				     (json_int_t)p->work, "usual_s", c->usual_s, "begin_s",
-				     c->program_begin - c->begin, "budget_s", c->program_budget,
-				     "sampled", list));
+		journal(c, json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "program", (int)k,
+				     "work", (json_int_t)p->work, "rate", (json_int_t)p->rate,
+				     "closed_rate", (json_int_t)p->closed_rate, "usual_s",
+				     c->usual_s, "begin_s", c->program_begin - c->begin, "budget_s",
+				     c->program_budget, "sampled", list));
 }
 
 /* One run of each of our rows with each page compared at each stop. */
@@ -248,6 +271,10 @@ static void run_program(struct bench_plan *plan, unsigned k, struct clock *c)
 		c->program_begin = c->begin + done.begin_s;
 		c->program_budget = done.budget_s;
 	} else {
+		if (p->open_loop && p->rate == 0)
+			find_rate(plan, k, c);
+		if (p->left_out[0] != '\0' || bench_interrupted())
+			return;
 		sample_all(plan, k, c);
 	}
 	/* The order of a block is the same whether or not the ones before ran today. */

@@ -26,6 +26,11 @@ double bench_metric_of(const struct bench_run *r, enum bench_metric metric)
 		return (double)r->stop_total;
 	case METRIC_RSS:
 		return (double)r->peak_rss_kb;
+	case METRIC_SERVICE:
+	case METRIC_LATENCY_P50:
+	case METRIC_LATENCY_P99:
+	case METRIC_LATENCY_P999:
+		return bench_latency_metric(r, metric);
 	case METRICS:
 		break;
 	}

@@ -92,6 +92,7 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 		"the-world");
 	for (unsigned row = 0; row < plan->row_count; row++)
 		print_row(plan, program, row, resolution, f);
+	bench_print_latency(plan, program, f);
 }
 
 void bench_print_notes(const struct bench_plan *plan, FILE *f)

@@ -5,13 +5,13 @@ endif
 
 tools_cardmark_SOURCES = \
 	tools/main.c tools/tool.h tools/probe.c tools/run.c tools/locate.c tools/elfcheck.c \
-	tools/stats.c tools/stats.h tools/histogram.c tools/histogram.h tools/pauses.c \
+	tools/stats.c tools/stats.h tools/histogram.c tools/histogram.h tools/latency.c tools/latency.h tools/pauses.c \
 	tools/pauses.h tools/bench.c tools/bench.h tools/bench_plan.c \
-	tools/bench_schedule.c tools/bench_child.c tools/bench_report.c tools/bench_env.c \
+	tools/bench_schedule.c tools/bench_child.c tools/bench_latency.c tools/bench_report.c tools/bench_env.c \
 	tools/bench_summary.c tools/bench_table.c tools/bench_goals.c tools/bench_json.c \
 	tools/bench_record.c tools/bench_load.c tools/bench_journal.c tools/bench_compare.c tools/bench_micro.c \
 	tools/report.c tools/report.h tools/report_style.c tools/report_tables.c \
-	tools/report_losses.c tools/report_charts.c tools/report_pauses.c tools/report_micro.c \
+	tools/report_losses.c tools/report_charts.c tools/report_pauses.c tools/report_latency.c tools/report_micro.c \
 	tools/report_markdown.c tools/html.c tools/html.h tools/svg.c tools/svg.h
 tools_cardmark_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE \
 	-DCM_PKGLIBDIR='"$(pkglibdir)"' \

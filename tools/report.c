@@ -22,6 +22,7 @@ static const struct section {
 	{ "percentiles", "How long pauses are", report_percentiles },
 	{ "phases", "What a pause consists of", report_phases },
 	{ "utilisation", "What is left for the program", report_utilisation },
+	{ "latency", "Latency", report_latency },
 	{ "memory", "Memory", report_memory },
 	{ "correctness", "Correctness", report_correctness },
 	{ "raw", "Raw data, and how to reproduce it", report_raw },

@@ -62,6 +62,13 @@ void report_utilisation(const struct report *r);
 /* Stops of all good runs of a row, sorted; NULL if there are none. To be freed. */
 uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, size_t *n);
 
+/* ---- report_latency.c ------------------------------------------------------------------ */
+
+void report_latency(const struct report *r);
+/* plain: writes text that is no markup. */
+void report_latency_markdown(const struct report *r, unsigned program, FILE *f,
+			     void (*plain)(FILE *f, const char *s));
+
 /* ---- report_micro.c --------------------------------------------------------------------- */
 
 /* Results of Google Benchmark in its JSON format, as a section. False, with a message. */

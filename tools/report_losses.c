@@ -8,10 +8,17 @@
 #include "tools/report.h"
 
 static const char *const names[METRICS] = {
-	[METRIC_TOTAL] = "total time",        [METRIC_CPU] = "processor time",
-	[METRIC_STOP_P50] = "median stop",    [METRIC_STOP_MAX] = "longest stop",
-	[METRIC_STALL_MAX] = "longest stall", [METRIC_PAUSED] = "all stops together",
+	[METRIC_TOTAL] = "total time",
+	[METRIC_CPU] = "processor time",
+	[METRIC_STOP_P50] = "median stop",
+	[METRIC_STOP_MAX] = "longest stop",
+	[METRIC_STALL_MAX] = "longest stall",
+	[METRIC_PAUSED] = "all stops together",
 	[METRIC_RSS] = "peak memory",
+	[METRIC_SERVICE] = "mean service time",
+	[METRIC_LATENCY_P50] = "median latency",
+	[METRIC_LATENCY_P99] = "99 % latency",
+	[METRIC_LATENCY_P999] = "99.9 % latency",
 };
 
 static int worst_first(const void *a, const void *b)
@@ -69,6 +76,8 @@ bool report_find_losses(const struct bench_plan *plan, struct report_losses *out
 			    !bench_is_ours(&plan->rows[row]))
 				continue;
 			for (unsigned m = 0; m < METRICS; m++) {
+				if (m >= METRIC_SERVICE && !bench_has_latency(plan, k))
+					break;
 				consider(plan, k, row, plan->ref, (enum bench_metric)m, out);
 				consider(plan, k, row, plan->stw, (enum bench_metric)m, out);
 				if (peer >= 0)

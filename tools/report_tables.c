@@ -138,7 +138,8 @@ void report_losses(const struct report *r)
 		return;
 	fprintf(r->f,
 		"<p>Of %zu comparisons of our rows with libgc's own (each program; total and "
-		"processor time, stops, stalls, memory) we are worse in %zu by more than the "
+		"processor time, stops, stalls, memory; of a server its latency too) we are worse "
+		"in %zu by more than the "
 		"noise, and in %zu nothing can be told. Where nothing differs, fewer than one "
 		"comparison in a hundred shows a difference by chance.</p>\n",
 		l.compared, l.count, l.unknown);
