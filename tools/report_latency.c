@@ -10,7 +10,7 @@
 #include "tools/report.h"
 #include "tools/svg.h"
 
-enum { POINTS = 160 };
+enum { POINTS = 160, HALF_TICK = 28 };
 
 /* Halving distances from 100 %, as for stops. */
 static double place(double q)
@@ -50,13 +50,8 @@ static void chart(const struct report *r, unsigned k, enum latency_kind kind,
 	static const struct {
 		double q;
 		const char *text;
-	} ticks[] = { { 0, "0" },
-		      { 0.5, "50 %" },
-		      { 0.9, "90 %" },
-		      { 0.99, "99 %" },
-		      { 0.999, "99.9 %" },
-		      { 0.9999, "99.99 %" },
-		      { 0.99999, "99.999 %" } };
+	} ticks[] = { { 0.5, "50 %" },     { 0.9, "90 %" },       { 0.99, "99 %" },
+		      { 0.999, "99.9 %" }, { 0.9999, "99.99 %" }, { 0.99999, "99.999 %" } };
 	struct svg s = *frame;
 	char id[48], title[120];
 
@@ -69,7 +64,8 @@ static void chart(const struct report *r, unsigned k, enum latency_kind kind,
 		  "A curve for each way of collecting: the time that so many requests do not "
 		  "exceed. The table below has the numbers.");
 	for (size_t i = 0; i < sizeof ticks / sizeof *ticks; i++)
-		if (place(ticks[i].q) <= s.x.high)
+		if (place(ticks[i].q) <= s.x.high &&
+		    svg_at(&s.x, place(ticks[i].q)) + HALF_TICK <= SVG_WIDTH)
 			svg_tick_x(&s, place(ticks[i].q), ticks[i].text);
 	svg_text(&s, (s.x.from + s.x.to) / 2, s.y.from + 31, "middle",
 		 "share of requests that take no longer");

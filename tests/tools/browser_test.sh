@@ -10,7 +10,10 @@ page=$scratch/report.html
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
 	skip "no chromium is installed"
 
-status 0 "$cardmark" report "$kept" -o "$page"
+command -v python3 >/dev/null || skip "python3 is not installed"
+python3 "${CARDMARK_SRCDIR:-.}/tests/tools/latency.py" "$kept" "$scratch/server.json" ||
+	fail "no file with a server"
+status 0 "$cardmark" report "$scratch/server.json" -o "$page"
 
 # The page has no scripts. This one is put into a copy; it looks, and says what it found.
 cat >"$scratch/look.js" <<'END'
@@ -84,7 +87,6 @@ END
 	sed -nE 's/.*data-seen="([^"]*)".*/\1/p' "$scratch/dom" >"$scratch/seen"
 }
 
-command -v python3 >/dev/null || skip "python3 is not installed"
 look "$page" 1280 1 ""
 [ -s "$scratch/seen" ] || {
 	cat "$scratch/chromium"

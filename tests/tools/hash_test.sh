@@ -53,6 +53,18 @@ same trees "$bench/boehm/trees" --live-mb=8 --work=10 --seed=3
 a=$first
 same trees "$bench/boehm/trees" --live-mb=8 --work=10 --seed=4
 [ "$a" != "$first" ] || fail "trees: the seed changes nothing"
+same kv "$bench/boehm/kv" --live-mb=8 --work=10 --seed=3
+a=$first
+# Neither the rate nor whether it is kept changes what is done.
+for rate in 30000 10000000; do
+	same "kv at $rate/s" "$bench/boehm/kv" --live-mb=8 --work=10 --seed=3 --rate=$rate
+	[ "$a" = "$first" ] || fail "kv: the rate changes the result: $first, not $a"
+done
+same kv "$bench/boehm/kv" --live-mb=8 --work=10 --seed=4
+[ "$a" != "$first" ] || fail "kv: the seed changes nothing"
+usage_error "$bench/boehm/kv" --keys=few
+usage_error "$bench/boehm/kv" --rate=fast
+usage_error "$bench/boehm/trees" --live-mb=0
 if [ -r /usr/share/common-licenses/GPL-3 ]; then
 	same words "$bench/boehm/words" --live-mb=2 --work=10 --seed=3
 	guile=$(command -v guile-3.0 || command -v guile)

@@ -13,7 +13,7 @@ tools_tests = \
 	tests/tools/browser_test.sh
 TESTS += $(tools_tests)
 EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json \
-	tests/tools/results.json
+	tests/tools/results.json tests/tools/latency.py
 
 # Only statistics: needs neither jansson nor libgc.
 statistics_tests = tests/tools/stats_test tests/tools/coverage_test tests/tools/histogram_test \

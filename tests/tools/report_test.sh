@@ -46,7 +46,7 @@ ids = [e.getAttribute("id") for e in tags(page, "*") if e.hasAttribute("id")]
 assert len(ids) == len(set(ids)), "an id twice"
 links = {a.getAttribute("href")[1:] for a in tags(page, "a")}
 sections = {s.getAttribute("id"): s for s in tags(page, "section")}
-assert links == set(sections) and len(sections) == 10, (links, set(sections))
+assert links == set(sections) and len(sections) == 11, (links, set(sections))
 for chart in tags(page, "svg"):
     if chart.getAttribute("class") == "chart":
         assert set(chart.getAttribute("aria-labelledby").split()) <= set(ids)
@@ -204,6 +204,60 @@ in_page silent 'No stops are recorded'
 change none 'd["programs"] = [{"name": "trees", "what": "x", "left_out": "not built"}]'
 in_page none 'No program ran'
 
+# A server: a chart and a table for each kind of latency, with the numbers of the file.
+in_page alone 'No program of this file tells how long its requests take'
+python3 "${CARDMARK_SRCDIR:-.}/tests/tools/latency.py" "$kept" "$scratch/server.json" ||
+	fail "no file with a server"
+status 0 "$cardmark" report "$scratch/server.json" -o "$scratch/server.html"
+status 0 "$cardmark" report --markdown "$scratch/server.json"
+well_formed "$scratch/server.html" || fail "server: the page is not well-formed"
+in_page server '1000 requests a second; the reference can serve 2000'
+said out '**Where we lose:**'
+said out 'kv, pagemap: 99 % latency 2.00 \[2.00, 2.00\] of that of libgc-mprotect'
+said out 'kv, pagemap: 99 % latency 2.00 \[2.00, 2.00\] of that of stop-the-world'
+said out 'kv, pagemap, 5 ms: 99 % latency 2.00 \[2.00, 2.00\] of that of libgc-mprotect, 5 ms'
+grep -qE 'kv, .*(median|99.9 %) latency' "$scratch/out" && fail "a loss where there is none"
+said out 'Latency at 1000 requests a second'
+python3 - "$scratch/server.html" "$scratch/server.json" <<'END' || fail "the latency is not that of the file"
+import json, sys, xml.dom.minidom as dom
+page, data = dom.parse(sys.argv[1]), json.load(open(sys.argv[2]))
+rows = data["programs"][-1]["rows"]
+
+def text(node):
+    return "".join(c.data if c.nodeType == c.TEXT_NODE else text(c) for c in node.childNodes)
+
+section = [s for s in page.getElementsByTagName("section") if s.getAttribute("id") == "latency-0"][0]
+figures, tables = (section.getElementsByTagName(n) for n in ("figure", "details"))
+kinds = list(rows[0]["runs"][0]["latency"]["kinds"])
+assert len(figures) == len(tables) == len(kinds) == 7, (len(figures), len(tables))
+for figure in figures:
+    groups = [g for g in figure.getElementsByTagName("g") if g.getAttribute("class") == "row"]
+    assert len(groups) == len(rows) and all(g.getElementsByTagName("path") for g in groups)
+for kind, table in zip(kinds, tables):
+    lines = table.getElementsByTagName("tbody")[0].getElementsByTagName("tr")
+    assert [text(tr.getElementsByTagName("th")[0]) for tr in lines] == [r["label"] for r in rows]
+    for row, tr in zip(rows, lines):
+        # All blocks together, counted here in another way.
+        runs = [r["latency"]["kinds"][kind] for r in row["runs"]]
+        values = sorted((v, n) for r in runs for v, n in r["buckets"])
+        count = sum(n for v, n in values)
+        cells = [text(td) for td in tr.getElementsByTagName("td")]
+        assert cells[0] == str(count), (kind, cells)
+        for q, cell in zip((0.5, 0.9, 0.99, 0.999), cells[2:]):
+            seen = 0
+            for v, n in values:
+                seen += n
+                if seen >= q * count - 1e-6:
+                    break
+            if count * (1 - q) < 10 - 1e-6:
+                assert cell == "too few", (kind, q, cell)
+            else:
+                assert abs(float(cell) - v / 1e6) <= 0.006 * v / 1e6 + 0.5 * (v >= 1e8), (kind, row["label"], q, cell, v)
+        most = max(r["max_ns"] for r in runs) / 1e6
+        assert abs(float(cells[6]) - most) <= 0.006 * most + 0.5 * (most >= 100), (kind, cells)
+assert "too few" in text(tables[kinds.index("hiccup")]) # 2505 of them: no 99.9 %
+END
+
 # Not results.
 bad_file()
 {
@@ -229,6 +283,18 @@ d = json.load(open(sys.argv[1]))
 rows = d["programs"][0]["rows"]
 exec(sys.argv[2])
 json.dump(d, sys.stdout)' "$kept" "$spoil" >"$scratch/spoilt.json"
+	bad_file "$(cat "$scratch/spoilt.json")"
+done
+for spoil in 'lat["open_loop"]["count"] += 1' 'lat["open_loop"]["buckets"].reverse()' \
+	'lat["open_loop"]["buckets"][0][0] += 1' 'lat["simple"]["buckets"][0][1] = -1' \
+	'lat["simple"]["max_ns"] *= 2' 'del lat["hiccup"]' 'lat["hiccup"] = 3' \
+	'lat["simple"] = lat["hiccup"]'; do
+	python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+lat = d["programs"][-1]["rows"][1]["runs"][0]["latency"]["kinds"]
+exec(sys.argv[2])
+json.dump(d, sys.stdout)' "$scratch/server.json" "$spoil" >"$scratch/spoilt.json"
 	bad_file "$(cat "$scratch/spoilt.json")"
 done
 status 1 "$cardmark" report "$scratch/none-such.json"

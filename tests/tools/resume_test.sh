@@ -108,6 +108,20 @@ rm "$journal"
 status 1 "$cardmark" bench --resume="$scratch/none.json"
 said err "cannot read"
 
+# A server goes on at the rate it began with.
+kv=$scratch/kv.json journal=$scratch/kv.json.journal
+"$cardmark" bench --program=kv --blocks=2 --size=5 --live-mb=8 --json="$kv" \
+	>"$scratch/out" 2>"$scratch/err" </dev/null &
+pid=$!
+interrupt TERM 1
+status 0 "$cardmark" bench --resume="$kv"
+python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))["programs"][0]
+rates = {run["latency"]["rate_per_s"] for row in p["rows"] for run in row["runs"]}
+assert rates == {p["rate_per_s"]} and p["closed_loop_per_s"] > 0, rates
+' "$kv" || fail "another rate after it went on"
+
 # Comparing: made-up files from real ones, so that the answer is known.
 python3 - "$scratch/whole.json" "$scratch" <<'END'
 import json, sys

@@ -8,7 +8,8 @@
 [ -x "$builddir/bench/boehm/trees" ] || skip "the benchmark programs were not built"
 python3 -c 'import jsonschema' 2>/dev/null || skip "python3-jsonschema is not installed"
 
-status 0 "$cardmark" bench --program=trees --blocks=2 --size=2 --live-mb=8 --seed=5 --verify \
+status 0 "$cardmark" bench --program=trees --program=kv --blocks=2 --size=2 --live-mb=8 --seed=5 \
+	--verify \
 	--json="$scratch/bench.json"
 python3 - "${CARDMARK_SRCDIR:-.}/docs/bench.schema.json" "$scratch/bench.json" <<'END' ||
 import copy, json, sys
@@ -57,6 +58,14 @@ spoil(lambda d: run(d)["stops_ns"][0].pop())
 spoil(lambda d: run(d).update(hash="x"))
 spoil(lambda d: run(d).update(ok=False))
 spoil(lambda d: run(d).update(faults=-1))
+kv = lambda d: d["programs"][1]["rows"][3]["runs"][0]["latency"]
+assert "latency" not in run(whole)
+spoil(lambda d: d["programs"][1].update(rate_per_s="fast"))
+spoil(lambda d: kv(d).pop("served_ns"))
+spoil(lambda d: kv(d)["kinds"].pop("hiccup"))
+spoil(lambda d: kv(d)["kinds"].update(another={}))
+spoil(lambda d: kv(d)["kinds"]["simple"].pop("p999_ns"))
+spoil(lambda d: kv(d)["kinds"]["simple"]["buckets"][0].append(1))
 sys.exit(bad != 0)
 END
 	fail "the results file is not what the schema says"
