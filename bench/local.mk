@@ -16,8 +16,9 @@ bench_boehm_words_CFLAGS = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 bench_boehm_words_LDADD = $(BDWGC_LIBS)
 
 # The histograms are those of the command, which reads them.
-bench_boehm_kv_SOURCES = bench/boehm/kv.c bench/boehm/util.c bench/boehm/util.h tools/latency.c \
-	tools/latency.h tools/histogram.c tools/histogram.h
+bench_boehm_kv_SOURCES = bench/boehm/kv.c bench/boehm/store.c bench/boehm/store.h \
+	bench/boehm/util.c bench/boehm/util.h tools/latency.c tools/latency.h \
+	tools/histogram.c tools/histogram.h
 bench_boehm_kv_CFLAGS = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 bench_boehm_kv_LDADD = $(BDWGC_LIBS) -lm
 

@@ -15,15 +15,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench/boehm/store.h"
 #include "bench/boehm/util.h"
 #include "tools/latency.h"
 
 enum {
-	FIELDS = 6,
-	TEXT_MIN = 8, /* bytes */
-	TEXT_MAX = 40,
-	KEY_MAX = 17,      /* and the end */
-	ENTRY_BYTES = 352, /* what a key and its record take, about */
 	REQUESTS_FULL = 100000,
 	RANGE = 40,         /* entries */
 	SLEEP_NS = 1000000, /* the least that is worth it; below that look at the clock */
@@ -69,156 +65,6 @@ static const struct bench_more more = {
 	take,
 };
 
-/* ---- The store: a treap, ordered by key ----------------------------------------- */
-
-struct text {
-	uint64_t len; /* a multiple of 8 */
-	uint64_t words[];
-};
-
-struct record {
-	uint64_t version;
-	struct text *fields[FIELDS];
-};
-
-struct entry {
-	struct entry *left, *right;
-	const char *key;
-	struct record *record;
-	uint64_t priority; /* of the key, so that the shape is that of the set of keys */
-};
-
-static struct entry *root;
-static struct bench_rng data;
-
-static void *must(void *p)
-{
-	if (p == NULL)
-		bench_die("kv: out of memory");
-	return p;
-}
-
-static struct text *new_text(void)
-{
-	uint64_t len = TEXT_MIN + bench_below(&data, (TEXT_MAX - TEXT_MIN) / 8 + 1) * 8;
-	struct text *t = must(GC_MALLOC_ATOMIC(sizeof *t + len));
-
-	t->len = len;
-	for (uint64_t i = 0; i < len / 8; i++)
-		t->words[i] = bench_next(&data);
-	return t;
-}
-
-static struct text *copy_text(const struct text *from)
-{
-	struct text *t = must(GC_MALLOC_ATOMIC(sizeof *t + from->len));
-
-	memcpy(t, from, sizeof *t + from->len);
-	return t;
-}
-
-static struct record *new_record(uint64_t version)
-{
-	struct record *r = must(GC_MALLOC(sizeof *r));
-
-	r->version = version;
-	for (unsigned i = 0; i < FIELDS; i++)
-		r->fields[i] = new_text();
-	return r;
-}
-
-/* As the text of a request would be: a string of its own each time. */
-static const char *new_key(uint32_t number)
-{
-	uint64_t h = bench_hash(BENCH_HASH_INIT, number); /* neighbours are strangers */
-	char *key = must(GC_MALLOC_ATOMIC(KEY_MAX));
-
-	for (unsigned i = 0; i < KEY_MAX - 1; i++)
-		key[i] = "0123456789abcdef"[h >> (60 - 4 * i) & 15];
-	key[KEY_MAX - 1] = '\0';
-	return key;
-}
-
-static uint64_t priority_of(const char *key)
-{
-	uint64_t words[2];
-
-	memcpy(words, key, sizeof words);
-	return bench_hash(bench_hash(BENCH_HASH_INIT, words[0]), words[1]);
-}
-
-/* Where the entry is, or NULL. */
-static struct entry **find(const char *key)
-{
-	struct entry **at = &root;
-
-	while (*at != NULL) {
-		int order = strcmp(key, (*at)->key);
-
-		if (order == 0)
-			return at;
-		at = order < 0 ? &(*at)->left : &(*at)->right;
-	}
-	return NULL;
-}
-
-static void set(const char *key, uint64_t version)
-{
-	struct record *record = new_record(version);
-	struct entry **at = find(key), *e, *rest, **low, **high;
-
-	if (at != NULL) {
-		(*at)->record = record;
-		return;
-	}
-	e = must(GC_MALLOC(sizeof *e));
-	e->key = key;
-	e->record = record;
-	e->priority = priority_of(key);
-	for (at = &root; *at != NULL && (*at)->priority >= e->priority;)
-		at = strcmp(key, (*at)->key) < 0 ? &(*at)->left : &(*at)->right;
-	/* What is below goes left and right of it. */
-	rest = *at;
-	*at = e;
-	low = &e->left;
-	high = &e->right;
-	while (rest != NULL) {
-		if (strcmp(rest->key, key) < 0) {
-			*low = rest;
-			low = &rest->right;
-			rest = *low;
-		} else {
-			*high = rest;
-			high = &rest->left;
-			rest = *high;
-		}
-	}
-	*low = *high = NULL;
-}
-
-static bool delete (const char *key)
-{
-	struct entry **at = find(key), *a, *b;
-
-	if (at == NULL)
-		return false;
-	a = (*at)->left;
-	b = (*at)->right;
-	while (a != NULL && b != NULL) {
-		if (a->priority >= b->priority) {
-			*at = a;
-			at = &a->right;
-			a = *at;
-		} else {
-			*at = b;
-			at = &b->left;
-			b = *at;
-		}
-	}
-	*at = a != NULL ? a : b;
-	return true;
-}
-
 /* ---- Requests ------------------------------------------------------------------- */
 
 enum op { GET, SET, DELETE, SCAN };
@@ -237,10 +83,10 @@ struct item {
 
 static struct item *answer(struct item *rest, const struct record *r)
 {
-	for (unsigned i = 0; i < FIELDS; i++) {
-		struct item *item = must(GC_MALLOC(sizeof *item));
+	for (unsigned i = 0; i < STORE_FIELDS; i++) {
+		struct item *item = store_must(GC_MALLOC(sizeof *item));
 
-		item->text = copy_text(r->fields[i]);
+		item->text = store_copy(r->fields[i]);
 		item->next = rest;
 		rest = item;
 	}
@@ -263,26 +109,26 @@ static struct item *scan(const struct entry *e, const char *from, unsigned *left
 
 static uint64_t serve(const struct request *r, uint64_t number, uint64_t h)
 {
-	const char *key = new_key(r->key);
+	const char *key = store_key(r->key);
 	struct item *items = NULL;
-	struct entry **at;
+	const struct entry *e;
 	unsigned left = RANGE;
 
 	switch (r->op) {
 	case GET:
-		at = find(key);
-		h = bench_hash(h, at != NULL ? (*at)->record->version : 0);
-		if (at != NULL)
-			items = answer(NULL, (*at)->record);
+		e = store_get(key);
+		h = bench_hash(h, e != NULL ? e->record->version : 0);
+		if (e != NULL)
+			items = answer(NULL, e->record);
 		break;
 	case SET:
-		set(key, number);
+		store_set(key, number);
 		break;
 	case DELETE:
-		h = bench_hash(h, delete (key));
+		h = bench_hash(h, store_delete(key));
 		break;
 	case SCAN:
-		items = scan(root, key, &left, NULL);
+		items = scan(store_root(), key, &left, NULL);
 		break;
 	}
 	for (; items != NULL; items = items->next)
@@ -303,7 +149,7 @@ static uint64_t digest(const struct entry *e, uint64_t h)
 
 static uint32_t *shuffled(struct bench_rng *rng, uint32_t n)
 {
-	uint32_t *v = must(malloc(n * sizeof *v));
+	uint32_t *v = store_must(malloc(n * sizeof *v));
 
 	for (uint32_t i = 0; i < n; i++)
 		v[i] = i;
@@ -320,7 +166,7 @@ static uint32_t *shuffled(struct bench_rng *rng, uint32_t n)
  * rank of Zipf's distribution. */
 static double *zipf_sums(uint32_t n)
 {
-	double *sums = must(malloc(n * sizeof *sums)), sum = 0;
+	double *sums = store_must(malloc(n * sizeof *sums)), sum = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		sums[i] = sum += pow(i + 1, -0.99);
@@ -351,7 +197,7 @@ static double share(struct bench_rng *rng)
 /* In memory that is not collected. */
 static struct request *requests(struct bench_rng *rng, size_t n, uint32_t keys, uint64_t every)
 {
-	struct request *list = must(malloc((n + 1) * sizeof *list));
+	struct request *list = store_must(malloc((n + 1) * sizeof *list));
 	uint32_t *key = shuffled(rng, keys);
 	double *sums = zipf_sums(keys), due = 0;
 
@@ -417,7 +263,7 @@ static uint64_t serve_all(const struct request *list, struct latency_event *even
 
 static void report(const struct latency_event *events, size_t n)
 {
-	struct histogram *kinds = must(calloc(LATENCY_KINDS, sizeof *kinds));
+	struct histogram *kinds = store_must(calloc(LATENCY_KINDS, sizeof *kinds));
 	FILE *f;
 
 	latency_add(events, n, kinds);
@@ -454,17 +300,17 @@ int main(int argc, char **argv)
 			 &opt, &more);
 	GC_INIT();
 	bench_seed(&rng, opt.seed);
-	bench_seed(&data, opt.seed + 1);
+	store_seed(opt.seed + 1);
 	n = REQUESTS_FULL * opt.work / 100;
-	keys = (uint32_t)((opt.live << 20) / ENTRY_BYTES);
+	keys = (uint32_t)((opt.live << 20) / STORE_ENTRY_BYTES);
 	list = requests(&rng, n, keys, opt.every);
 	order = shuffled(&rng, keys);
 	for (uint32_t i = 0; i < keys; i++)
-		set(new_key(order[i]), 0);
+		store_set(store_key(order[i]), 0);
 	free(order);
-	events = must(malloc((n + 1) * sizeof *events));
+	events = store_must(malloc((n + 1) * sizeof *events));
 	memset(events, 1, (n + 1) * sizeof *events); /* no page faults later */
-	h = digest(root, serve_all(list, events, n, h));
+	h = digest(store_root(), serve_all(list, events, n, h));
 	report(events, n);
 	printf("kv: %" PRIu32 " keys, %zu requests, %" PRIu64 " a second, seed %" PRIu64 "\n", keys,
 	       n, rate, opt.seed);
