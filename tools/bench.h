@@ -195,6 +195,7 @@ struct bench_latency *bench_pool_latency(const struct bench_plan *plan, unsigned
 /* The rate for this program, from a run of the reference as fast as it can. */
 bool bench_rate_from(struct bench_program *program, const struct bench_run *run);
 void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f);
+void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f);
 
 /* ---- bench_env.c ------------------------------------------------------------ */
 

@@ -127,5 +127,6 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 				"allocation stall %.1f ms; a run takes %s with stop-the-world.\n",
 				p->name, plan->target_ms, target.max, target.stall,
 				compare(target.to_stw, resolution, b));
+		bench_print_latency_words(plan, k, f);
 	}
 }

@@ -245,3 +245,24 @@ void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *
 	for (unsigned row = 0; row < plan->row_count; row++)
 		print_row(plan, program, row, f);
 }
+
+void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f)
+{
+	const struct bench_program *p = &plan->programs[program];
+
+	if (p->left_out[0] != '\0' || !bench_has_latency(plan, program))
+		return;
+	fprintf(f, "  %s: one request in a hundred takes longer than", p->name);
+	for (unsigned row = 0; row < plan->row_count; row++) {
+		struct bench_latency *l =
+			plan->rows[row].control ? NULL : bench_pool_latency(plan, program, row);
+		char text[16];
+
+		if (l == NULL)
+			continue;
+		fprintf(f, "%s %s ms (%s)", row > 0 ? "," : "",
+			ms(&l->kinds[LATENCY_OPEN], 0.99, text), plan->rows[row].label);
+		free(l);
+	}
+	fprintf(f, ".\n");
+}

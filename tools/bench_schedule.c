@@ -91,7 +91,8 @@ static void fit_work(const struct bench_plan *plan, struct bench_program *p, con
 
 	if (c->program_budget <= 0 || plan->size_given || need <= left)
 		return;
-	p->work = (uint64_t)fmax(2, (double)p->work * fmax(left, 0) / need);
+	/* Squared, because setting up does not shrink with the work. */
+	p->work = (uint64_t)fmax(2, (double)p->work * pow(fmax(left, 0) / need, 2));
 }
 
 /* The same rate for every row: half of what the reference can do, or stop-the-world
