@@ -3,7 +3,7 @@
 if HAVE_BDWGC
 pkglibexec_PROGRAMS += bench/boehm/trees bench/boehm/words bench/boehm/kv
 dist_pkgdata_DATA += bench/boehm/words.scm
-noinst_DATA = bench/share/words.scm
+noinst_DATA += bench/share/words.scm
 endif
 
 bench_boehm_trees_SOURCES = bench/boehm/trees.c bench/boehm/util.c bench/boehm/util.h

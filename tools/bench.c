@@ -14,8 +14,9 @@ struct asked {
 	const char *backends[MANY], *programs[MANY];
 	size_t n_backends, n_programs;
 	const char *json, *resume;
-	const char *filter; /* of --micro */
-	bool overhead, lock_wait, jemalloc, micro, compare;
+	const char *filter;  /* of --micro */
+	const char *barrier; /* of --barriers: the program */
+	bool overhead, lock_wait, jemalloc, micro, barriers, compare;
 	double fail_above; /* per cent; below 0: not asked */
 };
 
@@ -54,6 +55,13 @@ static void help(void)
 	       "--seed,\n"
 	       "                     --json (" BENCH_MICRO_FILE
 	       ") and the presets (1, 5, 10 blocks)\n"
+	       "  --barriers[=PROGRAM]  a small collector with every write barrier instead: by\n"
+	       "                     heap, nursery, object size, and by live heap and how much of\n"
+	       "                     it is written (or this program alone: stores, trees,\n"
+	       "                     updates, sparse, scatter); takes --backend, --blocks, "
+	       "--size,\n"
+	       "                     --live-mb, --seed, --json (" BENCH_BARRIERS_FILE ") and\n"
+	       "                     the presets (3 minutes, half an hour, two hours)\n"
 	       "  --help\n");
 }
 
@@ -98,6 +106,10 @@ static int read_option(int c, struct bench_plan *plan, struct asked *asked)
 	case 'M':
 		asked->micro = true;
 		asked->filter = optarg != NULL && *optarg != '\0' ? optarg : NULL;
+		break;
+	case 'R':
+		asked->barriers = true;
+		asked->barrier = optarg != NULL && *optarg != '\0' ? optarg : NULL;
 		break;
 	case 'j':
 		if (*optarg == '\0')
@@ -174,6 +186,7 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 						 { "lock-wait", no_argument, NULL, 'w' },
 						 { "jemalloc", no_argument, NULL, 'J' },
 						 { "micro", optional_argument, NULL, 'M' },
+						 { "barriers", optional_argument, NULL, 'R' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	int c, status;
@@ -433,6 +446,9 @@ int tool_bench(int argc, char **argv)
 	if (status < 0 && asked.micro)
 		status = bench_micro(plan, asked.filter, asked.json, asked.backends,
 				     asked.n_backends);
+	if (status < 0 && asked.barriers)
+		status = bench_barriers(plan, asked.barrier, asked.json, asked.backends,
+					asked.n_backends);
 	if (status < 0 && asked.compare)
 		status = bench_compare(argv[optind], argv[optind + 1], asked.fail_above);
 	else if (status < 0 && asked.resume != NULL)

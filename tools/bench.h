@@ -307,6 +307,14 @@ int bench_plan_make(struct bench_plan *plan, const char *const *backends, size_t
  * journal has is not run again. False if it was interrupted. */
 bool bench_schedule(struct bench_plan *plan, struct bench_journal *journal);
 
+/* ---- bench_barriers.c ---------------------------------------------------------- */
+
+/* The collector minigc with every write barrier, into a file (NULL: BENCH_BARRIERS_FILE).
+ * program: the only one, or NULL. backends: ours; n 0: all that work here. Of the plan:
+ * preset, blocks, size, live_mb, seed. The exit status. */
+int bench_barriers(const struct bench_plan *plan, const char *program, const char *file,
+		   const char *const *backends, size_t n);
+
 /* ---- bench_micro.c ------------------------------------------------------------- */
 
 /* Single operations of these backends (n 0: of all that work here, and of the bare loop)

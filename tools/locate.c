@@ -70,7 +70,8 @@ bool tool_find_preload(char out[TOOL_PATH])
 
 bool tool_find_bench(const char *name, char out[TOOL_PATH])
 {
-	static const char *const built[] = { "/bench/boehm/", "/bench/share/", "/bench/" };
+	static const char *const built[] = { "/bench/boehm/", "/bench/share/", "/bench/",
+					     "/examples/minigc/" };
 	static const char *const installed[] = { CM_PKGLIBEXECDIR "/", CM_PKGDATADIR "/" };
 	char dir[TOOL_PATH], top[TOOL_PATH];
 
@@ -82,6 +83,15 @@ bool tool_find_bench(const char *name, char out[TOOL_PATH])
 		if (join(out, installed[i], name) && readable(out))
 			return true;
 	return false;
+}
+
+bool tool_find_minigc(char out[TOOL_PATH])
+{
+	const char *env = getenv("CARDMARK_MINIGC");
+
+	if (env != NULL && *env != '\0')
+		return join(out, env, "") && readable(out);
+	return tool_find_bench("minigc", out);
 }
 
 int tool_find_program(const char *name, char out[TOOL_PATH])

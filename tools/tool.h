@@ -22,6 +22,7 @@ enum { TOOL_PATH = 4096 };
 /* Where bench writes and report reads, unless told otherwise. */
 #define BENCH_FILE "cardmark-bench.json"
 #define BENCH_MICRO_FILE "cardmark-micro.json"
+#define BENCH_BARRIERS_FILE "cardmark-barriers.json"
 
 /* The subcommands: argv[0] is the subcommand's name. They return the exit
  * status. */
@@ -57,6 +58,9 @@ bool tool_find_preload(char out[TOOL_PATH]);
 
 /* The same for a benchmark program or script, by name. */
 bool tool_find_bench(const char *name, char out[TOOL_PATH]);
+
+/* The same for the collector minigc: CARDMARK_MINIGC, or like a benchmark program. */
+bool tool_find_minigc(char out[TOOL_PATH]);
 
 /* Looks a program up as execvp() does. 0, or ENOENT or EACCES. */
 int tool_find_program(const char *name, char out[TOOL_PATH]);

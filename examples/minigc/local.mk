@@ -1,9 +1,17 @@
 # A collector to learn from, and to measure with: docs/tutorial.md. Under a sanitizer
 # with the jemalloc that tests/jemalloc/local.mk gives a prefix.
 if HAVE_JEMALLOC
-minigc_programs = examples/minigc/minigc examples/minigc/minigc-plain examples/minigc/side_test
+minigc_programs = examples/minigc/minigc-plain examples/minigc/side_test
 minigc_scripts = examples/minigc/minigc.tap examples/minigc/side_test.tap
 check_PROGRAMS += $(minigc_programs)
+# `cardmark bench --barriers` runs it, with these.
+if SANITIZED
+check_PROGRAMS += examples/minigc/minigc
+else
+pkglibexec_PROGRAMS += examples/minigc/minigc
+endif
+dist_pkgdata_DATA += $(minigc_lisp)
+noinst_DATA += $(minigc_lisp_copies)
 TESTS += $(minigc_scripts)
 check_SCRIPTS += $(minigc_scripts)
 CLEANFILES += $(minigc_scripts)
@@ -19,14 +27,28 @@ examples/minigc/side_test.tap: Makefile
 	printf '#!/bin/sh\nexec "%s"\n' '$(abs_builddir)/examples/minigc/side_test' >$@ && \
 	chmod +x $@
 endif
-EXTRA_DIST += \
-	examples/minigc/compare.sh \
-	examples/minigc/minigc_test.sh \
+minigc_lisp = \
 	examples/minigc/scatter.lisp \
 	examples/minigc/sparse.lisp \
+	examples/minigc/stores.lisp \
 	examples/minigc/trees.lisp \
-	examples/minigc/updates.lisp \
+	examples/minigc/updates.lisp
+EXTRA_DIST += \
+	$(minigc_lisp) \
+	examples/minigc/compare.sh \
+	examples/minigc/minigc_test.sh \
 	examples/minigc/words.lisp
+
+# Where the command finds them without being installed.
+minigc_lisp_copies = \
+	bench/share/scatter.lisp \
+	bench/share/sparse.lisp \
+	bench/share/stores.lisp \
+	bench/share/trees.lisp \
+	bench/share/updates.lisp
+$(minigc_lisp_copies): $(minigc_lisp)
+	$(AM_V_GEN)$(MKDIR_P) bench/share && cp $(srcdir)/examples/minigc/$(@F) $@
+CLEANFILES += $(minigc_lisp_copies)
 
 minigc_sources = \
 	examples/minigc/barrier.c examples/minigc/barrier.h \

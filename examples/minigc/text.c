@@ -134,6 +134,24 @@ static value string_length(struct mutator *m, const value *a, unsigned n)
 	return from_number(want("string-length", a[0], STRING)->length);
 }
 
+static value string_to_number(struct mutator *m, const value *a, unsigned n)
+{
+	struct object *o = want("string->number", a[0], STRING);
+	const char *at = string_bytes(o);
+	intptr_t number = 0;
+
+	(void)m, (void)n;
+	if (o->length == 0 || o->length > 18)
+		lisp_error("string->number: 1 to 18 digits are wanted");
+	for (size_t i = 0; i < o->length; i++) {
+		if (at[i] < '0' || at[i] > '9')
+			lisp_error("string->number: %.*s has other than digits", (int)o->length,
+				   at);
+		number = number * 10 + (at[i] - '0');
+	}
+	return from_number(number);
+}
+
 static value string_append(struct mutator *m, const value *a, unsigned n)
 {
 	size_t length = 0, at = 0;
@@ -156,6 +174,7 @@ const struct builtin text_builtins[] = {
 	{ "words", 1, 1, words },
 	{ "string<?", 2, 2, string_less },
 	{ "string-length", 1, 1, string_length },
+	{ "string->number", 1, 1, string_to_number },
 	{ "string-append", 0, 64, string_append },
 	{ NULL, 0, 0, NULL },
 };
