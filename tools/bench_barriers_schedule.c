@@ -152,13 +152,6 @@ static bool fit(struct barriers *b, struct clock *c)
 	find_least_heap(b, c);
 	barriers_plan_heap(b);
 	c->block_s = sum * 1.3 * rows;
-	left = b->budget_s - (now() - c->begin);
-	if (b->budget_s > 0 && c->block_s > 0) {
-		double blocks = fmax(STAT_MIN_BLOCKS, floor(left / c->block_s));
-
-		if (blocks < b->blocks)
-			b->blocks = (unsigned)blocks;
-	}
 	return true;
 }
 
@@ -215,7 +208,10 @@ static void run_block(struct barriers *b, struct clock *c, unsigned block, uint6
 		barriers_point_name(&b->points[p], name, sizeof name);
 		snprintf(what, sizeof what, "block %u of %u, point %u of %u, %s", block + 1,
 			 b->blocks, p + 1, b->n_points, name);
-		progress(c, what, usual * (b->blocks - block) - spent);
+		usual = usual * (b->blocks - block) - spent;
+		if (b->budget_s > 0)
+			usual = fmin(usual, b->budget_s - (now() - c->begin));
+		progress(c, what, usual);
 		run_point(b, c, block, p, random);
 	}
 	c->block_s = now() - start;

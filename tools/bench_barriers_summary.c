@@ -39,22 +39,41 @@ unsigned barriers_begun(const struct barriers *b)
 
 /* ---- Numbers ------------------------------------------------------------------------ */
 
+size_t barriers_stops(const struct barriers_run *run, struct pause *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->n_pauses; i++) {
+		if (n > 0 && out[n - 1].end == run->pauses[i].start) {
+			out[n - 1].end = run->pauses[i].end;
+			continue;
+		}
+		out[n].start = run->pauses[i].start;
+		out[n++].end = run->pauses[i].end;
+	}
+	return n;
+}
+
 static double pauses_of(const struct barriers_run *run, enum barriers_metric m)
 {
+	struct pause *stops = malloc((run->n_pauses + 1) * sizeof *stops);
 	uint64_t *v = malloc((run->n_pauses + 1) * sizeof *v);
-	uint64_t sum = 0, found;
+	uint64_t sum = 0, found = 0;
+	size_t n = 0;
 
-	if (v == NULL)
-		return 0;
-	for (size_t i = 0; i < run->n_pauses; i++) {
-		v[i] = run->pauses[i].end - run->pauses[i].start;
+	if (v != NULL && stops != NULL)
+		n = barriers_stops(run, stops);
+	for (size_t i = 0; i < n; i++) {
+		v[i] = stops[i].end - stops[i].start;
 		sum += v[i];
 	}
-	stat_sort(v, run->n_pauses);
-	found = m == BARRIERS_PAUSED
-			? sum
-			: stat_rank(v, run->n_pauses, m == BARRIERS_PAUSE_P50 ? 0.5 : 1);
+	if (n > 0) {
+		stat_sort(v, n);
+		found = m == BARRIERS_PAUSED ? sum
+					     : stat_rank(v, n, m == BARRIERS_PAUSE_P50 ? 0.5 : 1);
+	}
 	free(v);
+	free(stops);
 	return (double)found / 1e9;
 }
 

@@ -15,7 +15,10 @@ tools_cardmark_SOURCES = \
 	tools/bench_barriers_json.c tools/bench_barriers_load.c tools/bench_barriers_summary.c \
 	tools/report.c tools/report.h tools/report_style.c tools/report_tables.c \
 	tools/report_losses.c tools/report_charts.c tools/report_pauses.c tools/report_latency.c tools/report_micro.c \
-	tools/report_markdown.c tools/html.c tools/html.h tools/svg.c tools/svg.h
+	tools/report_markdown.c \
+	tools/report_barriers.c tools/report_barriers.h tools/report_barriers_charts.c \
+	tools/report_barriers_map.c tools/report_barriers_pauses.c tools/report_barriers_text.c \
+	tools/html.c tools/html.h tools/svg.c tools/svg.h
 tools_cardmark_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE \
 	-DCM_PKGLIBDIR='"$(pkglibdir)"' \
 	-DCM_PKGLIBEXECDIR='"$(pkglibexecdir)"' \

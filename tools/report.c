@@ -8,6 +8,7 @@
 
 #include "tools/html.h"
 #include "tools/report.h"
+#include "tools/report_barriers.h"
 
 enum { MANY_FILES = 16 };
 
@@ -33,8 +34,9 @@ enum { SECTIONS = sizeof sections / sizeof *sections };
 struct asked {
 	const char *files[MANY_FILES];
 	size_t n_files;
-	const char *out, *micro;
+	const char *out, *micro, *barriers;
 	bool markdown;
+	struct barriers *loaded; /* of barriers, or NULL */
 };
 
 static void help(void)
@@ -45,6 +47,7 @@ static void help(void)
 	       "  -o FILE         where to write (report.html; - is standard output)\n"
 	       "  --markdown      a summary in Markdown instead (to standard output)\n"
 	       "  --micro=FILE    results of Google Benchmark in its JSON format too\n"
+	       "  --barriers=FILE results of 'cardmark bench --barriers' too\n"
 	       "  --help\n");
 }
 
@@ -54,6 +57,7 @@ static int parse(int argc, char **argv, struct asked *asked)
 	static const struct option options[] = { { "output", required_argument, NULL, 'o' },
 						 { "markdown", no_argument, NULL, 'm' },
 						 { "micro", required_argument, NULL, 'g' },
+						 { "barriers", required_argument, NULL, 'b' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	int c;
@@ -70,6 +74,9 @@ static int parse(int argc, char **argv, struct asked *asked)
 		case 'g':
 			asked->micro = optarg;
 			break;
+		case 'b':
+			asked->barriers = optarg;
+			break;
 		case 'h':
 			help();
 			return TOOL_OK;
@@ -85,8 +92,9 @@ static int parse(int argc, char **argv, struct asked *asked)
 			return tool_usage_error("report", "at most %d files", MANY_FILES);
 		asked->files[asked->n_files++] = argv[optind];
 	}
-	/* Micro benchmarks can stand alone. */
-	if (asked->n_files == 0 && (asked->micro == NULL || access(BENCH_FILE, F_OK) == 0))
+	/* The others can stand alone. */
+	if (asked->n_files == 0 &&
+	    ((asked->micro == NULL && asked->barriers == NULL) || access(BENCH_FILE, F_OK) == 0))
 		asked->files[asked->n_files++] = BENCH_FILE;
 	if (asked->markdown && asked->micro != NULL)
 		return tool_usage_error("report", "--micro is for the page, not for --markdown");
@@ -146,19 +154,30 @@ static bool write_all(const struct asked *asked, struct report *reports, FILE *f
 	if (asked->markdown) {
 		for (size_t i = 0; i < asked->n_files; i++)
 			report_markdown(&reports[i], f);
+		if (asked->loaded != NULL) {
+			fputs(asked->n_files > 0 ? "\n" : "", f);
+			report_barriers_markdown(f, asked->loaded);
+		}
 		return true;
 	}
 	report_head(f, "cardmark bench");
 	for (size_t i = 0; i < asked->n_files; i++)
 		one_file(&reports[i], asked->n_files);
+	if (asked->loaded != NULL)
+		report_barriers(f, asked->loaded, asked->barriers);
 	if (asked->micro != NULL)
 		good = report_micro(f, asked->micro);
 	report_foot(f);
 	return good;
 }
 
-static bool load_all(const struct asked *asked, struct report *reports)
+static bool load_all(struct asked *asked, struct report *reports)
 {
+	if (asked->barriers != NULL) {
+		asked->loaded = calloc(1, sizeof *asked->loaded);
+		if (asked->loaded == NULL || !barriers_load(asked->barriers, asked->loaded))
+			return false;
+	}
 	for (size_t i = 0; i < asked->n_files; i++) {
 		reports[i].file = asked->files[i];
 		reports[i].index = (unsigned)i;
@@ -206,5 +225,8 @@ int tool_report(int argc, char **argv)
 		if (reports[i].plan != NULL)
 			bench_free_plan(reports[i].plan);
 	free(reports);
+	if (asked.loaded != NULL)
+		barriers_free(asked.loaded);
+	free(asked.loaded);
 	return status;
 }

@@ -77,5 +77,7 @@ bool report_micro(FILE *f, const char *file);
 /* ---- report_markdown.c -------------------------------------------------------------------- */
 
 void report_markdown(const struct report *r, FILE *f);
+/* Text within a table or a line: nothing in it is markup. */
+void report_markdown_text(FILE *f, const char *s);
 
 #endif

@@ -9,7 +9,7 @@
 #include "tools/report.h"
 
 /* Text within a table or a line: nothing in it is markup. */
-static void plain(FILE *f, const char *s)
+void report_markdown_text(FILE *f, const char *s)
 {
 	for (; *s != '\0'; s++) {
 		unsigned char c = (unsigned char)*s;
@@ -39,17 +39,19 @@ static void rows(const struct report *r, unsigned k, FILE *f)
 
 		bench_summarize(plan, k, row, &s);
 		fputs("| ", f);
-		plain(f, plan->rows[row].label);
+		report_markdown_text(f, plan->rows[row].label);
 		if (s.good == 0) {
 			fputs(" | FAILED: ", f);
-			plain(f, s.error != NULL ? s.error : "");
+			report_markdown_text(f, s.error != NULL ? s.error : "");
 			fputs(" | | | | | |\n", f);
 			continue;
 		}
 		fputs(" | ", f);
-		plain(f, row == plan->ref ? "1" : html_ratio(s.to_ref, resolution, ref));
+		report_markdown_text(f, row == plan->ref ? "1"
+							 : html_ratio(s.to_ref, resolution, ref));
 		fputs(" | ", f);
-		plain(f, row == plan->stw ? "1" : html_ratio(s.to_stw, resolution, stw));
+		report_markdown_text(f, row == plan->stw ? "1"
+							 : html_ratio(s.to_stw, resolution, stw));
 		fprintf(f, " | %s", html_number(s.p50, n));
 		fprintf(f, " | %s", html_number(s.max, n));
 		fprintf(f, " | %s", html_number(s.stall, n));
@@ -73,13 +75,13 @@ static void losses(const struct report *r, FILE *f)
 		char ratio[48];
 
 		fputs("- ", f);
-		plain(f, l.list[i].program);
+		report_markdown_text(f, l.list[i].program);
 		fputs(", ", f);
-		plain(f, l.list[i].row);
+		report_markdown_text(f, l.list[i].row);
 		fprintf(f, ": %s ", l.list[i].metric);
-		plain(f, html_ratio(l.list[i].ratio, l.list[i].resolution, ratio));
+		report_markdown_text(f, html_ratio(l.list[i].ratio, l.list[i].resolution, ratio));
 		fputs(" of that of ", f);
-		plain(f, l.list[i].to);
+		report_markdown_text(f, l.list[i].to);
 		fputc('\n', f);
 	}
 	free(l.list);
@@ -93,23 +95,23 @@ void report_markdown(const struct report *r, FILE *f)
 		 "%s, %ld CPUs, %s; libcardmark %s on %s; %s; load %s before; %.1f %% stolen.",
 		 r->env.cpu, r->env.cpus, r->env.kernel, r->env.library, r->plan->best,
 		 r->env.libgc, r->env.load, bench_env_steal_percent(&r->env));
-	plain(f, line);
+	report_markdown_text(f, line);
 	fputs("\n", f);
 	for (unsigned k = 0; k < r->plan->program_count; k++) {
 		const struct bench_program *p = &r->plan->programs[k];
 		double resolution;
 
 		fputs("\n**", f);
-		plain(f, p->name);
+		report_markdown_text(f, p->name);
 		fputs("**: ", f);
 		if (!report_ran(r, k)) {
 			fputs("left out: ", f);
-			plain(f, p->left_out);
+			report_markdown_text(f, p->left_out);
 			fputc('\n', f);
 			continue;
 		}
 		resolution = bench_resolution(r->plan, k, METRIC_TOTAL);
-		plain(f, p->what);
+		report_markdown_text(f, p->what);
 		fprintf(f, "; %u blocks, %" PRIu64 " %% of the work; ", p->blocks, p->work);
 		if (r->plan->live_mb > 0)
 			fprintf(f, "--live-mb=%" PRIu64 "; ", r->plan->live_mb);
