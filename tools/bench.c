@@ -211,6 +211,8 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 		return tool_usage_error("bench", "what is \"%s\"?", argv[optind]);
 	if (!asked->compare && asked->fail_above >= 0)
 		return tool_usage_error("bench", "--fail-above goes with --compare");
+	if (asked->barriers && asked->n_programs > 0)
+		return tool_usage_error("bench", "--barriers=PROGRAM names its program");
 	if (asked->resume != NULL && argc > 2)
 		return tool_usage_error("bench", "--resume goes on as it began: no other options");
 	return -1;

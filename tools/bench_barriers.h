@@ -172,6 +172,10 @@ void barriers_point_name(const struct barriers_point *p, char *out, size_t n);
 void barriers_stop_name(const struct barriers *b, enum barriers_axis axis, unsigned i, char *out,
 			size_t n);
 
+/* What is drawn, and takes part in the map: not the control, and not alldirty where there is
+ * dirty, which is the same once more. */
+bool barriers_distinct(const struct barriers *b, unsigned row);
+
 struct barriers_winner {
 	unsigned row;             /* n_rows: nothing can be said */
 	bool tied[BARRIERS_ROWS]; /* no different from it */

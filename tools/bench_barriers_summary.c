@@ -246,6 +246,18 @@ void barriers_stop_name(const struct barriers *b, enum barriers_axis axis, unsig
 
 /* ---- Who wins, and where we lose -------------------------------------------------------- */
 
+bool barriers_distinct(const struct barriers *b, unsigned row)
+{
+	if (b->rows[row].role == BARRIERS_CONTROL)
+		return false;
+	if (strcmp(b->rows[row].label, "alldirty") != 0)
+		return true;
+	for (unsigned i = 0; i < b->n_rows; i++)
+		if (strcmp(b->rows[i].label, "dirty") == 0)
+			return false;
+	return true;
+}
+
 struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 				       enum barriers_metric m, bool with_cards)
 {
@@ -256,7 +268,7 @@ struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 		/* Ratios within blocks, not medians over them: that is what is tested. */
 		double mid = row == 0 ? 1 : barriers_ratio(b, point, row, m).mid;
 
-		if (row == 1 || isnan(mid) || mid >= least)
+		if (!barriers_distinct(b, row) || isnan(mid) || mid >= least)
 			continue;
 		least = mid;
 		w.row = row;
@@ -268,7 +280,7 @@ struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 	for (unsigned row = with_cards ? 0 : 1; row < b->n_rows; row++) {
 		struct stat_ratio r;
 
-		if (row == 1 || row == w.row)
+		if (!barriers_distinct(b, row) || row == w.row)
 			continue;
 		r = ratio_of(b, point, row, w.row, m);
 		if (isnan(r.mid))

@@ -8,32 +8,20 @@
 #include "tools/html.h"
 #include "tools/svg.h"
 
-bool report_barriers_drawn(const struct barriers *b, unsigned row)
-{
-	if (b->rows[row].role == BARRIERS_CONTROL)
-		return false;
-	if (strcmp(b->rows[row].label, "alldirty") != 0)
-		return true;
-	for (unsigned i = 0; i < b->n_rows; i++)
-		if (strcmp(b->rows[i].label, "dirty") == 0)
-			return false;
-	return true;
-}
-
 unsigned report_barriers_series(const struct barriers *b, unsigned row)
 {
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < row; i++)
-		n += report_barriers_drawn(b, i);
-	return n;
+		n += barriers_distinct(b, i);
+	return n % SVG_SERIES;
 }
 
 void report_barriers_legend(FILE *f, const struct barriers *b)
 {
 	fputs("<ul class=\"legend\">", f);
 	for (unsigned row = 0; row < b->n_rows; row++) {
-		if (!report_barriers_drawn(b, row))
+		if (!barriers_distinct(b, row))
 			continue;
 		fputs("<li>", f);
 		svg_swatch(f, report_barriers_series(b, row));
@@ -215,9 +203,10 @@ static void sweeps(FILE *f, const struct barriers *b)
 		  "larger nursery also has more of them between two." },
 		{ AXIS_OBJECT, "By the size of objects",
 		  "As many stores into as much old heap, each into a random word of a random "
-		  "object: small ones lie close together, and next to them young ones come to "
-		  "lie; of a large one only the written cards are looked at, but by the oracle "
-		  "all of it." },
+		  "object: small ones lie close together, and young ones come to lie beside "
+		  "them; of a large one only the written cards are looked at, but by the oracle "
+		  "all of it. Making the old objects is part of the cost, and is most of it where "
+		  "they are small." },
 	};
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

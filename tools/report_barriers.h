@@ -9,9 +9,7 @@
 
 void report_barriers(FILE *f, const struct barriers *b, const char *file);
 
-/* The lines of a chart: not the control, and not alldirty, which is dirty once more. */
-bool report_barriers_drawn(const struct barriers *b, unsigned row);
-/* Which of the page's series it is. */
+/* Which of the page's series a distinct row is. */
 unsigned report_barriers_series(const struct barriers *b, unsigned row);
 void report_barriers_legend(FILE *f, const struct barriers *b);
 

@@ -80,7 +80,7 @@ static void chart(FILE *f, const struct barriers *b, enum barriers_axis axis, bo
 	for (unsigned i = 0; i < sweep->count; i++) {
 		widen(&s.x, sweep->at[i].x);
 		for (unsigned row = 0; row < b->n_rows; row++)
-			if (report_barriers_drawn(b, row))
+			if (barriers_distinct(b, row))
 				widen(&s.y, figure(b, sweep->at[i].point, row, ratio));
 	}
 	snprintf(id, sizeof id, "barriers-%s-%s", barriers_axis_names[axis],
@@ -121,7 +121,7 @@ static void chart(FILE *f, const struct barriers *b, enum barriers_axis axis, bo
 			x[n] = sweep->at[i].x;
 			n += y[n] > 0;
 		}
-		if (!report_barriers_drawn(b, row))
+		if (!barriers_distinct(b, row))
 			continue;
 		fputs("<g class=\"row\">", f);
 		svg_line(&s, series, x, y, n, false);

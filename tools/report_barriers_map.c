@@ -74,8 +74,8 @@ static void cell(const struct svg *s, const struct barriers *b, unsigned point,
 		fprintf(s->f,
 			"<rect class=\"w%u%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
 			"height=\"%d\"/>",
-			report_barriers_series(b, w.row) % SVG_SERIES, w.ties > 0 ? " tie" : "", x,
-			y, width, CELL);
+			report_barriers_series(b, w.row), w.ties > 0 ? " tie" : "", x, y, width,
+			CELL);
 	fputs("<g class=\"in\">", s->f);
 	svg_text(s, x + width / 2, y + 19, "middle", first);
 	svg_text(s, x + width / 2, y + 36, "middle", second);

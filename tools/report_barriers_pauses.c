@@ -39,7 +39,7 @@ static bool fill(const struct barriers *b, struct bench_plan *plan)
 	unsigned rows[BARRIERS_ROWS];
 
 	for (unsigned row = 0; row < b->n_rows; row++)
-		if (report_barriers_drawn(b, row)) {
+		if (barriers_distinct(b, row)) {
 			rows[plan->row_count] = row;
 			snprintf(plan->rows[plan->row_count].label, sizeof plan->rows[0].label,
 				 "%s", b->rows[row].label);

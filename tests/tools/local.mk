@@ -6,13 +6,14 @@ tools_tests = \
 	tests/tools/jemalloc_test.sh \
 	tests/tools/lockwait_test.sh \
 	tests/tools/micro_test.sh \
+	tests/tools/barriers_test.sh \
 	tests/tools/bench_test.sh \
 	tests/tools/schema_test.sh \
 	tests/tools/resume_test.sh \
 	tests/tools/report_test.sh \
 	tests/tools/browser_test.sh
 TESTS += $(tools_tests)
-EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json \
+EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json docs/barriers.schema.json \
 	tests/tools/results.json tests/tools/latency.py
 
 # Only statistics: needs neither jansson nor libgc.
