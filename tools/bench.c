@@ -107,7 +107,7 @@ static int read_option(int c, struct bench_plan *plan, struct asked *asked)
 		asked->micro = true;
 		asked->filter = optarg != NULL && *optarg != '\0' ? optarg : NULL;
 		break;
-	case 'R':
+	case 'W':
 		asked->barriers = true;
 		asked->barrier = optarg != NULL && *optarg != '\0' ? optarg : NULL;
 		break;
@@ -186,7 +186,7 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 						 { "lock-wait", no_argument, NULL, 'w' },
 						 { "jemalloc", no_argument, NULL, 'J' },
 						 { "micro", optional_argument, NULL, 'M' },
-						 { "barriers", optional_argument, NULL, 'R' },
+						 { "barriers", optional_argument, NULL, 'W' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	int c, status;
