@@ -65,9 +65,7 @@ uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, s
 /* ---- report_latency.c ------------------------------------------------------------------ */
 
 void report_latency(const struct report *r);
-/* plain: writes text that is no markup. */
-void report_latency_markdown(const struct report *r, unsigned program, FILE *f,
-			     void (*plain)(FILE *f, const char *s));
+void report_latency_markdown(const struct report *r, unsigned program, FILE *f);
 
 /* ---- report_micro.c --------------------------------------------------------------------- */
 

@@ -247,8 +247,7 @@ static void number(FILE *f, const struct histogram *h, double q)
 			: "too few");
 }
 
-void report_latency_markdown(const struct report *r, unsigned k, FILE *f,
-			     void (*plain)(FILE *f, const char *s))
+void report_latency_markdown(const struct report *r, unsigned k, FILE *f)
 {
 	const struct bench_program *p = &r->plan->programs[k];
 
@@ -266,7 +265,7 @@ void report_latency_markdown(const struct report *r, unsigned k, FILE *f,
 		if (l == NULL)
 			continue;
 		fputs("| ", f);
-		plain(f, r->plan->rows[row].label);
+		report_markdown_text(f, r->plan->rows[row].label);
 		number(f, &l->kinds[LATENCY_OPEN], 0.5);
 		number(f, &l->kinds[LATENCY_OPEN], 0.99);
 		number(f, &l->kinds[LATENCY_OPEN], 0.999);

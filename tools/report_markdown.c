@@ -122,7 +122,7 @@ void report_markdown(const struct report *r, FILE *f)
 		fprintf(f, "; results %s\n\n",
 			bench_hashes_agree(r->plan, k, false) ? "agree" : "**DIFFER**");
 		rows(r, k, f);
-		report_latency_markdown(r, k, f, plain);
+		report_latency_markdown(r, k, f);
 	}
 	losses(r, f);
 	fputs("\n\\~: no difference beyond the noise. `", f);
