@@ -210,8 +210,11 @@ int cm_gc_record_init(bool raw);
 void cm_gc_record_reset(void);
 /* Time spent on dirty bits in the stop under way. */
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards);
-/* Cards told to libgc in the stop under way. */
+/* Cards told to libgc in the stop under way, and whether it is the first of a full
+ * collection (way A: libgc does not read them). */
 uint64_t cm_gc_record_stop_cards(void);
+void cm_gc_record_set_full(void);
+bool cm_gc_record_full(void);
 void cm_gc_record_install(void);
 /* Puts our callbacks back in front if an object whose slots are not redirected, as
  * it was loaded later, has replaced them. Takes libgc's allocation lock. */
@@ -231,6 +234,7 @@ void *cm_gc_hook_generic_malloc_uncollectable(size_t lb, int k);
 struct cm_gc_pace {
 	bool on;
 	uint64_t fixed_ns;      /* of the last stop: what had to be done before it could mark */
+	uint64_t finish_ns;     /* after a stop that got to the end, in the same allocation */
 	uint64_t raised;        /* stops whose limit was above the target for that */
 	uint64_t given_up;      /* attempts that did not get to the end */
 	uint64_t most_attempts; /* of one collection */

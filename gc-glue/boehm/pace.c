@@ -13,16 +13,24 @@
  * walk over all block headers in search of dirty ones (GC_push_next_marked_dirty in
  * mark.c). A limit below it makes every attempt a stop in vain. So the limit is never
  * less than what the last successful stops took and some more, and the report says
- * when that is above the target. */
+ * when that is above the target. A stop that can't get to its end within its limit is
+ * given up before it begins to mark: the slices do the same work beside the mutators.
+ *
+ * The one who allocates waits for a slice, the stop that may follow it, and what libgc
+ * does after a successful one (GC_finish_collection in alloc.c): all three together
+ * are to fit into the target. */
 #include "gc-glue/boehm/glue.h"
 
-#define SLICE_SHARE 5                  /* of the target goes to a slice: both can be one stall */
+#define SLICE_SHARE 5                  /* of the target goes to a slice */
+#define SHOCK_SHARE 2                  /* and this, if all units of a slice are long ones */
 #define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
 #define EQUAL_ATTEMPTS 3               /* later ones get half as much room again, each */
 #define MOST_ATTEMPTS 40               /* then one without limit */
 #define LIMIT_OF_LIBGC_MS 3600000UL    /* ours comes first */
 #define ATTEMPTS_OF_LIBGC 1000000
 #define LEAST_RATE 4
+#define LEAST_UNIT_NS 100
+#define LEAST_LONG_NS 5000
 #define MOST_RATE 100000
 #define BLOCK 4096u
 
@@ -33,13 +41,21 @@ static uint64_t target, slice;
 
 /* Of the stop under way. */
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
+static bool given_up;           /* before it marked anything */
 static uint64_t t_stop, t_first, limit;
 
 /* What was learned. */
-static uint64_t need_ns;  /* a stop that gets to the end, from the first unit on */
-static uint64_t card_ns;  /* for each dirty card beyond that */
-static unsigned failures; /* of the collection under way */
-static _Atomic uint64_t unit_ns = 10000;
+#define LAST_STOPS 4
+static uint64_t block_ps[LAST_STOPS]; /* what the last stops that got to the end took from
+				       * their first unit on, for each block of the heap */
+static unsigned last_stop;
+static uint64_t card_ns;    /* and for each dirty card beyond that */
+static uint64_t need_ns;    /* so this one will take at least so long */
+static uint64_t finish_ns;  /* after a successful stop */
+static uint64_t t_started;  /* when that stop was over */
+static unsigned failures;   /* of the collection under way */
+static uint64_t in_vain_ns; /* how long the longest of them walked */
+static _Atomic uint64_t unit_ns = 10000, long_unit_ns = 10000;
 static _Atomic bool marking; /* between two attempts */
 static _Atomic uint64_t stops;
 
@@ -53,34 +69,59 @@ static int rate_now(void)
 {
 	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
 	uint64_t rate = slice / (one ? one : 1);
+	uint64_t most = target / SHOCK_SHARE /
+			atomic_load_explicit(&long_unit_ns, memory_order_relaxed);
 
+	if (rate > most)
+		rate = most;
 	return rate < LEAST_RATE ? LEAST_RATE : rate > MOST_RATE ? MOST_RATE : (int)rate;
 }
 
 /* ---- Stops -------------------------------------------------------------------------- */
 
+static uint64_t heap_blocks(void)
+{
+	return cm_gc_api.GC_get_heap_size() / BLOCK;
+}
+
+static uint64_t least_need(void)
+{
+	uint64_t ps = block_ps[0], ns;
+
+	for (unsigned i = 1; i < LAST_STOPS; i++)
+		if (block_ps[i] < ps)
+			ps = block_ps[i];
+	ns = ps * heap_blocks() / 1000;
+	return ns > in_vain_ns ? ns : in_vain_ns;
+}
+
 static uint64_t limit_for(uint64_t read_ns)
 {
 	uint64_t most = target - slice, fixed = read_ns + need_ns;
-	uint64_t room = need_ns / 4 > LEAST_ROOM_NS ? need_ns / 4 : LEAST_ROOM_NS;
+	uint64_t room = need_ns / 8 > LEAST_ROOM_NS ? need_ns / 8 : LEAST_ROOM_NS;
 
 	if (failures >= MOST_ATTEMPTS)
 		return UINT64_MAX;
 	for (unsigned i = EQUAL_ATTEMPTS; i < failures; i++)
 		room += room / 2;
+	most -= finish_ns < most ? finish_ns : most;
 	cm_gc_pace.fixed_ns = fixed;
 	if (fixed + room <= most)
 		return most;
-	cm_gc_pace.raised++;
+	if (fixed + room > target - slice)
+		cm_gc_pace.raised++;
 	return fixed + room;
 }
 
-/* So many pages are dirty that the stop would only end by its limit: the slices can
- * do all of it. Not for ever, as the estimate may be wrong. */
-static bool is_hopeless(void)
+/* It would only end by its limit: so many pages are dirty, or it is the first stop of a
+ * full collection, which has to mark everything. Not for ever, as the estimate may be
+ * wrong. */
+static bool is_hopeless(uint64_t read_ns)
 {
+	uint64_t cards = cm_gc_record_full() ? heap_blocks() : cm_gc_record_stop_cards();
+
 	return failures < EQUAL_ATTEMPTS && limit != UINT64_MAX &&
-	       need_ns + card_ns * cm_gc_record_stop_cards() > 2 * limit;
+	       read_ns + need_ns + card_ns * cards > limit;
 }
 
 static int stop_now(void)
@@ -96,8 +137,10 @@ static int stop_now(void)
 	now = cm_gc_now();
 	if (!t_first) {
 		t_first = now;
+		need_ns = least_need();
 		limit = limit_for(now - t_stop);
-		return is_hopeless();
+		given_up = is_hopeless(now - t_stop);
+		return given_up;
 	}
 	return now - t_stop >= limit;
 }
@@ -105,6 +148,7 @@ static int stop_now(void)
 static void stop_begins(void)
 {
 	in_stop = true;
+	given_up = false;
 	t_stop = cm_gc_now();
 	t_first = 0;
 	atomic_fetch_add_explicit(&stops, 1, memory_order_relaxed);
@@ -114,32 +158,53 @@ static void stop_begins(void)
 static void learn(void)
 {
 	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_gc_now() - t_first;
+	uint64_t blocks = heap_blocks();
 
 	if (!t_first || asked_for)
 		return;
 	if (cards >= 256 && mark > need_ns)
 		card_ns = follow(card_ns, (mark - need_ns) / cards);
-	need_ns = (3 * need_ns + mark) / 4;
+	block_ps[last_stop++ % LAST_STOPS] = mark * 1000 / (blocks ? blocks : 1);
 }
 
+/* From one that did not, and not for its dirty pages: the walk is longer than thought. */
+static void learn_from_failure(uint64_t mark)
+{
+	if (!given_up && !asked_for && card_ns * cm_gc_record_stop_cards() < mark / 4 &&
+	    mark > in_vain_ns)
+		in_vain_ns = mark;
+}
+
+/* A slice that did next to nothing paid for units of the stop before it (GC_deficit in
+ * alloc.c), and says nothing. Then units become long from one slice to the next. */
 static void learn_unit(uint64_t ns)
 {
 	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
+	uint64_t most = atomic_load_explicit(&long_unit_ns, memory_order_relaxed);
 
+	if (ns < LEAST_UNIT_NS)
+		return;
 	atomic_store_explicit(&unit_ns, follow(one, ns), memory_order_relaxed);
+	most = ns > most ? most + (ns - most) / 4 : most - most / 1024;
+	atomic_store_explicit(&long_unit_ns, most > LEAST_LONG_NS ? most : LEAST_LONG_NS,
+			      memory_order_relaxed);
 }
 
 static void stop_ends(bool done)
 {
-	uint64_t took = cm_gc_now() - t_stop;
+	uint64_t now = cm_gc_now(), took = now - t_stop;
 
 	in_stop = false;
+	t_started = now;
 	if (took > target + 1000000)
 		cm_gc_pace.stops_over++;
 	if (done) {
 		failures = 0;
+		in_vain_ns = 0;
 	} else {
 		failures++;
+		if (t_first)
+			learn_from_failure(now - t_first);
 		cm_gc_pace.given_up++;
 		if (failures > cm_gc_pace.most_attempts)
 			cm_gc_pace.most_attempts = failures;
@@ -177,6 +242,10 @@ void cm_gc_pace_event(int event)
 		break;
 	case CM_GC_EV_POST_START_WORLD:
 		stop_ends(done);
+		break;
+	case CM_GC_EV_RECLAIM_END:
+		finish_ns = follow(finish_ns, cm_gc_now() - t_started);
+		cm_gc_pace.finish_ns = finish_ns;
 		break;
 	default:
 		break;

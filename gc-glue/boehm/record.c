@@ -22,6 +22,7 @@ static cm_gc_resize_fn *program_resize;
 
 static uint64_t t_begin, t_stopped, t_mark, t_resume, t_dirty;
 static uint64_t stop_cards;
+static bool stop_full;
 
 int cm_gc_record_init(bool raw)
 {
@@ -57,6 +58,16 @@ uint64_t cm_gc_record_stop_cards(void)
 	return stop_cards;
 }
 
+void cm_gc_record_set_full(void)
+{
+	stop_full = true;
+}
+
+bool cm_gc_record_full(void)
+{
+	return stop_full;
+}
+
 static void add_phases(const uint64_t ns[CM_GC_PH_COUNT])
 {
 	for (int ph = 0; ph < CM_GC_PH_COUNT; ph++) {
@@ -70,6 +81,7 @@ static void begin(uint64_t now)
 {
 	t_begin = t_stopped = t_mark = t_resume = now;
 	t_dirty = stop_cards = 0;
+	stop_full = false;
 }
 
 static void end(uint64_t now)

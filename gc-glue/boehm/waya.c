@@ -236,6 +236,7 @@ static void end_pass(void)
 		return;
 	}
 	if (!pass_open) { /* full collection: marks everything anyway */
+		cm_gc_record_set_full();
 		cardmark_collect(cm_gc_heap.cm, table);
 		cardmark_table_clear(table);
 	} else {
