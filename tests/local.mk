@@ -43,6 +43,7 @@ unit_tests = \
 	tests/unit/hashes_test \
 	tests/unit/maps_test \
 	tests/unit/options_test \
+	tests/unit/pace_test \
 	tests/unit/pagemap_test \
 	tests/unit/process_test \
 	tests/unit/ranges_test \
@@ -67,6 +68,8 @@ tests_unit_maps_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_maps_test_LDADD = $(unit_ldadd)
 tests_unit_softdirty_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_softdirty_test_LDADD = $(unit_ldadd)
+tests_unit_pace_test_CPPFLAGS = $(unit_cppflags) -D_GNU_SOURCE
+tests_unit_pace_test_LDADD = $(unit_ldadd)
 tests_unit_options_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_options_test_LDADD = $(unit_ldadd)
 tests_unit_pagemap_test_CPPFLAGS = $(unit_cppflags)

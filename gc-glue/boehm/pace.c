@@ -49,12 +49,12 @@ static uint64_t t_stop, t_first, limit;
 static uint64_t block_ps[LAST_STOPS]; /* what the last stops that got to the end took from
 				       * their first unit on, for each block of the heap */
 static unsigned last_stop;
-static uint64_t card_ns;    /* and for each dirty card beyond that */
-static uint64_t need_ns;    /* so this one will take at least so long */
-static uint64_t finish_ns;  /* after a successful stop */
-static uint64_t t_started;  /* when that stop was over */
-static unsigned failures;   /* of the collection under way */
-static uint64_t in_vain_ns; /* how long the longest of them walked */
+static uint64_t card_ns = 2000; /* and for each dirty card beyond that */
+static uint64_t need_ns;        /* so this one will take at least so long */
+static uint64_t finish_ns;      /* after a successful stop */
+static uint64_t t_started;      /* when that stop was over */
+static unsigned failures;       /* of the collection under way */
+static uint64_t in_vain_ns;     /* how long the longest of them walked */
 static _Atomic uint64_t unit_ns = 10000, long_unit_ns = 10000;
 static _Atomic bool marking; /* between two attempts */
 static _Atomic uint64_t stops;
@@ -69,8 +69,8 @@ static int rate_now(void)
 {
 	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
 	uint64_t rate = slice / (one ? one : 1);
-	uint64_t most = target / SHOCK_SHARE /
-			atomic_load_explicit(&long_unit_ns, memory_order_relaxed);
+	uint64_t most =
+		target / SHOCK_SHARE / atomic_load_explicit(&long_unit_ns, memory_order_relaxed);
 
 	if (rate > most)
 		rate = most;
@@ -86,10 +86,10 @@ static uint64_t heap_blocks(void)
 
 static uint64_t least_need(void)
 {
-	uint64_t ps = block_ps[0], ns;
+	uint64_t ps = 0, ns;
 
-	for (unsigned i = 1; i < LAST_STOPS; i++)
-		if (block_ps[i] < ps)
+	for (unsigned i = 0; i < LAST_STOPS; i++)
+		if (!ps || (block_ps[i] && block_ps[i] < ps))
 			ps = block_ps[i];
 	ns = ps * heap_blocks() / 1000;
 	return ns > in_vain_ns ? ns : in_vain_ns;
