@@ -227,6 +227,7 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 	if ((s = getenv("CARDMARK_GC_TEST_DROP")) && *s)
 		c->drop_percent = (unsigned)strtoul(s, NULL, 10);
 	c->no_event_defence = (s = getenv("CARDMARK_GC_TEST_NO_EVENT_DEFENCE")) && *s == '1';
+	c->no_stack_defence = (s = getenv("CARDMARK_GC_TEST_NO_STACK_DEFENCE")) && *s == '1';
 	c->no_root_defence = (s = getenv("CARDMARK_GC_TEST_NO_ROOT_DEFENCE")) && *s == '1';
 	return 0;
 }

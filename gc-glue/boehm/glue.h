@@ -173,6 +173,8 @@ ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room);
 ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len);
 int cm_gc_hook_close(int fd);
 bool cm_gc_waya_opened(void);
+/* Did libgc ask for the dirty bits of all of it, the last time it asked for any? */
+bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end);
 
 /* The world is stopped and libgc is about to read its dirty bits. */
 void cm_gc_wayb_feed(void);
@@ -275,6 +277,7 @@ struct cm_gc_config {
 	unsigned drop_percent; /* test: share of dirty cards called clean */
 	bool no_root_defence;  /* test */
 	bool no_event_defence; /* test */
+	bool no_stack_defence; /* test */
 };
 extern struct cm_gc_config cm_gc_config;
 

@@ -92,6 +92,18 @@ static void table_add(const struct cardmark_run *r)
 		tables[tables_n++] = *r;
 }
 
+/* libgc reads the dirty bits of its heap, in pieces of 8 MiB, and little else. A free
+ * block's header may be one of a neighbour: gigabytes of old mark stacks, put into the
+ * heap of a large program, were never seen to be heap by their headers, counted as
+ * dirty at every stop, and with libgc's table that made everything dirty. */
+#define READ_AHEAD ((size_t)16 << 20)
+
+static bool was_read(uintptr_t start, uintptr_t end)
+{
+	return end - start >= READ_AHEAD && !cm_gc_config.no_stack_defence &&
+	       cm_gc_waya_was_read(start, end);
+}
+
 /* A table in use has no header in libgc's eyes; heap has. */
 static void adopt_tables(void)
 {
@@ -102,7 +114,7 @@ static void adopt_tables(void)
 	for (size_t i = 0; i < tables_n;) {
 		struct cardmark_run r = tables[i];
 
-		if (holds_heap(r.start, r.end, 64)) {
+		if (holds_heap(r.start, r.end, 64) || was_read(r.start, r.end)) {
 			tables[i] = tables[--tables_n];
 			heap_add(r.start, r.end);
 		} else {

@@ -125,11 +125,12 @@ static void put_pace(struct out *o)
 		return;
 	put(o,
 	    "  \"pace\": { \"stops_over\": %llu, \"stalls_over\": %llu, \"fixed_ns\": %llu, "
-	    "\"finish_ns\": %llu, \"raised\": %llu, \"given_up\": %llu, \"most_attempts\": %llu },\n",
+	    "\"finish_ns\": %llu, \"raised\": %llu, \"given_up\": %llu, \"most_attempts\": %llu "
+	    "},\n",
 	    (unsigned long long)p->stops_over, (unsigned long long)p->stalls_over,
 	    (unsigned long long)p->fixed_ns, (unsigned long long)p->finish_ns,
-	    (unsigned long long)p->raised,
-	    (unsigned long long)p->given_up, (unsigned long long)p->most_attempts);
+	    (unsigned long long)p->raised, (unsigned long long)p->given_up,
+	    (unsigned long long)p->most_attempts);
 }
 
 static void put_raw(struct out *o)

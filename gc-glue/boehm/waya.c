@@ -221,6 +221,11 @@ ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room)
 	return cm_gc_hook_read(fd, buf, len);
 }
 
+bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end)
+{
+	return cm_gc_ranges_cover(&seen, start, end);
+}
+
 static void end_pass(void)
 {
 	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;

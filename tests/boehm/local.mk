@@ -9,6 +9,7 @@ boehm_tests = \
 	tests/boehm/pace_test.sh \
 	tests/boehm/preload_test.sh \
 	tests/boehm/roots_test.sh \
+	tests/boehm/stacks_test.sh \
 	tests/boehm/torture_a.sh \
 	tests/boehm/torture_b.sh \
 	tests/boehm/verify_test.sh
@@ -17,7 +18,7 @@ if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
 check_PROGRAMS += tests/boehm/efault tests/boehm/guests tests/boehm/latelibgc tests/boehm/pace \
-	tests/boehm/roots tests/boehm/torture tests/boehm/torture_api
+	tests/boehm/roots tests/boehm/stacks tests/boehm/torture tests/boehm/torture_api
 check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/rootmod.la
 endif
 endif
@@ -56,6 +57,10 @@ tests_boehm_roots_SOURCES = tests/boehm/roots.c
 tests_boehm_roots_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_roots_CFLAGS = $(boehm_cflags)
 tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
+
+tests_boehm_stacks_SOURCES = tests/boehm/stacks.c
+tests_boehm_stacks_CFLAGS = $(boehm_cflags)
+tests_boehm_stacks_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_torture_SOURCES = tests/boehm/torture.c
 tests_boehm_torture_CPPFLAGS = $(boehm_cppflags)
