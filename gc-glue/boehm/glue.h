@@ -48,6 +48,7 @@ typedef int cm_gc_stop_fn(void);
 	X(1, unsigned, GC_get_version, (void))                                                     \
 	X(1, size_t, GC_get_gc_no, (void))                                                         \
 	X(1, size_t, GC_get_heap_size, (void))                                                     \
+	X(0, size_t, GC_get_unmapped_bytes, (void))                                                \
 	X(1, void, GC_enable_incremental, (void))                                                  \
 	X(1, void, GC_gcollect, (void))                                                            \
 	X(1, int, GC_is_heap_ptr, (const void *))                                                  \

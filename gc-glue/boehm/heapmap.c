@@ -16,7 +16,11 @@
 struct cm_gc_heap cm_gc_heap;
 
 #define PENDING_MAX 64
-static struct cardmark_run pending[PENDING_MAX]; /* mapped since the last resize */
+/* Mapped since the last resize, and the size of the heap then: it also grows without. */
+static struct {
+	struct cardmark_run r;
+	size_t heap;
+} pending[PENDING_MAX];
 static size_t pending_n;
 /* Mappings that were not heap when last seen: mark stacks and hash tables, which
  * libgc puts into the heap when it has outgrown them. Block headers come in 64 KiB
@@ -109,7 +113,7 @@ static void adopt_tables(void)
 {
 	/* The world is stopped: no new heap is between its mapping and its event. */
 	for (size_t i = 0; i < pending_n; i++)
-		table_add(&pending[i]);
+		table_add(&pending[i].r);
 	pending_n = 0;
 	for (size_t i = 0; i < tables_n;) {
 		struct cardmark_run r = tables[i];
@@ -146,6 +150,14 @@ static void find_new(uintptr_t start, uintptr_t end, void *arg)
 		heap_add(start, end);
 }
 
+/* As libgc tells it to on_heap_resize. */
+static size_t heap_now(void)
+{
+	size_t bytes = cm_gc_api.GC_get_heap_size();
+
+	return cm_gc_api.GC_get_unmapped_bytes ? bytes + cm_gc_api.GC_get_unmapped_bytes() : bytes;
+}
+
 void cm_gc_heap_resized(size_t bytes)
 {
 	size_t delta = heap_bytes && bytes > heap_bytes ? bytes - heap_bytes : 0;
@@ -161,24 +173,21 @@ void cm_gc_heap_resized(size_t bytes)
 	/* Of mappings of the right size, the heap is the one that libgc already has
 	 * a header in, or (merged with a free neighbour) the last one. */
 	for (size_t i = 0; i < pending_n; i++) {
-		const struct cardmark_run *r = &pending[i];
+		const struct cardmark_run *r = &pending[i].r;
 
-		if (delta && r->end - r->start != delta)
+		if (r->end - r->start != bytes - pending[i].heap && r->end - r->start != delta)
 			continue;
-		if (cm_gc_api.GC_is_heap_ptr((void *)r->start)) {
-			best = i;
+		best = i;
+		if (cm_gc_api.GC_is_heap_ptr((void *)r->start))
 			break;
-		}
-		if (delta)
-			best = i;
 	}
 	if (best < pending_n)
-		heap_add(pending[best].start, pending[best].end);
+		heap_add(pending[best].r.start, pending[best].r.end);
 	else
 		cm_gc_heap.blind = true; /* sbrk, or a call we do not see */
 	for (size_t i = 0; i < pending_n; i++)
 		if (i != best)
-			table_add(&pending[i]);
+			table_add(&pending[i].r);
 	pending_n = 0;
 }
 
@@ -336,11 +345,12 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 		if (cm_gc_ranges_add(&cm_gc_heap.mapped, start, end) != 0)
 			cm_gc_heap.blind = true;
 		if (pending_n == PENDING_MAX) {
-			table_add(&pending[0]);
+			table_add(&pending[0].r);
 			memmove(&pending[0], &pending[1], sizeof(pending) - sizeof(pending[0]));
 			pending_n--;
 		}
-		pending[pending_n++] = (struct cardmark_run){ start, end };
+		pending[pending_n].r = (struct cardmark_run){ start, end };
+		pending[pending_n++].heap = heap_now();
 	}
 	errno = saved;
 	return p;
