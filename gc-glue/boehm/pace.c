@@ -114,14 +114,14 @@ static uint64_t limit_for(uint64_t read_ns)
 }
 
 /* It would only end by its limit: so many pages are dirty, or it is the first stop of a
- * full collection, which has to mark everything. Not for ever, as the estimate may be
- * wrong. */
+ * full collection, which has to mark everything. The more stops were given up, the less
+ * the estimate is believed: it may be wrong. */
 static bool is_hopeless(uint64_t read_ns)
 {
 	uint64_t cards = cm_gc_record_full() ? heap_blocks() : cm_gc_record_stop_cards();
 
-	return failures < EQUAL_ATTEMPTS && limit != UINT64_MAX &&
-	       read_ns + need_ns + card_ns * cards > limit;
+	return limit != UINT64_MAX &&
+	       read_ns + need_ns + card_ns * cards > limit + limit / EQUAL_ATTEMPTS * failures;
 }
 
 static int stop_now(void)
