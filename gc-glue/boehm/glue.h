@@ -41,6 +41,7 @@ struct cm_gc_timeval { /* struct GC_timeval_s of gc.h */
 typedef void cm_gc_event_fn(int);
 typedef void cm_gc_resize_fn(size_t);
 typedef int cm_gc_stop_fn(void);
+typedef void cm_gc_push_fn(void);
 
 /* X(required, result, name, parameters) */
 #define CM_GC_API(X)                                                                               \
@@ -69,6 +70,12 @@ typedef int cm_gc_stop_fn(void);
 	X(0, void, GC_set_manual_vdb_allowed, (int))                                               \
 	X(0, int, GC_get_manual_vdb_allowed, (void))                                               \
 	X(0, int, GC_get_suspend_signal, (void))                                                   \
+	X(0, void, GC_set_push_other_roots, (cm_gc_push_fn *))                                     \
+	X(0, cm_gc_push_fn *, GC_get_push_other_roots, (void))                                     \
+	X(0, void, GC_push_all, (void *, void *))                                                  \
+	X(0, void *, GC_base, (void *))                                                            \
+	X(0, int, GC_is_marked, (const void *))                                                    \
+	X(0, int, GC_get_kind_and_size, (const void *, size_t *))                                  \
 	X(1, void *, GC_generic_malloc, (size_t, int))                                             \
 	X(0, void, GC_generic_malloc_many, (size_t, int, void **))                                 \
 	X(0, void *, GC_generic_malloc_ignore_off_page, (size_t, int))                             \
@@ -180,6 +187,22 @@ bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end);
 /* The world is stopped and libgc is about to read its dirty bits. */
 void cm_gc_wayb_feed(void);
 
+/* ---- Dirty pages of large objects (large.c) ---------------------------------------------- */
+
+/* A pass begins. Tells how many runs of dirty cards of the pass before were kept but not
+ * marked from since: they are dirty. */
+size_t cm_gc_large_begin(const struct cardmark_run **left);
+/* This dirty card need not be told to libgc: what it holds of a large object will be
+ * marked from. */
+bool cm_gc_large_keep(uintptr_t card);
+/* A full collection marks everything. */
+void cm_gc_large_forget(void);
+void cm_gc_large_start(void);
+/* As cm_gc_record_check(). False: ours had been replaced. */
+bool cm_gc_large_check(void);
+void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn);
+cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void);
+
 /* ---- Recording (record.c, histogram.c, stall.c) ------------------------------------------- */
 
 #define CM_GC_HIST_SUB 32 /* per octave: 3 % */
@@ -200,6 +223,7 @@ struct cm_gc_recorder {
 	struct cm_gc_histogram stops, stalls;
 	uint64_t phase_total[CM_GC_PH_COUNT], phase_max[CM_GC_PH_COUNT];
 	uint64_t dirty_cards;
+	uint64_t large_cards; /* of them, in large objects: marked from alone */
 	uint64_t raw_n, raw_cap;
 	struct {
 		uint64_t start, end, phase[CM_GC_PH_COUNT];

@@ -13,6 +13,7 @@ gc_glue_sources = \
 	gc-glue/boehm/glue.h \
 	gc-glue/boehm/heapmap.c \
 	gc-glue/boehm/histogram.c \
+	gc-glue/boehm/large.c \
 	gc-glue/boehm/maps.c \
 	gc-glue/boehm/pace.c \
 	gc-glue/boehm/plt.c \

@@ -190,7 +190,7 @@ void cm_gc_record_check(void)
 		return;
 	event = cm_gc_api.GC_get_on_collection_event();
 	resize = cm_gc_api.GC_get_on_heap_resize();
-	if (event == on_event && resize == on_resize)
+	if (cm_gc_large_check() && event == on_event && resize == on_resize)
 		return;
 	if (event != on_event) {
 		cm_gc_hook_set_on_collection_event(event);

@@ -187,6 +187,7 @@ static void put_report(struct out *o)
 	put_phases(o);
 	put_pace(o);
 	put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
+	put_number(o, "large_cards", cm_gc_rec->large_cards);
 	put_number(o, "tracked_bytes", s.tracked_bytes);
 	put_number(o, "table_bytes", s.table_bytes);
 	put_number(o, "ranges", s.ranges);

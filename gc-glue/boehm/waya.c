@@ -37,6 +37,8 @@ static off_t position;
 static bool pass_open;
 static struct cm_gc_ranges seen; /* read in this pass */
 static bool seen_lost;
+static const struct cardmark_run *left; /* of the pass before, not marked from since */
+static size_t left_n;
 
 static int make_stand_in(struct stand_in *s)
 {
@@ -140,6 +142,7 @@ static void begin_pass(void)
 	seen_lost = false;
 	if (cm_gc_heap.cm)
 		cardmark_collect(cm_gc_heap.cm, cm_gc_heap.table);
+	left_n = cm_gc_large_begin(&left);
 }
 
 /* Entries of pages [from, to) of the window: the loops below run over millions in a
@@ -167,8 +170,9 @@ static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uin
 		for (size_t i = from; i < to; i++) {
 			if (cm_gc_config.drop_percent && cm_gc_test_drop())
 				continue;
-			entries[i] = ENTRY_PRESENT | ENTRY_SOFT_DIRTY;
 			dirty++;
+			if (!cm_gc_large_keep(window + (i << shift)))
+				entries[i] = ENTRY_PRESENT | ENTRY_SOFT_DIRTY;
 		}
 	}
 	return dirty;
@@ -191,6 +195,14 @@ static uint64_t fill(uint64_t *entries, size_t n, uintptr_t window)
 		at = to;
 	}
 	put_entries(entries, (at - window) / card, n, ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
+	for (size_t k = 0; k < left_n; k++)
+		if (left[k].start < end && left[k].end > window)
+			put_entries(entries,
+				    ((left[k].start > window ? left[k].start : window) - window) /
+					    card,
+				    ((left[k].end < end ? left[k].end : end) - window + card - 1) /
+					    card,
+				    ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
 	return dirty;
 }
 
@@ -242,6 +254,7 @@ static void end_pass(void)
 	}
 	if (!pass_open) { /* full collection: marks everything anyway */
 		cm_gc_record_set_full();
+		cm_gc_large_forget();
 		cardmark_collect(cm_gc_heap.cm, table);
 		cardmark_table_clear(table);
 	} else {

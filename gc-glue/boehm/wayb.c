@@ -44,8 +44,9 @@ static void tell_range(const struct cardmark_run *range)
 		for (uintptr_t p = from; p < to; p += page) {
 			if (cm_gc_config.drop_percent && cm_gc_test_drop())
 				continue;
-			tell(p, p + page);
 			told++;
+			if (!cm_gc_large_keep(p))
+				tell(p, p + page);
 		}
 	}
 }
@@ -53,10 +54,15 @@ static void tell_range(const struct cardmark_run *range)
 void cm_gc_wayb_feed(void)
 {
 	const struct cm_gc_ranges *tracked = &cm_gc_heap.tracked;
+	const struct cardmark_run *left;
 	uint64_t t = cm_gc_now();
+	size_t n;
 
 	told = 0;
 	cardmark_collect(cm_gc_heap.cm, cm_gc_heap.table);
+	n = cm_gc_large_begin(&left);
+	for (size_t i = 0; i < n; i++)
+		tell(left[i].start, left[i].end);
 	for (size_t i = 0; i < tracked->n; i++)
 		tell_range(&tracked->v[i]);
 	/* libgc keeps no bit of a full collection: nor do we need to. */

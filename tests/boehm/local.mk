@@ -6,6 +6,7 @@ boehm_tests = \
 	tests/boehm/control_test.sh \
 	tests/boehm/efault_test.sh \
 	tests/boehm/guests_test.sh \
+	tests/boehm/large_test.sh \
 	tests/boehm/pace_test.sh \
 	tests/boehm/preload_test.sh \
 	tests/boehm/roots_test.sh \
@@ -17,7 +18,7 @@ boehm_tests = \
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
-check_PROGRAMS += tests/boehm/efault tests/boehm/guests tests/boehm/latelibgc tests/boehm/pace \
+check_PROGRAMS += tests/boehm/efault tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
 	tests/boehm/roots tests/boehm/stacks tests/boehm/torture tests/boehm/torture_api
 check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/rootmod.la
 endif
@@ -45,6 +46,11 @@ tests_boehm_guestmod_la_SOURCES = tests/boehm/guestmod.c
 tests_boehm_guestmod_la_CFLAGS = $(boehm_cflags)
 tests_boehm_guestmod_la_LIBADD = $(BDWGC_LIBS)
 tests_boehm_guestmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_boehm_large_SOURCES = tests/boehm/large.c
+tests_boehm_large_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_large_CFLAGS = $(boehm_cflags)
+tests_boehm_large_LDADD = $(BDWGC_LIBS) -ldl
 
 tests_boehm_latelibgc_SOURCES = tests/boehm/latelibgc.c
 tests_boehm_latelibgc_LDADD = -ldl

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Dirty pages of large objects. When one page of a large object is dirty, libgc marks
+ * from all of it again (GC_push_marked in mark.c): a hash table of 8 MiB that is
+ * written to between any two stops costs each stop 10 ms. So such pages are called
+ * clean, and pushed as roots of their own when libgc pushes its roots, which comes
+ * after the dirty blocks in every stop and, if that was given up, in the slices after it.
+ *
+ * Only objects of libgc's normal kind, which it scans word by word, as it scans roots.
+ * An object that is not marked is left alone, as libgc does: if it is reached later, all
+ * of it is marked.
+ *
+ * Under the allocation lock, as all of this: what is kept, in a stop; pushing, anywhere. */
+#include "gc-glue/boehm/glue.h"
+
+#include <stdlib.h>
+
+#define KIND_NORMAL 1                  /* GC_I_NORMAL of gc_mark.h */
+#define LEAST_BYTES ((size_t)32 << 10) /* marked from in some 50 us */
+#define BLOCK 4096u
+/* More, and a stop is not about large objects. */
+#define MOST_CARDS 8192
+/* Each takes an entry of a mark stack of 4096 or more. When libgc pushes its roots at
+ * least 1024 are free, and where none is left it aborts (GC_push_all in mark.c). */
+#define MOST_RUNS 256
+
+static struct cardmark_run runs[MOST_RUNS];
+static size_t runs_n;
+static bool pushed; /* since they were kept */
+
+static bool on, in_use, forget;
+static struct { /* the object looked at last; start is 0 if it is none of ours */
+	uintptr_t start, end;
+	bool marked;
+} object;
+
+static cm_gc_push_fn *first, *theirs; /* libgc's, and the program's or the same */
+
+static void push(void)
+{
+	static bool inside;
+
+	/* The program's may be one that was set over ours and calls it for what it found. */
+	if (inside) {
+		if (first)
+			first();
+		return;
+	}
+	inside = true;
+	for (size_t i = 0; i < runs_n && !forget; i++)
+		cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
+	pushed = true;
+	if (theirs)
+		theirs();
+	inside = false;
+}
+
+/* The object that holds the block at addr, which is not the object looked at last. */
+static void look_up(uintptr_t addr)
+{
+	uintptr_t base = (uintptr_t)cm_gc_api.GC_base((void *)addr);
+	size_t size = 0;
+
+	object.start = object.end = 0;
+	if (!base || cm_gc_api.GC_get_kind_and_size((void *)base, &size) != KIND_NORMAL ||
+	    size < LEAST_BYTES)
+		return;
+	object.start = base;
+	object.end = base + size;
+	object.marked = cm_gc_api.GC_is_marked((void *)base);
+}
+
+static uintptr_t blocks_end(uintptr_t addr)
+{
+	return (addr + BLOCK - 1) & ~(uintptr_t)(BLOCK - 1);
+}
+
+static bool add(uintptr_t start, uintptr_t end)
+{
+	struct cardmark_run *last = runs_n ? &runs[runs_n - 1] : NULL;
+
+	if (last && last->start <= start && last->end >= end)
+		return true; /* read twice */
+	if (last && start == last->end) {
+		last->end = end;
+		return true;
+	}
+	if (runs_n == MOST_RUNS)
+		return false;
+	runs[runs_n++] = (struct cardmark_run){ start, end };
+	return true;
+}
+
+bool cm_gc_large_keep(uintptr_t card)
+{
+	uintptr_t end = card + cardmark_card_size();
+
+	if (!in_use)
+		return false;
+	if (card < object.start || card >= object.end)
+		look_up(card);
+	if (card < object.start || end > blocks_end(object.end))
+		return false;
+	if (object.marked && !add(card, end < object.end ? end : object.end))
+		return false;
+	cm_gc_rec->large_cards++;
+	return true;
+}
+
+size_t cm_gc_large_begin(const struct cardmark_run **left)
+{
+	static struct cardmark_run before[MOST_RUNS];
+	size_t n = pushed ? 0 : runs_n;
+
+	for (size_t i = 0; i < n; i++)
+		before[i] = runs[i];
+	*left = before;
+	runs_n = 0;
+	pushed = false;
+	object.start = object.end = 0;
+	/* Others may have set theirs since, by a call that is not redirected. */
+	in_use = on && cm_gc_world_stopped && cm_gc_api.GC_get_push_other_roots() == push &&
+		 cardmark_table_count(cm_gc_heap.table) <= MOST_CARDS;
+	return n;
+}
+
+void cm_gc_large_forget(void)
+{
+	runs_n = 0;
+	in_use = false;
+}
+
+/* ---- Setting it up ------------------------------------------------------------------ */
+
+void cm_gc_large_start(void)
+{
+	const struct cm_gc_api *api = &cm_gc_api;
+	const char *test = getenv("CARDMARK_GC_TEST_LARGE"); /* 0: off; forget: lose them */
+
+	if ((test && *test == '0') || !api->threads || !api->GC_push_all || !api->GC_base ||
+	    !api->GC_is_marked || !api->GC_get_kind_and_size || !api->GC_set_push_other_roots ||
+	    !api->GC_get_push_other_roots)
+		return;
+	forget = test && *test == 'f';
+	/* cppcheck-suppress AssignmentIntegerToAddress ; as in pace.c */
+	first = theirs = api->GC_get_push_other_roots();
+	api->GC_set_push_other_roots(push);
+	on = true;
+}
+
+bool cm_gc_large_check(void)
+{
+	cm_gc_push_fn *fn = on ? cm_gc_api.GC_get_push_other_roots() : push;
+
+	if (fn == push)
+		return true;
+	cm_gc_hook_set_push_other_roots(fn);
+	cm_gc_api.GC_set_push_other_roots(push);
+	return false;
+}
+
+void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn)
+{
+	if (on)
+		__atomic_store_n(&theirs, fn, __ATOMIC_RELEASE);
+	else
+		cm_gc_api.GC_set_push_other_roots(fn);
+}
+
+cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void)
+{
+	return on ? theirs : cm_gc_api.GC_get_push_other_roots();
+}

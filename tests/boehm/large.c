@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: objects that are reachable from the pages of large old objects alone, which
+ * are written to here and there between collections, and looked for afterwards.
+ *
+ * large [-s SEED] [-d SECONDS] [-w WRITES] [-t THREADS] [-f] [-p | -P]
+ *   -w  into each array between two looks (few pages, or more than are kept apart)
+ *   -f  fork children that go on
+ *   -p  sets a GC_push_other_roots of its own, -P past whoever watches, again and again
+ * Prints "lost: N" and how often its own function was called; status 1 if N is not 0. */
+#ifndef GC_THREADS
+#define GC_THREADS
+#endif
+#include <gc.h>
+#include <gc/gc_mark.h>
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ARRAYS 3
+#define THREADS 8
+
+struct object {
+	uint64_t id, check;
+	struct object *next;
+};
+
+struct worker {
+	struct object **array[ARRAYS];
+	uint64_t *ids[ARRAYS]; /* malloc memory */
+	uint64_t random, lost, rounds;
+	pthread_t thread;
+};
+
+static const size_t slots_of[ARRAYS] = { 6000, 131072, 700001 };
+static struct worker worker[THREADS];
+static unsigned writes = 20;
+static double seconds = 2;
+static bool forks;
+static char mine;
+static _Atomic uint64_t next_id;
+
+static GC_push_other_roots_proc before;
+static unsigned long calls;
+
+typedef void set_fn(GC_push_other_roots_proc);
+typedef GC_push_other_roots_proc get_fn(void);
+static set_fn *set = GC_set_push_other_roots;
+static get_fn *get = GC_get_push_other_roots;
+
+static void push_mine(void)
+{
+	calls++;
+	if (before)
+		before();
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static uint64_t rnd(struct worker *w)
+{
+	w->random ^= w->random << 13;
+	w->random ^= w->random >> 7;
+	w->random ^= w->random << 17;
+	return w->random;
+}
+
+static uint64_t check_of(uint64_t id)
+{
+	return (id + 77) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static struct object *new_object(void)
+{
+	struct object *o = GC_MALLOC(sizeof *o);
+
+	if (!o)
+		exit(99);
+	o->id = ++next_id;
+	o->check = check_of(o->id);
+	return o;
+}
+
+static uint64_t look(const struct worker *w)
+{
+	uint64_t lost = 0;
+
+	for (int a = 0; a < ARRAYS; a++)
+		for (size_t i = 0; i < slots_of[a]; i++)
+			lost += w->ids[a][i] && (w->array[a][i]->id != w->ids[a][i] ||
+						 w->array[a][i]->check != check_of(w->ids[a][i]));
+	return lost;
+}
+
+static void write_to(struct worker *w, int a)
+{
+	for (unsigned k = 0; k < writes; k++) {
+		size_t i = rnd(w) % slots_of[a];
+		struct object *o = new_object();
+
+		w->ids[a][i] = o->id;
+		w->array[a][i] = o; /* and libgc is not told, as by most programs */
+	}
+}
+
+static void garbage(void)
+{
+	for (int i = 0; i < 40000; i++) {
+		uint64_t *p = GC_MALLOC(sizeof(struct object));
+
+		if (!p)
+			exit(99);
+		p[0] = p[1] = 1;
+	}
+}
+
+static void go_on(struct worker *w, double until)
+{
+	while (now() < until) {
+		if (mine && w == worker && w->rounds % 8 == 1 && get() != push_mine) {
+			before = get();
+			set(push_mine);
+		}
+		for (int a = 0; a < ARRAYS; a++)
+			write_to(w, a);
+		garbage();
+		w->lost += look(w);
+		w->rounds++;
+	}
+}
+
+static uint64_t lost_in_child(struct worker *w)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		go_on(w, now() + 0.2);
+		_exit(w->lost ? 1 : 0);
+	}
+	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	double end = now() + seconds;
+
+	for (int a = 0; a < ARRAYS; a++) {
+		w->array[a] = GC_MALLOC(slots_of[a] * sizeof *w->array[a]);
+		w->ids[a] = calloc(slots_of[a], sizeof *w->ids[a]);
+		if (!w->array[a] || !w->ids[a])
+			exit(99);
+	}
+	GC_gcollect();
+	while (now() < end) {
+		go_on(w, now() + 0.3);
+		if (forks)
+			w->lost += lost_in_child(w);
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned threads = 1;
+	uint64_t seed = 1, lost = 0, rounds = 0;
+
+	for (int c; (c = getopt(argc, argv, "s:d:w:t:fpP")) != -1;)
+		switch (c) {
+		case 's':
+			seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			seconds = atof(optarg);
+			break;
+		case 'w':
+			writes = (unsigned)atoi(optarg);
+			break;
+		case 't':
+			threads = (unsigned)atoi(optarg) % (THREADS + 1);
+			break;
+		case 'f':
+			forks = true;
+			break;
+		case 'p':
+		case 'P':
+			mine = (char)c;
+			break;
+		default:
+			return 99;
+		}
+	if (forks)
+		GC_set_handle_fork(1);
+	GC_INIT();
+	if (mine == 'P') {
+		*(void **)(void *)&set = dlsym(RTLD_DEFAULT, "GC_set_push_other_roots");
+		*(void **)(void *)&get = dlsym(RTLD_DEFAULT, "GC_get_push_other_roots");
+	}
+	for (unsigned i = 0; i < threads; i++) {
+		worker[i].random = (seed + i) * 2 + 1;
+		if (i > 0 && GC_pthread_create(&worker[i].thread, NULL, work, &worker[i]) != 0)
+			return 99;
+	}
+	work(&worker[0]);
+	for (unsigned i = 0; i < threads; i++) {
+		if (i > 0)
+			GC_pthread_join(worker[i].thread, NULL);
+		lost += worker[i].lost;
+		rounds += worker[i].rounds;
+	}
+	printf("rounds: %llu collections: %lu calls: %lu\n", (unsigned long long)rounds,
+	       (unsigned long)GC_get_gc_no(), calls);
+	printf("lost: %llu\n", (unsigned long long)lost);
+	return lost ? 1 : 0;
+}
