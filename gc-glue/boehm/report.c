@@ -79,10 +79,11 @@ static void put_histogram(struct out *o, const char *key, const struct cm_gc_his
 {
 	put(o,
 	    "  \"%s\": { \"count\": %llu, \"total_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu, "
-	    "\"max_ns\": %llu },\n",
+	    "\"p999_ns\": %llu, \"max_ns\": %llu },\n",
 	    key, (unsigned long long)h->count, (unsigned long long)h->total,
 	    (unsigned long long)cm_gc_hist_quantile(h, 0.50),
-	    (unsigned long long)cm_gc_hist_quantile(h, 0.99), (unsigned long long)h->max);
+	    (unsigned long long)cm_gc_hist_quantile(h, 0.99),
+	    (unsigned long long)cm_gc_hist_quantile(h, 0.999), (unsigned long long)h->max);
 }
 
 static const char *way_name(enum cardmark_gc_way way)
