@@ -110,6 +110,8 @@ static struct cm_gc_slot api_slots[] = {
 	SLOT("GC_get_on_heap_resize", cm_gc_hook_get_on_heap_resize),
 	SLOT("GC_set_stop_func", cm_gc_hook_set_stop_func),
 	SLOT("GC_get_stop_func", cm_gc_hook_get_stop_func),
+	SLOT("GC_set_free_space_divisor", cm_gc_hook_set_free_space_divisor),
+	SLOT("GC_get_free_space_divisor", cm_gc_hook_get_free_space_divisor),
 	SLOT("GC_set_push_other_roots", cm_gc_hook_set_push_other_roots),
 	SLOT("GC_get_push_other_roots", cm_gc_hook_get_push_other_roots),
 	SLOT("GC_generic_malloc", cm_gc_hook_generic_malloc),
@@ -391,6 +393,8 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	cm_gc_record_install();
 	if (c->mode == CARDMARK_GC_MODE_AUTO)
 		cm_gc_large_start();
+	if (c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
+		cm_gc_growth_start();
 	set_knobs();
 	if ((c->init_called || !cm_gc_api.shared) && cm_gc_heap.cm)
 		cm_gc_heap_adopt();

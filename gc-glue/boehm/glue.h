@@ -69,6 +69,8 @@ typedef void cm_gc_push_fn(void);
 	X(0, cm_gc_stop_fn *, GC_get_stop_func, (void))                                            \
 	X(0, void, GC_set_manual_vdb_allowed, (int))                                               \
 	X(0, int, GC_get_manual_vdb_allowed, (void))                                               \
+	X(0, void, GC_set_free_space_divisor, (size_t))                                            \
+	X(0, size_t, GC_get_free_space_divisor, (void))                                            \
 	X(0, int, GC_get_suspend_signal, (void))                                                   \
 	X(0, void, GC_set_push_other_roots, (cm_gc_push_fn *))                                     \
 	X(0, cm_gc_push_fn *, GC_get_push_other_roots, (void))                                     \
@@ -202,6 +204,12 @@ void cm_gc_large_start(void);
 bool cm_gc_large_check(void);
 void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn);
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void);
+
+/* ---- How often it collects (growth.c) ------------------------------------------------------ */
+
+void cm_gc_growth_start(void);
+void cm_gc_hook_set_free_space_divisor(size_t divisor);
+size_t cm_gc_hook_get_free_space_divisor(void);
 
 /* ---- Recording (record.c, histogram.c, stall.c) ------------------------------------------- */
 

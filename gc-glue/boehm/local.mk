@@ -11,6 +11,7 @@ gc_glue_sources = \
 	gc-glue/boehm/enable.c \
 	gc-glue/boehm/gcapi.c \
 	gc-glue/boehm/glue.h \
+	gc-glue/boehm/growth.c \
 	gc-glue/boehm/heapmap.c \
 	gc-glue/boehm/histogram.c \
 	gc-glue/boehm/large.c \

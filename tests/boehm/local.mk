@@ -5,6 +5,7 @@ boehm_tests = \
 	tests/boehm/api_test.sh \
 	tests/boehm/control_test.sh \
 	tests/boehm/efault_test.sh \
+	tests/boehm/growth_test.sh \
 	tests/boehm/guests_test.sh \
 	tests/boehm/large_test.sh \
 	tests/boehm/pace_test.sh \
@@ -18,7 +19,7 @@ boehm_tests = \
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
-check_PROGRAMS += tests/boehm/efault tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
+check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
 	tests/boehm/roots tests/boehm/stacks tests/boehm/torture tests/boehm/torture_api
 check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/rootmod.la
 endif
@@ -36,6 +37,10 @@ boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 tests_boehm_efault_SOURCES = tests/boehm/efault.c
 tests_boehm_efault_CFLAGS = $(boehm_cflags)
 tests_boehm_efault_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_growth_SOURCES = tests/boehm/growth.c
+tests_boehm_growth_CFLAGS = $(boehm_cflags)
+tests_boehm_growth_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_guests_SOURCES = tests/boehm/guests.c
 tests_boehm_guests_CPPFLAGS = $(boehm_cppflags)

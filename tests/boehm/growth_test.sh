@@ -1,0 +1,33 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Description: in incremental mode libgc collects two thirds as often as by itself, unless
+# the user says otherwise; a program sees the divisor that it set.
+. "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
+unset GC_FREE_SPACE_DIVISOR
+
+number()
+{
+	sed -n "s/.*$1: *\\([0-9]*\\).*/\\1/p" "$scratch/out" | tail -1
+}
+
+# check DIVISOR LEAST MOST [ARG]: the collections are so many per cent of $plain
+check()
+{
+	share=$(($(number collections) * 100 / plain))
+	if [ "$got" -eq 0 ] && [ "$(number divisor)" = "$1" ] && [ $share -ge "$2" ] && [ $share -le "$3" ]; then
+		pass "$what: $(cat "$scratch/out"), $share % of $plain"
+	else
+		fail "$what: status $got, $share % of $plain, not between $2 and $3, or not divisor $1"
+	fi
+}
+
+for mode in auto libgc-mprotect; do
+	under CARDMARK_GC_MODE=$mode GC_FREE_SPACE_DIVISOR=3 -- "$bin/growth" || continue
+	plain=$(number collections)
+	[ "${plain:-0}" -gt 20 ] || fail "$what: ${plain:-no} collections show nothing"
+	under CARDMARK_GC_MODE=$mode -- "$bin/growth" || continue
+	check 3 55 80
+	under CARDMARK_GC_MODE=$mode -- "$bin/growth" 6 || continue
+	check 6 110 160
+done
+finish
