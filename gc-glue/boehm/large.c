@@ -169,5 +169,6 @@ void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn)
 
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void)
 {
+	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as above */
 	return on ? theirs : cm_gc_api.GC_get_push_other_roots();
 }
