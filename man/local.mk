@@ -23,6 +23,7 @@ dist_man_MANS += \
 	man/cardmark_release.3 \
 	man/cardmark_resume.3 \
 	man/cardmark_scan.3 \
+	man/cardmark_sigaction.3 \
 	man/cardmark_stats.3 \
 	man/cardmark_strerror.3 \
 	man/cardmark_suspend.3 \

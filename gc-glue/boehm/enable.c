@@ -119,6 +119,12 @@ static struct cm_gc_slot api_slots[] = {
 	SLOT("GC_generic_malloc_ignore_off_page", cm_gc_hook_generic_malloc_ignore_off_page),
 	SLOT("GC_generic_malloc_uncollectable", cm_gc_hook_generic_malloc_uncollectable),
 };
+static struct cm_gc_slot signal_slots[] = {
+	SLOT("sigaction", cm_gc_hook_sigaction),     SLOT("__sigaction", cm_gc_hook_sigaction),
+	SLOT("signal", cm_gc_hook_signal),           SLOT("bsd_signal", cm_gc_hook_signal),
+	SLOT("ssignal", cm_gc_hook_signal),          SLOT("__sysv_signal", cm_gc_hook_sysv_signal),
+	SLOT("sysv_signal", cm_gc_hook_sysv_signal),
+};
 static struct cm_gc_slot roots_slot[] = { SLOT("GC_add_roots", cm_gc_hook_add_roots) };
 
 #if defined(__x86_64__)
@@ -231,6 +237,7 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 	if ((s = getenv("CARDMARK_GC_TEST_DROP")) && *s)
 		c->drop_percent = (unsigned)strtoul(s, NULL, 10);
 	c->no_event_defence = (s = getenv("CARDMARK_GC_TEST_NO_EVENT_DEFENCE")) && *s == '1';
+	c->no_signal_defence = (s = getenv("CARDMARK_GC_TEST_NO_SIGNAL_DEFENCE")) && *s == '1';
 	c->no_stack_defence = (s = getenv("CARDMARK_GC_TEST_NO_STACK_DEFENCE")) && *s == '1';
 	c->no_root_defence = (s = getenv("CARDMARK_GC_TEST_NO_ROOT_DEFENCE")) && *s == '1';
 	return 0;
@@ -325,6 +332,13 @@ static bool gc_started(void)
 	return cm_gc_api.GC_get_heap_size() != 0;
 }
 
+static void redirect_signals(void)
+{
+	if (cm_gc_heap.cm && cardmark_backend_of(cm_gc_heap.cm) == CARDMARK_BACKEND_MPROTECT &&
+	    !cm_gc_config.no_signal_defence)
+		cm_gc_plt_redirect(NULL, signal_slots, COUNT(signal_slots), true);
+}
+
 void cm_gc_redirect_again(void)
 {
 	static atomic_flag busy = ATOMIC_FLAG_INIT;
@@ -333,6 +347,7 @@ void cm_gc_redirect_again(void)
 	if (atomic_flag_test_and_set(&busy))
 		return;
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
+	redirect_signals();
 	if (cm_gc_config.way == CARDMARK_GC_WAY_A)
 		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
 	atomic_flag_clear(&busy);
@@ -377,6 +392,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	pthread_atfork(NULL, NULL, after_fork);
 	cm_gc_heap.early = !c->init_called && cm_gc_api.shared;
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
+	redirect_signals();
 	if (cm_gc_api.shared) {
 		cm_gc_plt_redirect(cm_gc_api.base, getenv_slots, COUNT(getenv_slots), true);
 		if (c->mode == CARDMARK_GC_MODE_AUTO)

@@ -174,6 +174,14 @@ void cm_gc_hook_add_roots(void *start, void *end);
 /* Tracks large static segments that came, drops those that went. */
 void cm_gc_roots_update(void);
 
+/* ---- SIGSEGV (signals.c) --------------------------------------------------------------- */
+
+struct sigaction;
+typedef void cm_gc_handler(int);
+int cm_gc_hook_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+cm_gc_handler *cm_gc_hook_signal(int sig, cm_gc_handler *handler);
+cm_gc_handler *cm_gc_hook_sysv_signal(int sig, cm_gc_handler *handler);
+
 /* ---- Way A (waya.c) and way B (wayb.c) -------------------------------------------------- */
 
 int cm_gc_hook_open(const char *path, int flags, ...);
@@ -306,11 +314,12 @@ struct cm_gc_config {
 	bool enabled, init_called;
 	pid_t pid;
 	uint64_t start_ns;
-	bool verify;           /* the tracker verifies itself */
-	unsigned drop_percent; /* test: share of dirty cards called clean */
-	bool no_root_defence;  /* test */
-	bool no_event_defence; /* test */
-	bool no_stack_defence; /* test */
+	bool verify;            /* the tracker verifies itself */
+	unsigned drop_percent;  /* test: share of dirty cards called clean */
+	bool no_root_defence;   /* test */
+	bool no_event_defence;  /* test */
+	bool no_stack_defence;  /* test */
+	bool no_signal_defence; /* test */
 };
 extern struct cm_gc_config cm_gc_config;
 

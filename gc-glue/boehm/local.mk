@@ -22,6 +22,7 @@ gc_glue_sources = \
 	gc-glue/boehm/record.c \
 	gc-glue/boehm/report.c \
 	gc-glue/boehm/roots.c \
+	gc-glue/boehm/signals.c \
 	gc-glue/boehm/stall.c \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c

@@ -36,6 +36,34 @@ static struct {
 	unsigned retries;
 } shared;
 
+/* ---- What the program sets -------------------------------------------------- */
+
+int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction now, wanted = { .sa_flags = 0 }, was;
+	sigset_t before;
+	int error;
+
+	if (act != NULL)
+		wanted = *act; /* under the lock nothing of the program's is touched */
+	if (sig != SIGSEGV || atomic_load_explicit(&lock_word, memory_order_acquire) == NULL)
+		return cm_os->sigaction(sig, act, old);
+	if (!enter(&before, WAIT_NS))
+		return -EBUSY;
+	error = cm_os->sigaction(SIGSEGV, NULL, &now);
+	if (error == 0 && is_ours(&now)) {
+		was = chain.next;
+		if (act != NULL)
+			chain.next = wanted;
+	} else if (error == 0) {
+		error = cm_os->sigaction(SIGSEGV, act != NULL ? &wanted : NULL, &was);
+	}
+	leave(&before);
+	if (error == 0 && old != NULL)
+		*old = was;
+	return error;
+}
+
 /* ---- Protection: all under the lock ---------------------------------------- */
 
 static struct trap *self(struct cm_backend *b)

@@ -9,11 +9,13 @@
  *   module     loads MODULE, which sets its own collection-event callback
  *   closefrom  closes every descriptor above 2, again and again
  *   handler    sets a SIGSEGV handler that passes faults to the one before
+ *   reporter   sets one, by sigaction or signal, that takes every fault for a crash
  *   coroutine  young objects on ucontext stacks that are roots, or the stack in use
  *   idle       never collects */
 #include <gc.h>
 
 #include <dlfcn.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -138,6 +140,43 @@ static void set_handler(void)
 	sigaction(SIGSEGV, &act, &before);
 }
 
+static sigjmp_buf out_of_crash;
+static volatile bool crash_expected;
+
+static void on_crash(int sig)
+{
+	(void)sig;
+	if (!crash_expected)
+		_exit(3);
+	siglongjmp(out_of_crash, 1);
+}
+
+/* Alternately by each of the calls that programs use; 2 if it is not told who was there. */
+static int set_reporter(int round)
+{
+	struct sigaction act = { .sa_handler = on_crash }, old = { .sa_handler = SIG_ERR };
+
+	if (round % 2)
+		old.sa_handler = signal(SIGSEGV, on_crash);
+	else if (sigaction(SIGSEGV, &act, &old) != 0)
+		return 2;
+	return old.sa_handler == (round ? on_crash : SIG_DFL) ? 0 : 2;
+}
+
+/* A crash of the program's own still reaches it. */
+static bool reports_a_crash(void)
+{
+	char *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	crash_expected = true;
+	if (sigsetjmp(out_of_crash, 1) == 0) {
+		*(volatile char *)none = 1;
+		return false;
+	}
+	crash_expected = false;
+	return true;
+}
+
 /* ---- Coroutines -------------------------------------------------------------- */
 
 static ucontext_t home, inside;
@@ -229,6 +268,8 @@ int main(int argc, char **argv)
 		theirs.mem_base = stack + STACK;
 	}
 	for (int round = 0; round < ROUNDS; round++) {
+		if (strcmp(scenario, "reporter") == 0 && set_reporter(round) != 0)
+			return 3;
 		for (uintptr_t i = 0; i < STORES; i++) {
 			store((uintptr_t)round * STORES + i);
 			if (stack && i % 20 == 0)
@@ -242,6 +283,8 @@ int main(int argc, char **argv)
 	if (strcmp(scenario, "events") == 0)
 		kept = events && resizes && GC_get_on_collection_event() == on_event &&
 		       GC_get_on_heap_resize() == on_resize && GC_get_stop_func() == on_stop;
+	if (strcmp(scenario, "reporter") == 0)
+		kept = reports_a_crash() && reports_a_crash();
 	if (module_events)
 		kept = (events = module_events()) != 0;
 	printf("libgc: %u lost: %lu collections: %lu events: %lu resizes: %lu stops: %lu faults: "

@@ -44,7 +44,7 @@ loses()
 }
 
 for way in A B; do
-	for scenario in module events closefrom handler coroutine idle; do
+	for scenario in module events closefrom handler reporter coroutine idle; do
 		for backend in pagemap softdirty uffd mprotect alldirty; do
 			more=
 			keeps $backend $way $scenario
@@ -58,9 +58,19 @@ for way in A B; do
 	[ "$(value stops:)" -gt 0 ] || before_8_2 || fail "$what: its stop function was not called"
 done
 
-# A handler that is not asked tells nothing.
-more=
-guest mprotect A handler && [ "$(value faults:)" -eq 0 ] && fail "$what: its handler saw no fault"
+# Set past us, a handler that takes every fault for a crash ends the program.
+more=CARDMARK_GC_TEST_NO_SIGNAL_DEFENCE=1
+for way in A B; do
+	guest mprotect $way reporter || continue
+	if [ "$got" -eq 3 ]; then
+		pass "$what: taken for a crash"
+	else
+		fail "$what: status $got: its handler saw no fault of ours"
+	fi
+done
+
+# Set past us, one that passes faults to the one before gets ours, and loses none.
+keeps mprotect A handler && [ "$(value faults:)" -eq 0 ] && fail "$what: its handler saw no fault"
 
 # Way B is fed by a callback that the module replaces.
 more=CARDMARK_GC_TEST_NO_EVENT_DEFENCE=1

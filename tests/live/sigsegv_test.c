@@ -4,6 +4,7 @@
  * were not there. */
 #include "tests/support/live_heap.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -223,6 +224,62 @@ static void a_foreign_fault_kills_with_two_trackers(void)
 	CHECK(WIFSIGNALED(status));
 }
 
+/* ---- A handler that is set later ------------------------------------------------------- */
+
+static void takes_it_for_a_crash(int sig)
+{
+	(void)sig;
+	_exit(7);
+}
+
+static void set_later(void *past_us)
+{
+	struct sigaction act, old;
+
+	memset(&act, 0, sizeof act);
+	act.sa_handler = plain_handler;
+	CHECK(signal(SIGSEGV, SIG_IGN) != SIG_ERR);
+	set_up();
+	forbidden = live_map(1);
+	watched_signal = SIGSEGV;
+	faults_seen = 0;
+	if (past_us != NULL) {
+		act.sa_handler = takes_it_for_a_crash;
+		CHECK(sigaction(SIGSEGV, &act, NULL) == 0);
+		write_some(1, 4);
+		return;
+	}
+	CHECK_EQ(cardmark_sigaction(SIGSEGV, &act, &old), 0);
+	CHECK(old.sa_handler == SIG_IGN);
+	check_tracking();
+	CHECK_EQ(faults_seen, 0);
+	fault_once();
+	CHECK_EQ(faults_seen, 1);
+	CHECK_EQ(masked, 1);
+	CHECK_EQ(cardmark_sigaction(SIGSEGV, NULL, &old), 0);
+	CHECK(old.sa_handler == plain_handler);
+	act.sa_handler = SIG_IGN;
+	CHECK_EQ(cardmark_sigaction(SIGSEGV, &act, NULL), 0);
+	CHECK(raise(SIGSEGV) == 0);
+	check_tracking();
+	CHECK_EQ(cardmark_sigaction(SIGKILL, &act, NULL), -EINVAL);
+	cardmark_close(&cm);
+	CHECK(sigaction(SIGSEGV, NULL, &old) == 0);
+	CHECK(old.sa_handler == SIG_IGN); /* what was set last is left behind */
+}
+
+static void a_handler_set_later_gets_its_own_faults(void)
+{
+	int status;
+
+	if (TAP_TSAN || TAP_ASAN)
+		tap_skip("a sanitizer has a SIGSEGV handler of its own");
+	CHECK_EQ(tap_in_child(set_later, NULL), 0);
+	/* Set past us it gets those of a backend that has any. */
+	status = tap_in_child(set_later, out_of_fault);
+	CHECK_EQ(WEXITSTATUS(status), live_backend == CARDMARK_BACKEND_MPROTECT ? 7 : 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -232,6 +289,8 @@ int main(int argc, char **argv)
 		{ "it kills with two trackers too", a_foreign_fault_kills_with_two_trackers, 0, 0 },
 		{ "a plain handler is called as the kernel would",
 		  a_plain_handler_is_called_as_the_kernel_would, 0, 0 },
+		{ "a handler set later gets its own faults and no other",
+		  a_handler_set_later_gets_its_own_faults, 0, 0 },
 		{ "SA_RESETHAND and SIG_IGN end as the kernel would",
 		  resethand_and_ignore_end_as_the_kernel_would, 0, 0 },
 	};

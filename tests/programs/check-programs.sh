@@ -265,12 +265,6 @@ known_limit()
 	guile.mprotect)
 		((status == 1)) && grep -q 'fport_read: Bad address' "$dir/err" && why='EFAULT: read(2) into a buffer of the heap'
 		;;
-	neko.mprotect)
-		((status == 139)) && why='SIGSEGV: its own handler gets our faults'
-		;;
-	asymptote.mprotect)
-		((status == 134)) && grep -q 'Segmentation fault' "$dir/err" && why='SIGSEGV: its own handler gets our faults'
-		;;
 	*) false ;;
 	esac
 }
