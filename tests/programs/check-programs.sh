@@ -265,6 +265,9 @@ known_limit()
 	guile.mprotect)
 		((status == 1)) && grep -q 'fport_read: Bad address' "$dir/err" && why='EFAULT: read(2) into a buffer of the heap'
 		;;
+	asymptote.mprotect)
+		((status == 134)) && grep -q 'Segmentation fault' "$dir/err" && why='its alternate signal stack is gone when our handler runs on it'
+		;;
 	*) false ;;
 	esac
 }
