@@ -104,7 +104,10 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	if (w->base && !contains(info, (uintptr_t)w->base))
 		return 0;
-	if (contains(info, (uintptr_t)&cm_gc_config))
+	/* Ours: the adapter, and the core, which may be an object of its own: our sigaction()
+	 * calls it, and it the real one. A string of the core's is where the core is. */
+	if (contains(info, (uintptr_t)&cm_gc_config) ||
+	    contains(info, (uintptr_t)cardmark_version()))
 		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
