@@ -68,9 +68,11 @@ Usage: guile --no-auto-compile words.scm [--seed=N] [--work=PCT] [--live-mb=N]\n
           (else '()))))
 
 (define (read-text path)
-  (or (false-if-exception
-       (call-with-input-file path get-string-all #:encoding "ISO-8859-1"))
-      ""))
+  (catch #t
+    (lambda () (call-with-input-file path get-string-all #:encoding "ISO-8859-1"))
+    (lambda (key . what) ; the result is another then, and this is why
+      (format (current-error-port) "words.scm: ~a: ~a ~s\n" path key what)
+      "")))
 
 (define words (make-hash-table))    ; text -> the one string of that text
 (define chain (make-hash-table))    ; (first . second) -> words that followed

@@ -20,12 +20,12 @@ same()
 	for mode in plain $modes "auto 5"; do
 		# The mprotect backend cannot let the kernel write into clean memory:
 		# guile's read(2) into its heap fails there, not in every run, and only in
-		# this way.
+		# this way: it ends, or a text is missing and the hash is another.
 		case $name,$mode in
 		guile,mprotect)
 			"$cardmark" run --backend=mprotect -- "$@" >"$scratch/out" 2>"$scratch/err"
 			got=$?
-			if [ $got -ne 0 ] && grep -q "Bad address" "$scratch/err"; then
+			if grep -q "Bad address" "$scratch/err"; then
 				echo "$name, $mode: read(2) fails with EFAULT: the documented limit"
 				continue
 			fi
