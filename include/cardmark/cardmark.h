@@ -364,10 +364,10 @@ struct sigaction; /* <signal.h> */
 /* sigaction(2), but what it sets and gives back for SIGSEGV is what happens to faults
  * that are not ours. Of a tracker on mprotect each first write to a clean card is a SIGSEGV,
  * and whoever sets a handler after it was opened gets them all until a collect puts
- * ours in front again, which then reports everything. Set with this, the handler gets its own faults,
- * as it would without us: its flags and mask count, but it always runs on an alternate stack
- * if there is one. Without such a tracker, and for other signals, it is sigaction(2). May be called
- * whenever sigaction(2) may, and while the world is stopped. -EINVAL as there; -EBUSY
+ * ours in front again, which then reports everything. Set with this, the handler gets its own
+ * faults, as it would without us: its flags and mask count, but it always runs on an alternate
+ * stack if there is one. Without such a tracker, and for other signals, it is sigaction(2). May be
+ * called whenever sigaction(2) may, and while the world is stopped. -EINVAL as there; -EBUSY
  * another thread did not get out of our handler in 20 ms: nothing was set. */
 CARDMARK_API int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
