@@ -29,6 +29,7 @@ lib_libcm_la_SOURCES = \
 	lib/hashes.c lib/hashes.h \
 	lib/holds.c lib/holds.h \
 	lib/huge.c lib/huge.h \
+	lib/mappings.c \
 	lib/options.c \
 	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/uapi.h \
 	lib/probe.c \

@@ -81,9 +81,13 @@ int cm_fork_set_up(void);
 int cm_fork_register(struct cardmark *cm);
 void cm_fork_unregister(struct cardmark *cm);
 void cm_fork_check(void);
-/* lib/tracker.c: before a harvest, and after one or a scan: what came to be mapped
- * anew may be of another kind. */
+/* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
+int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
+			  struct cm_range *out);
+/* Before a harvest, and after one or a scan: what came to be mapped anew may be of
+ * another kind. */
 void cm_tracker_recheck(struct cardmark *cm);
+/* lib/tracker.c. */
 /* Called in the child, alone. intact: nobody was inside at the fork. */
 void cm_tracker_rebuild(struct cardmark *cm, bool intact);
 

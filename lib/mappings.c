@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the tracker asks about mappings: the kind of memory, and its protection. */
+#include "lib/os/os.h"
+#include "lib/tracker.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/* What a mapping tells of memory that is tracked already may be the protection
+ * that the backend put there: the program's stands in the range map. */
+static void use_known_protection(const struct cardmark *cm, struct cm_range *piece)
+{
+	size_t i = cm_ranges_find(&cm->ranges, piece->start);
+
+	if (i == cm->ranges.n || cm->ranges.v[i].start >= piece->end)
+		return;
+	if (cm->ranges.v[i].start > piece->start) {
+		piece->end = cm->ranges.v[i].start;
+		return;
+	}
+	if (cm->ranges.v[i].end < piece->end)
+		piece->end = cm->ranges.v[i].end;
+	if (!(piece->prot & PROT_WRITE))
+		piece->prot = cm->ranges.v[i].prot;
+}
+
+/* The piece of [at, end) in one mapping: its kind and protection. */
+static int look_up(const struct cardmark *cm, uintptr_t at, uintptr_t end, struct cm_range *out)
+{
+	unsigned caps = cm->backend->ops->capabilities;
+	struct cm_vma vma;
+	int error = cm_os->vma_at(at, &vma);
+
+	if (error == -ENOENT || (error == 0 && vma.start > at))
+		return cm_fail(-ENOMEM, "cardmark_track: nothing is mapped at %#zx", (size_t)at);
+	if (error < 0)
+		return cm_fail(cm_closed_error(error),
+			       "cardmark_track: /proc/self/maps can't be read (errno %d)", -error);
+	if (vma.page_size > cardmark_card_size())
+		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages at %#zx", (size_t)at);
+	if ((vma.shared || vma.file) && !(caps & CARDMARK_CAP_SHARED))
+		return cm_fail(
+			-EINVAL,
+			"cardmark_track: shared or file memory at %#zx, which backend %s can't "
+			"watch",
+			(size_t)at, cardmark_backend_name(cm->backend->ops->id));
+	out->start = at;
+	out->end = vma.end < end ? vma.end : end;
+	out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
+	out->prot = vma.prot;
+	/* Only who gives protection back needs it; elsewhere it would split ranges. */
+	if (caps & CARDMARK_CAP_MPROTECT)
+		out->prot = PROT_READ | PROT_WRITE;
+	else
+		use_known_protection(cm, out);
+	return 0;
+}
+
+/* Goes through [start, end) mapping by mapping. */
+int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
+			  struct cm_range *out)
+{
+	if (flags == 0 || !cm->backend->ops->tells_huge)
+		return look_up(cm, at, end, out);
+	if (cm_os->covered(at, end - at) < 0)
+		return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx is not all mapped", (size_t)at,
+			       (size_t)(end - at));
+	*out = (struct cm_range){ at, end,
+				  flags & CARDMARK_TRACK_FILE ? CM_KIND_FILE : CM_KIND_PRIVATE,
+				  PROT_READ | PROT_WRITE };
+	return 0;
+}
+
+/* Is there anything else than private anonymous memory in [at, end)? */
+static bool has_file_memory(uintptr_t at, uintptr_t end)
+{
+	struct cm_vma vma;
+
+	for (; at < end; at = vma.end) {
+		int error = cm_os->vma_at(at, &vma);
+		if (error == -ENOENT || (error == 0 && vma.start >= end))
+			return false;
+		if (error < 0 || vma.shared || vma.file)
+			return true; /* not known: the mask for files loses nothing */
+	}
+	return false;
+}
+
+/* Private memory may have been replaced by shared memory, and the mask for the
+ * one loses writes to the other once a page is reclaimed (R6). */
+void cm_tracker_recheck(struct cardmark *cm)
+{
+	uintptr_t start = cm->counters.anew_start, end = cm->counters.anew_end;
+
+	cm->counters.anew_start = cm->counters.anew_end = 0;
+	for (size_t i = cm_ranges_find(&cm->ranges, start);
+	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
+		struct cm_range piece = cm_ranges_clip(&cm->ranges, i, start, end);
+		if (piece.kind == CM_KIND_PRIVATE && has_file_memory(piece.start, piece.end))
+			cm->ranges.v[i].kind = CM_KIND_FILE;
+	}
+}
