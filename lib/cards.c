@@ -96,7 +96,9 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 			s->next = c->slabs;
 			c->slabs = s;
 		}
-		c->root[i] = &c->slabs->leaf[c->slabs->used++];
+		/* Release: who reads without a lock finds the leaf zero. Pairs with the acquire
+		 * in leaf_at(). */
+		__atomic_store_n(&c->root[i], &c->slabs->leaf[c->slabs->used++], __ATOMIC_RELEASE);
 		c->used[i / 64] |= UINT64_C(1) << i % 64;
 		if (i >= c->hi)
 			c->hi = i + 1;
@@ -214,6 +216,62 @@ bool cm_cards_test(const struct cm_cards *c, uintptr_t addr)
 	if (i >= c->hi || c->root[i] == NULL)
 		return false;
 	return load(&c->root[i]->word[card / 64]) >> card % 64 & 1;
+}
+
+static struct cm_leaf *leaf_at(const struct cm_cards *c, size_t i)
+{
+	return i < root_entries(c) ? __atomic_load_n(&c->root[i], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* The part of [card, stop) that lies in one word of a leaf. */
+struct part {
+	uint64_t *word;
+	uint64_t mask;
+	size_t next;
+};
+
+static bool part_at(const struct cm_cards *c, size_t card, size_t stop, struct part *out)
+{
+	struct cm_leaf *l = leaf_at(c, card >> LEAF_BITS);
+	size_t first = card % 64, last = stop - card < 64 - first ? first + (stop - card) : 64;
+
+	if (l == NULL)
+		return false;
+	out->word = &l->word[(card & (LEAF_CARDS - 1)) / 64];
+	out->mask = bits(first, last);
+	out->next = card + (last - first);
+	return true;
+}
+
+void cm_cards_publish(struct cm_cards *c, uintptr_t start, uintptr_t end, bool in)
+{
+	size_t card = start >> c->card_shift, stop = end >> c->card_shift;
+	struct part p;
+
+	for (; card < stop; card = p.next) {
+		uint64_t now;
+
+		if (!part_at(c, card, stop, &p)) { /* not reserved: nothing of it is in */
+			p.next = (card | (LEAF_CARDS - 1)) + 1;
+			continue;
+		}
+		now = load(p.word);
+		/* Release: what was done before this word says so. Pairs with the acquire in
+		 * cm_cards_cover(). */
+		__atomic_store_n(p.word, in ? now | p.mask : now & ~p.mask, __ATOMIC_RELEASE);
+	}
+}
+
+bool cm_cards_cover(const struct cm_cards *c, uintptr_t start, uintptr_t end)
+{
+	size_t card = start >> c->card_shift, stop = ((end - 1) >> c->card_shift) + 1;
+	struct part p;
+
+	for (; card < stop; card = p.next)
+		if (!part_at(c, card, stop, &p) ||
+		    (__atomic_load_n(p.word, __ATOMIC_ACQUIRE) & p.mask) != p.mask)
+			return false;
+	return true;
 }
 
 /* The first set bit at or after from, or LEAF_CARDS. */

@@ -50,6 +50,11 @@ void cm_cards_clear_all(struct cm_cards *c);
 bool cm_cards_test(const struct cm_cards *c, uintptr_t addr);
 bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run *out);
 size_t cm_cards_count(const struct cm_cards *c);
+
+/* A set that is read without a lock while one thread changes it, by these two alone: each
+ * card is in it or not at any moment. */
+void cm_cards_publish(struct cm_cards *c, uintptr_t start, uintptr_t end, bool in);
+bool cm_cards_cover(const struct cm_cards *c, uintptr_t start, uintptr_t end);
 /* Adds src to dst, which has room for every card of src. */
 void cm_cards_or(struct cm_cards *dst, const struct cm_cards *src);
 

@@ -5,7 +5,16 @@
 #include "lib/tracker.h"
 
 #include <errno.h>
-#include <signal.h>
+
+/* Full fences, here and in scan.c: a write that follows our answer must not be taken by a
+ * scan that then finds the flag down. One step before, what is new is still new to the
+ * caller; one step after, a scan that has passed over some of it gives it to `kept`. */
+void cm_tracker_told_all(struct cardmark *cm)
+{
+	atomic_store_explicit(&cm->told_all, true, memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst);
+	CM_COUNT(cm->all_dirty);
+}
 
 bool cm_tracker_still_lost(struct cardmark *cm)
 {
@@ -149,7 +158,7 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 	bool locked = false;
 	size_t before;
 
-	if (table->owner == cm && !cm->torn) {
+	if (table->owner == cm) {
 		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
 		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);
 		atomic_fetch_sub_explicit(&cm->waiting, 1, memory_order_relaxed);
@@ -157,9 +166,7 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 	if (!locked) {
 		/* Nothing was cleared, so the next collect reports it all. */
 		table->all_dirty = true;
-		/* Pairs with the acquire in scan_locked(). */
-		atomic_store_explicit(&cm->told_all, true, memory_order_release);
-		CM_COUNT(cm->all_dirty);
+		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
 	before = cm_cards_count(&table->cards);
@@ -176,19 +183,14 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 
 /* ---- Preclean -------------------------------------------------------------- */
 
-/* One chunk from *at. A thread that holds the lock with its signals blocked is not
- * stopped there by a collector that stops threads by signal. */
+/* One chunk from *at. */
 static int preclean_chunk(struct cardmark *cm, uintptr_t *at)
 {
-	sigset_t every, before;
+	int error = cm_tracker_enter(cm);
 	size_t i;
-	int error;
 
-	(void)sigfillset(&every);
-	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
-	error = cm_tracker_enter(cm);
 	if (error < 0)
-		goto out;
+		return error;
 	i = cm_ranges_find(&cm->ranges, *at);
 	if (i == cm->ranges.n || cm_tracker_still_lost(cm)) {
 		*at = CM_ADDRESS_LIMIT;
@@ -207,9 +209,7 @@ static int preclean_chunk(struct cardmark *cm, uintptr_t *at)
 		*at = span.end;
 	}
 	cm_tracker_unlock(cm);
-out:
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return error;
+	return 0;
 }
 
 static void count_preclean(struct cardmark *cm, uint64_t start)

@@ -168,9 +168,9 @@ int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 			       "cardmark_discarded: open the tracker with CARDMARK_OPEN_DISCARDS");
 	if (table->owner != cm)
 		return cm_fail(-EINVAL, "cardmark_discarded: the table is another tracker's");
-	if (cm->torn || !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
+	if (!cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
 		table->all_dirty = true;
-		CM_COUNT(cm->all_dirty);
+		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
 	guessed = cm_discard_take(cm, &table->cards, false);

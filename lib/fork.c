@@ -5,65 +5,167 @@
  * open tracker is rebuilt in the child before its first use there: by
  * pthread_atfork, and, for clone(2) behind the C library's back, when the first
  * call finds the marker page wiped (MADV_WIPEONFORK, 4.14). A vfork child
- * shares our memory, marker included, and is not mistaken for a fork. */
+ * shares our memory, marker included, and is not mistaken for a fork.
+ *
+ * The marker says whose the trackers are:
+ *
+ *	0      nobody's: a new child. Whoever sees it first claims it, be it our atfork
+ *	       handler, another library's that was registered earlier and calls us, or the
+ *	       first call after a bare clone(2)
+ *	-pid   claimed: one thread rebuilds, with its signals blocked, and the others wait
+ *	pid    published: rebuilt, all locks free
+ *
+ * One step before it is published nobody but the claimer touches a tracker or takes a lock
+ * of ours; one step after, no tracker has a descriptor that acts on the parent. */
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 /* Protects the list. Taken before any tracker's lock. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cardmark *list;
+/* A fork is on its way and has every lock: nobody is inside. list_lock */
+static _Atomic bool prepared;
+static sigset_t signals; /* of the thread that forks, as they were; list_lock */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
-static _Atomic(_Atomic int *) marker; /* to our process id, in a child 0 */
-static _Atomic bool not_wiped;        /* no MADV_WIPEONFORK here */
+static _Atomic(_Atomic int *) marker;
+static _Atomic bool not_wiped; /* no MADV_WIPEONFORK here */
 
-/* Locks in the order of docs/design.md. */
+/* ---- Whose they are --------------------------------------------------------- */
+
+enum owner { NOBODY, CLAIMED, OURS };
+
+static _Atomic int *marker_word(void)
+{
+	/* Pairs with the release in set_up_marker(). */
+	return atomic_load_explicit(&marker, memory_order_acquire);
+}
+
+static enum owner owner(int word)
+{
+	int pid;
+
+	if (word == 0)
+		return NOBODY;
+	if (!atomic_load_explicit(&not_wiped, memory_order_relaxed))
+		return word > 0 ? OURS : CLAIMED;
+	/* Asking for the id costs a system call in each of ours, and a vfork child has
+	 * its own though it shares our memory: only where there is nothing better. */
+	pid = cm_os->pid();
+	return word == pid ? OURS : word == -pid ? CLAIMED : NOBODY;
+}
+
+bool cm_fork_done(void)
+{
+	/* Pairs with the release in claim(). */
+	return owner(atomic_load_explicit(marker_word(), memory_order_acquire)) == OURS;
+}
+
+/* By the claimer, alone with the trackers. */
+static void rebuild_all(void)
+{
+	/* The locks were all taken for this fork, or for another thread's when this child was
+	 * cloned: nobody was inside either way. */
+	bool whole = atomic_exchange_explicit(&prepared, false, memory_order_relaxed);
+
+	cm_probe_reset_lock();
+	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
+		/* Held meanwhile: a child that is cloned now finds it torn. */
+		bool intact = pthread_mutex_trylock(&cm->lock) == 0 || whole;
+
+		cm_tracker_rebuild(cm, intact);
+	}
+	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
+		(void)pthread_mutex_init(&cm->lock, NULL);
+	(void)pthread_mutex_init(&list_lock, NULL);
+}
+
+static void claim(_Atomic int *word, int seen)
+{
+	sigset_t before;
+	int pid = cm_os->pid();
+
+	/* A handler on this thread would wait for a claim that cannot end. */
+	cm_signals_block(&before);
+	if (atomic_compare_exchange_strong_explicit(word, &seen, -pid, memory_order_acquire,
+						    memory_order_relaxed)) {
+		rebuild_all();
+		/* Pairs with the acquires in cm_fork_done() and cm_fork_ready(). */
+		atomic_store_explicit(word, pid, memory_order_release);
+	}
+	cm_signals_restore(&before);
+}
+
+bool cm_fork_ready(uint64_t wait_ns)
+{
+	_Atomic int *word = marker_word();
+	uint64_t start = 0;
+
+	for (;;) {
+		int seen = atomic_load_explicit(word, memory_order_acquire);
+		enum owner whose = owner(seen);
+
+		if (whose == OURS)
+			return true;
+		if (whose == NOBODY) {
+			claim(word, seen);
+			continue;
+		}
+		if (start == 0)
+			start = cm_os->now();
+		else if (cm_os->now() - start >= wait_ns)
+			return false;
+		(void)sched_yield();
+	}
+}
+
+/* ---- Around fork(2) ----------------------------------------------------------- */
+
+/* Locks in the order of docs/design.md. Signals stay blocked until the handlers at the
+ * other end: a handler on this thread would wait for locks that it has itself. */
 static void prepare(void)
 {
+	sigset_t before;
+
+	cm_signals_block(&before);
+	/* In a child of a bare clone(2) the locks may be held by threads that are not here. */
+	(void)cm_fork_ready(UINT64_MAX);
 	cm_probe_lock();
 	(void)pthread_mutex_lock(&list_lock);
+	signals = before;
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_lock(&cm->lock);
+	/* One step before, a bare clone(2) by another thread finds trackers whose locks are
+	 * held and takes them for torn; one step after, it knows that they are whole. */
+	atomic_store_explicit(&prepared, true, memory_order_release);
 }
 
 static void in_parent(void)
 {
+	sigset_t before = signals;
+
+	/* First: from the next line on threads may go inside. */
+	atomic_store_explicit(&prepared, false, memory_order_seq_cst);
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_unlock(&cm->lock);
 	(void)pthread_mutex_unlock(&list_lock);
 	cm_probe_unlock();
+	cm_signals_restore(&before);
 }
 
-static void set_marker(void)
-{
-	atomic_store_explicit(atomic_load_explicit(&marker, memory_order_relaxed), cm_os->pid(),
-			      memory_order_relaxed);
-}
-
-static bool is_new_child(void)
-{
-	_Atomic int *word = atomic_load_explicit(&marker, memory_order_relaxed);
-	int owner = atomic_load_explicit(word, memory_order_relaxed);
-
-	/* Asking for the id costs a system call in each of ours, and a vfork child has
-	 * its own though it shares our memory: only where there is nothing better. */
-	return owner == 0 ||
-	       (atomic_load_explicit(&not_wiped, memory_order_relaxed) && owner != cm_os->pid());
-}
-
+/* Whoever claims the child frees the locks: that may have been an earlier handler, and
+ * another thread may have them by now. */
 static void in_child(void)
 {
-	set_marker();
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
-		(void)pthread_mutex_unlock(&cm->lock);
-		cm_tracker_rebuild(cm, true);
-	}
-	(void)pthread_mutex_unlock(&list_lock);
-	cm_probe_unlock();
+	sigset_t before = signals;
+
+	(void)cm_fork_ready(CM_WAIT_CALL_NS);
+	cm_signals_restore(&before);
 }
 
 static void set_up_handlers(void)
@@ -78,33 +180,18 @@ static int set_up_marker(void)
 	size_t len = cardmark_card_size();
 	void *p;
 
-	if (atomic_load_explicit(&marker, memory_order_acquire) != NULL)
+	if (marker_word() != NULL)
 		return 0;
 	if (cm_os->map(len, &p) < 0)
 		return -ENOMEM;
 	atomic_store_explicit((_Atomic int *)p, cm_os->pid(), memory_order_relaxed);
 	if (cm_os->madvise(p, len, MADV_WIPEONFORK) < 0)
 		atomic_store_explicit(&not_wiped, true, memory_order_relaxed);
-	/* Pairs with the acquire above. */
+	/* One step before, there is no tracker; one step after, it names this process. */
 	if (!atomic_compare_exchange_strong_explicit(&marker, &none, (_Atomic int *)p,
-						     memory_order_acq_rel, memory_order_acquire))
+						     memory_order_release, memory_order_relaxed))
 		(void)cm_os->unmap(p, len); /* another thread was first */
 	return 0;
-}
-
-/* A raw clone: this is the child's only thread, and nobody prepared. */
-void cm_fork_check(void)
-{
-	if (!is_new_child())
-		return;
-	set_marker();
-	cm_probe_reset_lock();
-	(void)pthread_mutex_init(&list_lock, NULL);
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
-		bool intact = pthread_mutex_trylock(&cm->lock) == 0;
-		(void)pthread_mutex_init(&cm->lock, NULL);
-		cm_tracker_rebuild(cm, intact);
-	}
 }
 
 int cm_fork_set_up(void)
@@ -114,31 +201,56 @@ int cm_fork_set_up(void)
 	if (error < 0)
 		return error;
 	(void)pthread_once(&once, set_up_handlers);
-	return once_error;
+	if (once_error < 0)
+		return once_error;
+	return cm_fork_ready(CM_WAIT_CALL_NS) ? 0 : -EBUSY;
+}
+
+/* ---- The list ------------------------------------------------------------------ */
+
+static void lock_list(sigset_t *before)
+{
+	for (;;) {
+		cm_signals_block(before);
+		/* As in cm_tracker_lock(). */
+		if (cm_fork_done())
+			break;
+		cm_signals_restore(before);
+		(void)cm_fork_ready(CM_WAIT_CALL_NS);
+	}
+	(void)pthread_mutex_lock(&list_lock);
+}
+
+static void unlock_list(const sigset_t *before)
+{
+	(void)pthread_mutex_unlock(&list_lock);
+	cm_signals_restore(before);
 }
 
 int cm_fork_register(struct cardmark *cm)
 {
 	int error = cm_fork_set_up();
+	sigset_t before;
 
 	if (error < 0)
 		return error;
-	cm_fork_check();
-	(void)pthread_mutex_lock(&list_lock);
+	lock_list(&before);
 	cm->next = list;
 	list = cm;
-	(void)pthread_mutex_unlock(&list_lock);
+	unlock_list(&before);
 	return 0;
 }
 
 void cm_fork_unregister(struct cardmark *cm)
 {
-	(void)pthread_mutex_lock(&list_lock);
+	sigset_t before;
+
+	lock_list(&before);
 	for (struct cardmark **p = &list; *p != NULL; p = &(*p)->next) {
 		if (*p == cm) {
 			*p = cm->next;
 			break;
 		}
 	}
-	(void)pthread_mutex_unlock(&list_lock);
+	unlock_list(&before);
 }

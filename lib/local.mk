@@ -13,6 +13,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/files.h \
 	lib/backend/monitor.h \
 	lib/backend/mprotect.c \
+	lib/backend/owed.c lib/backend/owed.h \
 	lib/backend/pagemap.c lib/backend/pagemap.h \
 	lib/backend/pagemap_harvest.c \
 	lib/backend/pagescan.h \
@@ -37,6 +38,7 @@ lib_libcm_la_SOURCES = \
 	lib/query.c lib/query.h \
 	lib/ranges.c lib/ranges.h \
 	lib/scan.c \
+	lib/signals.h \
 	lib/table.c \
 	lib/tracker.c lib/tracker.h \
 	lib/verify.c lib/verify.h

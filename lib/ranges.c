@@ -21,6 +21,7 @@ int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 {
 	/* An add in the middle of a range makes three of it, a remove two. */
 	size_t want = r->n + 2 * n, cap = r->cap == 0 ? FIRST_CAPACITY : r->cap;
+	struct cm_ranges old;
 	void *p;
 
 	if (want <= r->cap)
@@ -29,12 +30,14 @@ int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 		cap *= 2;
 	if (cm_os->map(cap * sizeof *r->v, &p) < 0)
 		return -ENOMEM;
-	if (r->v != NULL) {
-		memcpy(p, r->v, r->n * sizeof *r->v);
-		(void)cm_os->unmap(r->v, r->cap * sizeof *r->v);
-	}
+	old = *r;
+	if (old.v != NULL)
+		memcpy(p, old.v, old.n * sizeof *old.v);
+	/* The old array last: a child may be cloned at any moment, and read what is there. */
 	r->v = p;
 	r->cap = cap;
+	if (old.v != NULL)
+		(void)cm_os->unmap(old.v, old.cap * sizeof *old.v);
 	return 0;
 }
 

@@ -86,7 +86,7 @@ struct part {
 	bool is_new, forced;
 };
 
-/* Only new memory is armed without a word, or left alone by a plain look. What a
+/* Only new memory is armed and not reported, or left alone by a plain look. What a
  * preclean kept of it goes the same way, where the masks match. */
 static void pass_over_new(struct cardmark *cm, const struct part *part,
 			  const struct cm_masks *masks, enum cardmark_scan_op op)
@@ -103,6 +103,32 @@ static void pass_over_new(struct cardmark *cm, const struct part *part,
 	nowhere.adds = cleared(cm);
 	(part->forced ? scan_forced : scan_piece)(cm, &part->range, masks, CARDMARK_SCAN_CLEAR,
 						  &nowhere, &resume);
+}
+
+/* Has a collect said since the last look that all is dirty? Its caller knows of all there
+ * was: what is written since is not new. */
+static bool told_all(struct cardmark *cm)
+{
+	if (!atomic_exchange_explicit(&cm->told_all, false, memory_order_seq_cst))
+		return false;
+	cm_cards_clear_all(&cm->fresh);
+	cm->any_fresh = false;
+	return true;
+}
+
+/* What this scan has passed over from start on, if such an answer came meanwhile, may have
+ * been written after that answer and armed here. So it is dirty in the next one. */
+static void give_back_passed_over(struct cardmark *cm, const struct cardmark_query *q,
+				  uintptr_t end)
+{
+	/* Pairs with the fence in cm_tracker_told_all(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!told_all(cm))
+		return;
+	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ (uintptr_t)q->start, end }, &cm->kept);
+	cm->any_kept = true;
+	cm->kept_guessed++;
+	CM_COUNT(cm->counters.guessed);
 }
 
 /* Cuts the first part off *rest that is all new or all not, and all forced or all
@@ -127,7 +153,7 @@ static struct part next_part(const struct cardmark *cm, struct cm_range *rest, b
 static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 {
 	struct cm_masks masks = { q->required, q->any_of, q->excluded, q->returned };
-	bool clears = q->op != CARDMARK_SCAN_GET;
+	bool clears = q->op != CARDMARK_SCAN_GET, passed_over = false;
 	struct cm_sink sink = { .v = q->op == CARDMARK_SCAN_CLEAR ? NULL : q->regions,
 				.cap = q->capacity,
 				.max_pages = q->max_pages == 0 ? SIZE_MAX : q->max_pages,
@@ -135,9 +161,8 @@ static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 	uintptr_t end = (uintptr_t)q->start + q->len, at = (uintptr_t)q->start;
 
 	(void)cm_tracker_still_lost(cm);
-	/* Its caller knows of all there was: what is written since is not new. */
-	if (atomic_exchange_explicit(&cm->told_all, false, memory_order_acquire))
-		cm_cards_clear_all(&cm->fresh);
+	cm_tracker_take_owed(cm);
+	(void)told_all(cm);
 	if (sink.adds != NULL)
 		cm_cards_clear_all(sink.adds);
 	for (size_t i = cm_ranges_find(&cm->ranges, at);
@@ -152,6 +177,7 @@ static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 			part = next_part(cm, &rest, q->flags & CARDMARK_SCAN_IGNORE_NEW);
 			if (part.is_new) {
 				pass_over_new(cm, &part, &masks, q->op);
+				passed_over = true;
 				at = part.range.end;
 				continue;
 			}
@@ -165,6 +191,8 @@ static void scan_locked(struct cardmark *cm, struct cardmark_query *q)
 	}
 	at = end;
 full:
+	if (passed_over && clears)
+		give_back_passed_over(cm, q, at);
 	if (sink.adds != NULL)
 		join_cleared(cm);
 	q->count = sink.v == NULL ? 0 : sink.n;

@@ -60,9 +60,11 @@ void cardmark_table_delete(struct cardmark_table **handle)
 	*handle = NULL;
 	if (t->owner != NULL) {
 		struct cardmark *cm = t->owner;
-		/* Whoever holds the lock may be about to walk the list. */
+		/* Whoever holds the lock may be about to walk the list. That of a torn
+		 * tracker stays as it is, and so does what is in it. */
 		while (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
-			;
+			if (cm_fork_done() && cm->torn)
+				return;
 		for (struct cardmark_table **p = &cm->tables; *p != NULL; p = &(*p)->next) {
 			if (*p == t) {
 				*p = t->next;
@@ -107,7 +109,7 @@ int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table
 		return cm_fail(-EINVAL, "cardmark_table_union: tables of different trackers");
 	/* An allocator's thread may be untracking memory, which clears bits in the same
 	 * words: without the lock bits were seen to be lost. */
-	if (dst->owner->torn || !cm_tracker_lock(dst->owner, CM_WAIT_COLLECT_NS)) {
+	if (!cm_tracker_lock(dst->owner, CM_WAIT_COLLECT_NS)) {
 		dst->all_dirty = true;
 		return 0;
 	}

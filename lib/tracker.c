@@ -10,36 +10,61 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* ---- The lock -------------------------------------------------------------- */
+
+static bool try_lock(struct cardmark *cm)
+{
+	sigset_t before;
+
+	cm_signals_block(&before);
+	/* Asked only now: until signals were blocked a handler may have made this process. */
+	if (cm_fork_done() && !cm->torn && pthread_mutex_trylock(&cm->lock) == 0) {
+		cm->signals = before;
+		return true;
+	}
+	cm_signals_restore(&before);
+	return false;
+}
+
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
 {
 	uint64_t start;
 
-	cm_fork_check();
-	if (pthread_mutex_trylock(&cm->lock) == 0)
+	if (try_lock(cm))
 		return true;
 	start = cm_os->now();
 	do {
+		if (cm_fork_ready(wait_ns)) {
+			if (cm->torn)
+				return false;
+			if (try_lock(cm))
+				return true;
+		}
 		(void)sched_yield();
-		if (pthread_mutex_trylock(&cm->lock) == 0)
-			return true;
 	} while (cm_os->now() - start < wait_ns);
 	return false;
 }
 
+/* One step before, nobody else has the lock; one step after, all that was done under it
+ * is there to be seen. Signals that came meanwhile are delivered last. */
 void cm_tracker_unlock(struct cardmark *cm)
 {
+	sigset_t before = cm->signals;
+
 	(void)pthread_mutex_unlock(&cm->lock);
+	cm_signals_restore(&before);
 }
 
-/* -EBUSY, with the lock not taken, if the tracker can't be used. */
 int cm_tracker_enter(struct cardmark *cm)
 {
-	cm_fork_check();
-	if (cm->torn)
-		return cm_fail(-EBUSY,
-			       "this process was cloned while a thread was inside the library");
 	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
 		return 0;
+	if (!cm_fork_done())
+		return cm_fail(-EBUSY, "another thread of this fork child is still setting the "
+				       "tracker up and does not finish: is it stopped?");
+	if (cm->torn)
+		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
+				       "library: close this tracker and open another");
 	return cm_fail(-EBUSY, "another thread is inside the library and does not come out: is it "
 			       "stopped?");
 }
@@ -56,8 +81,8 @@ static size_t round_to_cards(size_t bytes)
 /* The i-th set of the tracker's own that is in use, or NULL. */
 static struct cm_cards *set_at(struct cardmark *cm, size_t i)
 {
-	struct cm_cards *sets[10] = { &cm->fresh, &cm->kept };
-	size_t n = 2;
+	struct cm_cards *sets[11] = { &cm->tracked, &cm->fresh, &cm->kept };
+	size_t n = 3;
 
 	if (cm->discards)
 		sets[n++] = &cm->populated;
@@ -112,7 +137,8 @@ static void clear_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
 	struct cm_cards *set;
 
 	for (size_t i = 0; (set = set_at(cm, i)) != NULL; i++)
-		cm_cards_clear(set, start, end);
+		if (set != &cm->tracked)
+			cm_cards_clear(set, start, end);
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		cm_cards_clear(&t->cards, start, end);
 }
@@ -169,7 +195,11 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	}
 	error = cm_fork_register(cm);
 	if (error < 0) {
-		error = cm_fail(-ENOMEM, "no memory for fork handlers");
+		error = cm_fail(error, error == -EBUSY
+					       ? "another thread is still setting this fork "
+						 "child up and does not finish: is it "
+						 "stopped?"
+					       : "no memory for fork handlers");
 		goto close_backend;
 	}
 	*out = cm;
@@ -193,13 +223,18 @@ void cardmark_close(struct cardmark **handle)
 	if (cm == NULL)
 		return;
 	*handle = NULL;
-	cm_fork_check();
 	cm_fork_unregister(cm);
-	cm_verify_close(cm); /* names the backend */
-	if (!cm->torn)       /* else: a monitor to wait for is in the parent, as are the ranges */
-		cm->backend->ops->close(cm->backend, &cm->ranges);
+	/* A table that is asked or deleted later: one step before, it belongs to a tracker
+	 * that is still whole; one step after, to none. */
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		t->owner = NULL;
+	if (cm->torn) {
+		/* Its books may be half written, and a SIGSEGV handler may still need them. */
+		cm_verify_close_files(&cm->verify);
+		return;
+	}
+	cm_verify_close(cm); /* names the backend */
+	cm->backend->ops->close(cm->backend, &cm->ranges);
 	free_sets(cm);
 	cm_holds_free(&cm->holds);
 	cm_ranges_free(&cm->ranges);
@@ -351,6 +386,9 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 			piece = (struct cm_range){ at, end, CM_KIND_FILE, PROT_READ | PROT_WRITE };
 		cm_ranges_add(&cm->ranges, piece);
 	}
+	/* One step before, who asks without the lock is told no, which is sound; one step
+	 * after, the cards are watched and in the range map. */
+	cm_cards_publish(&cm->tracked, start, end, true);
 	cm_cards_set(&cm->fresh, start, end);
 	cm->any_fresh = true;
 	cm_verify_forget(&cm->verify, start, end);
@@ -383,6 +421,8 @@ static int untrack_locked(struct cardmark *cm, uintptr_t start, uintptr_t end)
 			       (size_t)start, (size_t)(end - start));
 	if (cm_ranges_reserve(&cm->ranges, 1) < 0)
 		return cm_fail(-ENOMEM, "cardmark_untrack: no memory to split a range");
+	/* First: what is no longer watched must not be called tracked. */
+	cm_cards_publish(&cm->tracked, start, end, false);
 	for (size_t i = cm_ranges_find(&cm->ranges, start);
 	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
 		struct cm_range piece = cm_ranges_clip(&cm->ranges, i, start, end);
@@ -411,14 +451,14 @@ int cardmark_untrack(struct cardmark *cm, void *addr, size_t len)
 bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 {
 	uintptr_t start = (uintptr_t)addr;
-	bool yes;
 
-	if (len == 0 || start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - start ||
-	    !cm_tracker_lock(cm, CM_WAIT_COLLECT_NS))
+	if (len == 0 || start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - start)
+		return false;
+	/* In a child that is not set up yet the parent's cards stand there, and they will be
+	 * the child's. Those of a torn tracker may be half written. */
+	if (cm_fork_ready(CM_WAIT_COLLECT_NS) && cm->torn)
 		return false; /* not known to be: the caller takes it as dirty */
-	yes = cm_ranges_cover(&cm->ranges, start, start + len);
-	cm_tracker_unlock(cm);
-	return yes;
+	return cm_cards_cover(&cm->tracked, start, start + len);
 }
 
 /* ---- Fork, suspend --------------------------------------------------------- */
@@ -429,12 +469,16 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact)
 	cm_verify_close_files(&cm->verify);
 	/* Whoever waited for the lock is in the parent. */
 	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
+	if (cm->torn)
+		return; /* in our parent already */
 	/* A raw clone in the middle of a call left the range map in an unknown
 	 * state, for good. */
-	if (!intact)
+	if (!intact) {
 		cm->torn = true;
-	else if (!cm->suspended)
+		cm->backend->ops->abandon(cm->backend);
+	} else if (!cm->suspended) {
 		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
+	}
 }
 
 int cardmark_suspend(struct cardmark *cm)
@@ -445,6 +489,11 @@ int cardmark_suspend(struct cardmark *cm)
 	if (error < 0)
 		return error;
 	if (!cm->suspended) {
+		if (ops->settle != NULL && !ops->settle(cm->backend)) {
+			cm_tracker_unlock(cm);
+			return cm_fail(-EBUSY, "cardmark_suspend: a thread that shares in collects "
+					       "is still in the kernel: is it stopped?");
+		}
 		if (ops->suspend != NULL)
 			ops->suspend(cm->backend, &cm->ranges);
 		cm_verify_close_files(&cm->verify);
@@ -476,6 +525,18 @@ int cardmark_resume(struct cardmark *cm)
 			       "cardmark_resume: backend %s can't start again (errno %d)",
 			       cardmark_backend_name(cm->backend->ops->id), -error);
 	return 0;
+}
+
+void cm_tracker_take_owed(struct cardmark *cm)
+{
+	size_t pieces = 0;
+
+	if (cm->backend->ops->take_owed != NULL)
+		pieces = cm->backend->ops->take_owed(cm->backend, &cm->ranges, &cm->kept);
+	if (pieces == 0)
+		return;
+	cm->any_kept = true;
+	cm->kept_guessed += pieces;
 }
 
 /* ---- Counters -------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "lib/cards.h"
 #include "lib/holds.h"
 #include "lib/ranges.h"
+#include "lib/signals.h"
 #include "lib/verify.h"
 
 #include <pthread.h>
@@ -23,11 +24,14 @@ struct cardmark_table {
 
 struct cardmark {
 	struct cardmark *next; /* of all open trackers: lib/fork.c */
-	/* Protects everything below. A thread may be stopped while it holds it,
-	 * so nobody waits for it without a bound. No malloc is called under it. */
+	/* Protects everything below. A thread may be stopped while it holds it (by a tracer:
+	 * signals are blocked), so nobody waits for it without a bound. No malloc is called
+	 * under it. */
 	pthread_mutex_t lock;
+	sigset_t signals;           /* of the thread that has the lock, as they were */
 	struct cm_backend *backend; /* constant after open */
 	struct cm_ranges ranges;
+	struct cm_cards tracked; /* the same cards, for those who ask without the lock */
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
@@ -46,7 +50,9 @@ struct cardmark {
 	size_t chunk_bytes;
 	enum cardmark_huge huge;
 	bool suspended;
-	bool torn; /* by a raw clone in the middle of a call: all dirty for ever */
+	/* A raw clone made this process while a thread was inside: all dirty for ever. Set
+	 * before anybody can have the lock here, and read by whoever has it. */
+	bool torn;
 	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
 	struct cm_counters counters;
 	_Atomic bool told_all;       /* a collect without the lock: nothing is new any more */
@@ -60,11 +66,16 @@ struct cardmark {
 #define CM_WAIT_COLLECT_NS 20000000ull /* inside a pause: then all is dirty */
 #define CM_WAIT_CALL_NS 2000000000ull  /* elsewhere: then -EBUSY */
 
-/* Rebuilds trackers first if this is a fork child that has not yet. */
+/* Takes the lock, with this thread's signals blocked. Rebuilds trackers first if this is
+ * a fork child that has not yet. False: it did not come in time, or the tracker is torn. */
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
 void cm_tracker_unlock(struct cardmark *cm);
 /* Takes the lock as a call does that is not collect: 0, or -EBUSY and why. */
 int cm_tracker_enter(struct cardmark *cm);
+/* What the backend owes from earlier harvests is kept for the next answer. */
+void cm_tracker_take_owed(struct cardmark *cm);
+/* An answer said that all is dirty, without the lock: nothing is new any more. */
+void cm_tracker_told_all(struct cardmark *cm);
 /* True while everything is dirty because no backend works: suspended, or not
  * rebuilt in a fork child, which it tries again. */
 bool cm_tracker_still_lost(struct cardmark *cm);
@@ -76,11 +87,15 @@ bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
 size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written);
 
 /* lib/fork.c. The first is for whoever takes a lock that a fork must not cut
- * through; the others call it. */
+ * through; the second calls it. 0, -ENOMEM or -EBUSY. */
 int cm_fork_set_up(void);
 int cm_fork_register(struct cardmark *cm);
 void cm_fork_unregister(struct cardmark *cm);
-void cm_fork_check(void);
+/* Are the trackers this process's? In a fork child whoever asks first makes them so, and
+ * the others wait. False: another thread is still at it after wait_ns. */
+bool cm_fork_ready(uint64_t wait_ns);
+/* The same without doing anything for it. */
+bool cm_fork_done(void);
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			  struct cm_range *out);
@@ -88,7 +103,8 @@ int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t a
  * another kind. */
 void cm_tracker_recheck(struct cardmark *cm);
 /* lib/tracker.c. */
-/* Called in the child, alone. intact: nobody was inside at the fork. */
+/* Called in the child by one thread, before any other can have the lock. intact: nobody
+ * was inside at the fork. */
 void cm_tracker_rebuild(struct cardmark *cm, bool intact);
 
 /* lib/options.c: defaults, then options, then the environment. */

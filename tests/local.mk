@@ -96,6 +96,7 @@ live_tests = \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
 	tests/live/backoff_test \
+	tests/live/handover_test \
 	tests/live/hold_test \
 	tests/live/huge_test \
 	tests/live/pair_test \
@@ -141,6 +142,7 @@ tests_live_collect_test_LDADD = tests/libsupport.la
 tests_live_descriptors_test_LDADD = tests/libsupport.la
 tests_live_discard_test_LDADD = tests/libsupport.la
 tests_live_backoff_test_LDADD = tests/libsupport.la
+tests_live_handover_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_hold_test_LDADD = tests/libsupport.la
 tests_live_huge_test_LDADD = tests/libsupport.la
 tests_live_pair_test_LDADD = tests/libsupport.la

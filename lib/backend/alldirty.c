@@ -73,6 +73,11 @@ static int alldirty_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	return 0;
 }
 
+static void alldirty_abandon(struct cm_backend *b)
+{
+	(void)b;
+}
+
 const struct cm_backend_ops cm_backend_alldirty = {
 	.id = CARDMARK_BACKEND_ALLDIRTY,
 	.level = 1,
@@ -86,4 +91,5 @@ const struct cm_backend_ops cm_backend_alldirty = {
 	.harvest = alldirty_harvest,
 	.scan = alldirty_scan,
 	.rebuild = alldirty_rebuild,
+	.abandon = alldirty_abandon,
 };

@@ -124,6 +124,14 @@ struct cm_backend_ops {
 	 * harvest and scan see to it themselves. NULL: there is nothing to close. */
 	void (*check)(struct cm_backend *b, const struct cm_ranges *all);
 
+	/* What earlier harvests owe (see owed.h) goes into a set that has room for it. How
+	 * many pieces. harvest does this itself, a scan does not. NULL: nothing is owed. */
+	size_t (*take_owed)(struct cm_backend *b, const struct cm_ranges *all,
+			    struct cm_cards *into);
+
+	/* Before suspend: waits for threads of its own that may use the descriptors yet.
+	 * False: one still may. NULL: there are none. */
+	bool (*settle)(struct cm_backend *b);
 	/* Gives up descriptors, registrations and protections. Until rebuild, add
 	 * and remove only keep the books; harvest and scan are not called. NULL: there
 	 * is nothing to give up. */
@@ -133,6 +141,11 @@ struct cm_backend_ops {
 	 * after suspend: drops what is left without touching the parent and starts
 	 * afresh with everything written. -errno: not watching; may be called again. */
 	int (*rebuild)(struct cm_backend *b, const struct cm_ranges *all);
+
+	/* In a child that was made while a thread was inside: the books may be half written.
+	 * Closes what acts on the parent, and makes writable what is known to be protected.
+	 * Nothing is called afterwards. */
+	void (*abandon)(struct cm_backend *b);
 };
 
 extern const struct cm_backend_ops cm_backend_pagemap;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/backend/crew.h"
+#include "lib/backend/owed.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -27,7 +28,6 @@ struct cm_crew_shared {
 	_Atomic bool quit;
 	unsigned helpers;
 	size_t units;
-	size_t late; /* units LATE or BACK: the caller's own count */
 	size_t vec_len;
 	cm_crew_work *work;
 	struct cm_counters *counters;
@@ -58,11 +58,15 @@ static void finish(struct cm_unit *u)
 {
 	int expected = TAKEN;
 
-	/* Release: the answer, and that the kernel was done with the cards. Pairs with
-	 * the acquires in gather_done() and cm_crew_mark_owed(). */
-	if (!atomic_compare_exchange_strong_explicit(&u->state, &expected, DONE,
-						     memory_order_release, memory_order_relaxed))
-		atomic_store_explicit(&u->state, BACK, memory_order_release);
+	/* Release: the answer, and that the kernel is done with the cards. Pairs with the
+	 * acquire in gather_done(). Acquire, if it is LATE: the place. One step before, the
+	 * caller waits for the unit or calls it late; one step after, it gathers it. */
+	if (atomic_compare_exchange_strong_explicit(&u->state, &expected, DONE,
+						    memory_order_release, memory_order_acquire))
+		return;
+	cm_owed_back(u->owed);
+	/* From here on the slot is the caller's. Pairs with the acquire in take_back(). */
+	atomic_store_explicit(&u->state, BACK, memory_order_release);
 }
 
 /* Calls no malloc and takes no lock: it may be stopped anywhere. */
@@ -135,7 +139,9 @@ int cm_crew_open(struct cm_crew *crew, const struct cm_backend_params *params, c
 	if (helpers == 0 || helpers > MOST_HELPERS)
 		return 0;
 	bytes = (bytes + page - 1) & ~(page - 1);
-	error = cm_os->map(bytes, &mem);
+	error = cm_owed_set_up();
+	if (error == 0)
+		error = cm_os->map(bytes, &mem);
 	if (error < 0)
 		return error;
 	s = mem;
@@ -238,18 +244,36 @@ static bool any_taken(const struct cm_crew_shared *s)
 	return false;
 }
 
+/* Owed first and late afterwards, for the helper may finish at any moment. */
 static void give_up_taken(struct cm_crew_shared *s, const struct cm_crew_job *job)
 {
 	for (size_t i = 0; i < s->units; i++) {
 		struct cm_unit *u = &s->unit[i];
 		int expected = TAKEN;
 
-		if (atomic_compare_exchange_strong_explicit(&u->state, &expected, LATE,
-							    memory_order_relaxed,
-							    memory_order_relaxed)) {
-			s->late++;
+		if (state_of(u) != TAKEN)
+			continue;
+		u->owed = cm_owed_add(u->start, u->end);
+		/* Release: the place. Pairs with the acquire in finish(). */
+		if (atomic_compare_exchange_strong_explicit(
+			    &u->state, &expected, LATE, memory_order_release, memory_order_relaxed))
 			job->give_up(job->arg, u);
-		}
+		else
+			cm_owed_forgive(u->owed);
+	}
+}
+
+/* Slots of helpers that were late and are back. What they found is of no use: it was
+ * reported whole, and is until the list of what is owed has been read once more. */
+static void take_back(struct cm_crew_shared *s)
+{
+	for (size_t i = 0; i < s->units; i++) {
+		struct cm_unit *u = &s->unit[i];
+
+		if (state_of(u) != BACK)
+			continue;
+		memset(u->bits, 0, sizeof u->bits);
+		set_empty(u);
 	}
 }
 
@@ -259,6 +283,7 @@ void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
 	uint64_t idle_since = 0;
 	bool more = true;
 
+	take_back(s);
 	for (;;) {
 		struct cm_unit *u;
 
@@ -282,61 +307,18 @@ void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
 	}
 }
 
-/* ---- What is owed --------------------------------------------------------------- */
-
-size_t cm_crew_mark_owed(struct cm_crew *crew, const struct cm_ranges *all, struct cm_cards *into)
-{
-	struct cm_crew_shared *s = crew->shared;
-	size_t pieces = 0;
-
-	for (size_t i = 0; s != NULL && s->late != 0 && i < s->units; i++) {
-		struct cm_unit *u = &s->unit[i];
-		int state = state_of(u);
-
-		if (state != LATE && state != BACK)
-			continue;
-		cm_ranges_mark(all, (struct cardmark_run){ u->start, u->end }, into);
-		pieces++;
-		if (state == BACK) {
-			memset(u->bits, 0, sizeof u->bits);
-			s->late--;
-			set_empty(u);
-		}
-	}
-	return pieces;
-}
-
-bool cm_crew_owed(const struct cm_crew *crew, uintptr_t at, uintptr_t *end)
-{
-	const struct cm_crew_shared *s = crew->shared;
-
-	for (size_t i = 0; s != NULL && s->late != 0 && i < s->units; i++) {
-		const struct cm_unit *u = &s->unit[i];
-		int state = state_of(u);
-
-		if ((state != LATE && state != BACK) || u->end <= at || u->start >= *end)
-			continue;
-		if (u->start <= at) {
-			if (u->end < *end)
-				*end = u->end;
-			return true;
-		}
-		*end = u->start;
-	}
-	return false;
-}
-
-void cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns)
+bool cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns)
 {
 	const struct cm_crew_shared *s = crew->shared;
 	uint64_t start = cm_os->now();
-	bool away = s != NULL && s->late != 0;
 
-	while (away && cm_os->now() - start < wait_ns) {
-		away = false;
-		for (size_t i = 0; i < s->units; i++)
+	for (;;) {
+		bool away = false;
+
+		for (size_t i = 0; s != NULL && i < s->units; i++)
 			away |= state_of(&s->unit[i]) == LATE;
-		if (away)
-			(void)sched_yield();
+		if (!away || cm_os->now() - start >= wait_ns)
+			return !away;
+		(void)sched_yield();
 	}
 }

@@ -10,8 +10,8 @@
  *
  * A helper that does not finish in time is late: its unit is reported whole. But
  * it may still clear bits, at any later time, also of cards written since. So its
- * unit is owed: every harvest reports it whole, up to and including the first that
- * finds the helper back. What it brings then is dropped. */
+ * unit is owed, by every tracker (owed.h), until the helper has come back. What it
+ * brings then is dropped. */
 #ifndef CM_BACKEND_CREW_H
 #define CM_BACKEND_CREW_H
 
@@ -30,6 +30,7 @@
 
 struct cm_unit {
 	_Alignas(64) _Atomic int state;
+	unsigned owed; /* once LATE: its place in the list of owed.h */
 	/* Question. */
 	uintptr_t start, end; /* at most CM_UNIT_CARDS cards */
 	enum cm_kind kind;
@@ -71,11 +72,7 @@ struct cm_crew_job {
 /* Returns when every unit was done, gathered or given up. */
 void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job);
 
-/* Reports what is owed of the tracked ranges: how many pieces. */
-size_t cm_crew_mark_owed(struct cm_crew *crew, const struct cm_ranges *all, struct cm_cards *into);
-/* Is at owed? Lowers *end to how far the answer goes. */
-bool cm_crew_owed(const struct cm_crew *crew, uintptr_t at, uintptr_t *end);
-/* Waits for late helpers, but not for ever. */
-void cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns);
+/* Waits for late helpers, but not for ever. False: one is still late. */
+bool cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns);
 
 #endif

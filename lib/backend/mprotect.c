@@ -439,6 +439,15 @@ static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	return error;
 }
 
+/* It stays in the handler's list for good: what is protected here was tracked, and its
+ * range, which is entered before and left after that, is among the ranges at any moment. */
+static void mprotect_abandon(struct cm_backend *b)
+{
+	const struct cm_ranges none = { .n = 0 };
+
+	(void)mprotect_rebuild(b, &none);
+}
+
 const struct cm_backend_ops cm_backend_mprotect = {
 	.id = CARDMARK_BACKEND_MPROTECT,
 	.level = 2,
@@ -455,4 +464,5 @@ const struct cm_backend_ops cm_backend_mprotect = {
 	.scan = mprotect_scan,
 	.suspend = mprotect_suspend,
 	.rebuild = mprotect_rebuild,
+	.abandon = mprotect_abandon,
 };

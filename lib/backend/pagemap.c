@@ -80,6 +80,7 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 		*why = "the threads that share in a collect could not be started";
 		return error;
 	}
+	p->owed_seen = cm_owed_seen();
 	*out = &p->base;
 	return 0;
 }
@@ -212,6 +213,12 @@ void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t
 	}
 }
 
+static size_t pagemap_take_owed(struct cm_backend *b, const struct cm_ranges *all,
+				struct cm_cards *into)
+{
+	return cm_owed_mark(&cm_pagemap_self(b)->owed_seen, all, into);
+}
+
 static unsigned pagemap_threads(struct cm_backend *b)
 {
 	return cm_crew_threads(&cm_pagemap_self(b)->crew);
@@ -263,7 +270,7 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 			end = at + b->params.chunk_bytes;
 		if (room == 0)
 			break; /* the last region could only grow: let the caller come again */
-		if (written && cm_crew_owed(&p->crew, at, &end)) {
+		if (written && cm_owed_at(p->owed_seen, at, &end)) {
 			CM_COUNT(b->params.counters->guessed);
 			cm_sink_guess(sink, at, end, masks);
 			at = end;
@@ -290,10 +297,15 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 	*resume = at;
 }
 
+/* A late helper asks by number, and the number of a closed descriptor may come to be
+ * another file's: the pagemap of another process, say. */
+static bool pagemap_settle(struct cm_backend *b)
+{
+	return cm_crew_settle(&cm_pagemap_self(b)->crew, CM_BACKEND_WAIT_ADD_NS);
+}
+
 static void pagemap_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	/* The number of a closed descriptor may come to be another's. */
-	cm_crew_settle(&cm_pagemap_self(b)->crew, CM_BACKEND_WAIT_ADD_NS);
 	give_up_files(cm_pagemap_self(b), all);
 	cm_pagemap_self(b)->suspended = true;
 }
@@ -312,8 +324,16 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 		return error;
 	}
 	p->suspended = false;
+	/* In a child the list of what is owed is another one. */
+	p->owed_seen = cm_owed_seen();
 	watch_all(p, all);
 	return 0;
+}
+
+/* The memory is not registered here, and not protected. */
+static void pagemap_abandon(struct cm_backend *b)
+{
+	close_files(cm_pagemap_self(b));
 }
 
 const struct cm_backend_ops cm_backend_pagemap = {
@@ -331,7 +351,10 @@ const struct cm_backend_ops cm_backend_pagemap = {
 	.remove = pagemap_remove,
 	.harvest = cm_pagemap_harvest,
 	.scan = pagemap_scan,
+	.take_owed = pagemap_take_owed,
 	.check = pagemap_check,
+	.settle = pagemap_settle,
 	.suspend = pagemap_suspend,
+	.abandon = pagemap_abandon,
 	.rebuild = pagemap_rebuild,
 };

@@ -7,6 +7,7 @@
 #include "lib/backend/backend.h"
 #include "lib/backend/crew.h"
 #include "lib/backend/files.h"
+#include "lib/backend/owed.h"
 #include "lib/backend/pagescan.h"
 #include "lib/os/os.h"
 
@@ -24,7 +25,8 @@ struct pagemap {
 		unsigned skip, in_vain; /* pieces to go without; how many the last time */
 	} looks;
 	struct cm_crew crew;
-	size_t bytes; /* of this object, vec included */
+	uint64_t owed_seen; /* see owed.h */
+	size_t bytes;       /* of this object, vec included */
 	struct page_region vec[];
 };
 

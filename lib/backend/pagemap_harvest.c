@@ -280,7 +280,7 @@ size_t cm_pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
 			  struct cardmark_run span, struct cm_cards *into)
 {
 	struct pagemap *p = cm_pagemap_self(b);
-	size_t guessed = cm_crew_mark_owed(&p->crew, all, into);
+	size_t guessed = cm_owed_mark(&p->owed_seen, all, into);
 	enum cm_files_ready files = cm_pagemap_ready(p, all);
 
 	for (size_t i = 0; i < guessed; i++)

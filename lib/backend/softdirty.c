@@ -325,6 +325,11 @@ static int softdirty_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	return error;
 }
 
+static void softdirty_abandon(struct cm_backend *b)
+{
+	close_files(self(b));
+}
+
 const struct cm_backend_ops cm_backend_softdirty = {
 	.id = CARDMARK_BACKEND_SOFTDIRTY,
 	.level = 3,
@@ -340,4 +345,5 @@ const struct cm_backend_ops cm_backend_softdirty = {
 	.scan = softdirty_scan,
 	.suspend = softdirty_suspend,
 	.rebuild = softdirty_rebuild,
+	.abandon = softdirty_abandon,
 };

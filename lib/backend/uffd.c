@@ -480,6 +480,12 @@ static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	return listed(error);
 }
 
+/* The monitor is in the parent, and nothing of ours is protected here. */
+static void uffd_abandon(struct cm_backend *b)
+{
+	close_files(self(b));
+}
+
 const struct cm_backend_ops cm_backend_uffd = {
 	.id = CARDMARK_BACKEND_UFFD,
 	.level = 2,
@@ -499,4 +505,5 @@ const struct cm_backend_ops cm_backend_uffd = {
 	.check = uffd_check,
 	.suspend = uffd_suspend,
 	.rebuild = uffd_rebuild,
+	.abandon = uffd_abandon,
 };

@@ -348,6 +348,7 @@ static bool warm_up(void)
 
 	options.backend = run.backend;
 	options.flags = CARDMARK_OPEN_NO_ENV;
+	options.threads = 2;
 	if (cardmark_open(&cm, &options) < 0)
 		return false;
 	cardmark_close(&cm);

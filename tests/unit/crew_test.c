@@ -17,12 +17,12 @@
 
 /* ---- A harvest without the rule ---------------------------------------------- */
 
-/* Takes helpers back, and reports nothing for them. */
-static size_t forget(struct cm_crew *crew)
+/* Knows who has come back, and reports nothing for them. */
+static size_t forget(uint64_t *seen)
 {
 	const struct cm_ranges none = { .n = 0 };
 
-	return cm_crew_mark_owed(crew, &none, NULL);
+	return cm_owed_mark(seen, &none, NULL);
 }
 
 size_t forgetful_harvest(struct cm_backend *b, const struct cm_ranges *all,
@@ -31,10 +31,10 @@ void forgetful_help(struct cm_unit *u, struct page_region *vec, size_t vec_len,
 		    struct cm_counters *counters);
 #define cm_pagemap_harvest forgetful_harvest
 #define cm_pagemap_help forgetful_help
-#define cm_crew_mark_owed(crew, all, into) forget(crew)
+#define cm_owed_mark(seen, all, into) forget(seen)
 #include "lib/backend/pagemap_harvest.c"
 #undef cm_pagemap_harvest
-#undef cm_crew_mark_owed
+#undef cm_owed_mark
 
 /* ---- The fake kernel, from several threads -------------------------------------- */
 
@@ -258,7 +258,7 @@ static void let_through(void)
 	atomic_store(&gate, OPEN);
 	while (atomic_load(&waiting) != 0)
 		(void)sched_yield();
-	cm_crew_settle(&cm_pagemap_self(b)->crew, UINT64_MAX);
+	assert_true(cm_crew_settle(&cm_pagemap_self(b)->crew, UINT64_MAX));
 }
 
 /* ---- The same as by one thread ---------------------------------------------------- */
@@ -408,13 +408,13 @@ static struct cm_unit *late_unit(void)
 
 	for (size_t i = 0; i < FAKE_PAGES; i++) {
 		uintptr_t end = fake_addr(i + 1);
-		if (!cm_crew_owed(&cm_pagemap_self(b)->crew, fake_addr(i), &end))
+		if (!cm_owed_at(cm_pagemap_self(b)->owed_seen, fake_addr(i), &end))
 			continue;
 		unit.start = fake_addr(i);
 		for (unit.end = unit.start; unit.end < fake_addr(FAKE_PAGES);
 		     unit.end += FAKE_PAGE) {
 			end = unit.end + FAKE_PAGE;
-			if (!cm_crew_owed(&cm_pagemap_self(b)->crew, unit.end, &end))
+			if (!cm_owed_at(cm_pagemap_self(b)->owed_seen, unit.end, &end))
 				break;
 		}
 		return &unit;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Units of a shared harvest whose helper is late, for the whole process. Such a helper
+ * may clear bits at any later time, and the kernel asks only what memory it is, not
+ * whose: the tracker that the helper works for may have let go of the memory, and
+ * another may have it. So the debt is every tracker's that has cards there.
+ *
+ * The rule. A harvest reports what is owed whole, up to and including the first that
+ * begins after the helper has come back. Each tracker notes how many helpers had come
+ * back when its last harvest began (`seen`); what came back later is still owed to it. */
+#ifndef CM_BACKEND_OWED_H
+#define CM_BACKEND_OWED_H
+
+#include "lib/cards.h"
+#include "lib/ranges.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Makes the list. 0 or -ENOMEM. Without it the other calls find nothing. */
+int cm_owed_set_up(void);
+
+/* Enters a unit before its helper is called late. Returns its place in the list. */
+unsigned cm_owed_add(uintptr_t start, uintptr_t end);
+/* Of cm_owed_add(): the helper was not late after all. Nothing is owed. */
+void cm_owed_forgive(unsigned place);
+/* On the helper, after its last call of the kernel. */
+void cm_owed_back(unsigned place);
+
+/* How many have come back: what a tracker that begins, or a fork child, has seen. */
+uint64_t cm_owed_seen(void);
+/* Before a harvest: adds what is owed of the tracked ranges to a set and brings *seen
+ * up to date. How many pieces. */
+size_t cm_owed_mark(uint64_t *seen, const struct cm_ranges *all, struct cm_cards *into);
+/* Is at owed? Lowers *end to how far the answer goes. */
+bool cm_owed_at(uint64_t seen, uintptr_t at, uintptr_t *end);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Signals of this thread while it holds a lock: whoever stops threads by a signal stops none
+ * with it, and no handler of the program forks, clones, or calls us there. */
+#ifndef CM_SIGNALS_H
+#define CM_SIGNALS_H
+
+#include <pthread.h>
+#include <signal.h>
+
+static inline void cm_signals_block(sigset_t *before)
+{
+	/* Raised by the instruction under way: blocked, they would end the program. */
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+	sigset_t most;
+
+	(void)sigfillset(&most);
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		(void)sigdelset(&most, own[i]);
+	(void)pthread_sigmask(SIG_BLOCK, &most, before);
+}
+
+static inline void cm_signals_restore(const sigset_t *before)
+{
+	(void)pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+#endif
