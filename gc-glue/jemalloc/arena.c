@@ -386,35 +386,58 @@ unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je)
 	return je->arena;
 }
 
-int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size_t len)
+/* Why an address is not in the arena. jemalloc itself is not asked: its arenas.lookup takes
+ * an address that it has never heard of for a crash (5.3). */
+static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
+{
+	unsigned other;
+
+	if (cm_je_list_find(je, addr, &other))
+		return cm_je_fail(-ENOENT,
+				  "%p + %zu is in arena %u, not in %u: was it allocated with the "
+				  "flags of cardmark_jemalloc_flags()?",
+				  addr, len, other, je->arena);
+	return cm_je_fail(-ENOENT,
+			  je->adopted
+				  ? "%p + %zu is not in arena %u, or was in it before it was "
+				    "adopted: allocate with the flags of "
+				    "cardmark_jemalloc_flags()"
+				  : "%p + %zu is not in arena %u: was it allocated with the flags "
+				    "of cardmark_jemalloc_flags()?",
+			  addr, len, je->arena);
+}
+
+/* Watched, or known not to be and always dirty. */
+static bool is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t end)
 {
 	struct cardmark_jemalloc_range r;
-	size_t card = cardmark_card_size(), size = sizeof(unsigned);
+
+	return cardmark_is_tracked(je->cm, (const void *)first, end - first) ||
+	       (cardmark_jemalloc_next_range(je, first, &r) && r.flags != 0);
+}
+
+int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size_t len)
+{
+	size_t card = cardmark_card_size();
 	uintptr_t first = (uintptr_t)addr & ~(card - 1);
 	uintptr_t end = ((uintptr_t)addr + len + card - 1) & ~(card - 1);
-	unsigned arena;
+	bool covered;
+	sigset_t saved;
 
-	if (cardmark_jemalloc_contains(je, addr, len)) {
-		if (cardmark_is_tracked(je->cm, (const void *)first, end - first) ||
-		    (cardmark_jemalloc_next_range(je, first, &r) && r.flags != 0))
-			return 0;
-		return cm_je_fail(-ENOENT,
-				  "%p is in arena %u, but the tracker does not watch it: was it "
-				  "untracked?",
-				  addr, je->arena);
-	}
-	/* Since 5.1. */
-	if (je->mallctl("arenas.lookup", &arena, &size, &addr, sizeof addr) != 0)
-		return cm_je_fail(-ENOENT, "%p + %zu is not in arena %u, nor known to jemalloc",
-				  addr, len, je->arena);
-	if (arena == je->arena)
-		return cm_je_fail(-ENOENT,
-				  je->adopted ? "%p + %zu is of arena %u, mapped before it was "
-						"adopted: not tracked"
-					      : "%p + %zu is of arena %u, but no hook told of it",
-				  addr, len, arena);
+	if (!cardmark_jemalloc_contains(je, addr, len))
+		return not_here(je, addr, len);
+	if (is_covered(je, first, end))
+		return 0;
+	/* Between those two looks it may have become tracked. Nobody can do that while we
+	 * have the lock. */
+	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
+		return cm_je_fail(-EBUSY, "cardmark_jemalloc_check: a thread is inside the arena's "
+					  "hooks and does not come out: is it stopped?");
+	covered = is_covered(je, first, end);
+	cm_je_leave(je, &saved);
+	if (covered)
+		return 0;
 	return cm_je_fail(-ENOENT,
-			  "%p + %zu is in arena %u, not in %u: was it allocated with the flags of "
-			  "cardmark_jemalloc_flags()?",
-			  addr, len, arena, je->arena);
+			  "%p is in arena %u, but the tracker does not watch it: was it untracked?",
+			  addr, je->arena);
 }

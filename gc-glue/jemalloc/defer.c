@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * The arena's lock, and what a hook does that cannot have it because of a fork: it
- * pushes a note, and who next has the lock enters it. Readers without the lock look
- * for notes first. The hook has not returned before its note is there, so nobody can
- * have been given memory that is neither in the map nor noted. */
+ * pushes a note, and whoever next has the lock enters it. Readers without the lock look
+ * for notes first. The hook has not returned before its note is there, and a note is in
+ * the list, or being entered, until the map has it: so nobody can have been given memory
+ * of which a reader finds no trace. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <sched.h>
@@ -92,8 +93,9 @@ void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t
 	next = atomic_load_explicit(&je->noted, memory_order_relaxed);
 	do {
 		note->next = next;
-		/* The release pairs with the acquires in cm_je_has_notes and in
-		 * cm_je_enter_notes. */
+		/* One step before, the hook has not returned: nobody has the memory. One step
+		 * after, readers find the note. The release pairs with the acquires in
+		 * cm_je_has_notes and in cm_je_enter_notes. */
 	} while (!atomic_compare_exchange_weak_explicit(
 		&je->noted, &next, note, memory_order_release, memory_order_relaxed));
 }
@@ -129,7 +131,10 @@ void cm_je_enter_notes(struct cardmark_jemalloc *je)
 
 	if (!cm_je_has_notes(je))
 		return;
-	note = atomic_exchange_explicit(&je->noted, NULL, memory_order_acquire);
+	/* One step before the exchange, readers find the notes; one step after, that they are
+	 * being entered. In a copy of the process made here (clone(2)) it stays so. */
+	atomic_store_explicit(&je->entering, true, memory_order_relaxed);
+	note = atomic_exchange_explicit(&je->noted, NULL, memory_order_acq_rel);
 	for (; note != NULL; note = next) {
 		next = note->next;
 		note->next = oldest;
@@ -141,4 +146,6 @@ void cm_je_enter_notes(struct cardmark_jemalloc *je)
 			enter_note(je, note);
 		free_note(je, note);
 	}
+	/* Pairs with the acquire in cm_je_has_notes: the map says it all. */
+	atomic_store_explicit(&je->entering, false, memory_order_release);
 }

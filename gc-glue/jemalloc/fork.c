@@ -69,6 +69,8 @@ static void in_child(void)
 
 	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
 	atomic_store_explicit(&forking, 0, memory_order_relaxed);
+	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
+		cm_je_tcaches_forget(je);
 	let_go();
 	cm_je_unblock_signals(&saved);
 }
@@ -86,22 +88,55 @@ int cm_je_fork_set_up(void)
 	return once_error;
 }
 
+/* With signals blocked: a handler that forks on this thread would wait for it for ever. */
+static void lock_list(sigset_t *saved)
+{
+	cm_je_block_signals(saved);
+	(void)pthread_mutex_lock(&list_lock);
+}
+
+static void unlock_list(const sigset_t *saved)
+{
+	(void)pthread_mutex_unlock(&list_lock);
+	cm_je_unblock_signals(saved);
+}
+
 void cm_je_list_add(struct cardmark_jemalloc *je)
 {
-	(void)pthread_mutex_lock(&list_lock);
+	sigset_t saved;
+
+	lock_list(&saved);
 	je->next = list;
 	list = je;
-	(void)pthread_mutex_unlock(&list_lock);
+	unlock_list(&saved);
+}
+
+/* Another arena under watch that holds addr. */
+bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsigned *arena)
+{
+	bool found = false;
+	sigset_t saved;
+
+	lock_list(&saved);
+	for (struct cardmark_jemalloc *je = list; je != NULL && !found; je = je->next) {
+		found = je != but && cardmark_jemalloc_contains(je, addr, 1);
+		if (found)
+			*arena = je->arena;
+	}
+	unlock_list(&saved);
+	return found;
 }
 
 void cm_je_list_remove(struct cardmark_jemalloc *je)
 {
-	(void)pthread_mutex_lock(&list_lock);
+	sigset_t saved;
+
+	lock_list(&saved);
 	for (struct cardmark_jemalloc **p = &list; *p != NULL; p = &(*p)->next) {
 		if (*p == je) {
 			*p = je->next;
 			break;
 		}
 	}
-	(void)pthread_mutex_unlock(&list_lock);
+	unlock_list(&saved);
 }

@@ -122,6 +122,9 @@ struct cardmark_jemalloc {
 	struct cm_je_map ranges, discards;
 
 	_Atomic(struct cm_je_note *) noted; /* newest first */
+	/* Some were taken from the list and are not all in the map: see cm_je_has_notes(). */
+	atomic_bool entering;
+	atomic_uint giving_back; /* caches taken out of their slots and not destroyed yet */
 	struct cm_je_note notes[CM_JE_NOTES];
 #define X(name) atomic_uint_fast64_t n_##name;
 	CM_JE_COUNTERS(X)
@@ -160,10 +163,13 @@ void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t
 		 uintptr_t end, unsigned flags);
 /* With the lock held: enters what was noted, oldest first. */
 void cm_je_enter_notes(struct cardmark_jemalloc *je);
+/* For readers without the lock: is there anything that the map does not say yet? The list
+ * first: whoever finds it taken (acquire, of the exchange in cm_je_enter_notes) finds
+ * `entering` set, or cleared again (acquire, of the release there) and the map whole. */
 static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
 {
-	/* Pairs with the release in cm_je_defer. */
-	return atomic_load_explicit(&je->noted, memory_order_acquire) != NULL;
+	return atomic_load_explicit(&je->noted, memory_order_acquire) != NULL ||
+	       atomic_load_explicit(&je->entering, memory_order_acquire);
 }
 
 /* ---- Fork (fork.c) ------------------------------------------------------------------ */
@@ -174,11 +180,14 @@ bool cm_je_forking(void);
 bool cm_je_is_copy(void);
 void cm_je_list_add(struct cardmark_jemalloc *je);
 void cm_je_list_remove(struct cardmark_jemalloc *je);
+bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsigned *arena);
 
 /* ---- Threads' caches (tcache.c) ----------------------------------------------------- */
 
 /* Gives back the caches of all threads that this arena knows. */
 void cm_je_tcaches_end(struct cardmark_jemalloc *je);
+/* In a fork child: the threads that were giving back caches are not here. */
+void cm_je_tcaches_forget(struct cardmark_jemalloc *je);
 /* Over a fork, with signals blocked. */
 void cm_je_slots_hold(void);
 void cm_je_slots_let_go(void);

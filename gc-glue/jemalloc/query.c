@@ -77,9 +77,10 @@ enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 		cm_je_leave(je, &saved);
 	}
 	result = cardmark_collect(je->cm, table);
-	if (!entered || overflown(je))
-		return CARDMARK_ALL_DIRTY;
-	if (result == CARDMARK_EXACT && atomic_load_explicit(&je->doubtful, memory_order_relaxed))
+	/* The table is what the core made of it. What could not be entered or tracked is dirty
+	 * beyond the table, for whoever asks here. */
+	if (result == CARDMARK_EXACT && (!entered || overflown(je) ||
+					 atomic_load_explicit(&je->doubtful, memory_order_relaxed)))
 		result = CARDMARK_GUESSED;
 	return result;
 }

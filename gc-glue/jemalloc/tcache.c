@@ -3,9 +3,15 @@
  * A cache of jemalloc's for each thread and arena, so that a thread's cache holds
  * objects of the arena and of nothing else. Slots are never unmapped: a thread that
  * ends and an arena that is destroyed may meet at one, and whoever takes the
- * cache out of it, with the lock held, gives it back. No mallctl with the lock held. */
+ * cache out of it, with the lock held, gives it back. No mallctl with the lock held: so
+ * the arena counts who is on the way, and is not destroyed before they have arrived.
+ *
+ * A thread's caches outlive the program's own thread-specific data, whose destructors may
+ * free objects with our flags: they are given back in the last round but one. */
 #include "gc-glue/jemalloc/glue.h"
 
+#include <limits.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -14,6 +20,7 @@ struct slot {
 	cardmark_mallctl mallctl;
 	unsigned tcache;
 	struct slot *next;     /* of the same thread, or free: only who has it */
+	unsigned rounds;       /* of destructors that its thread has been through */
 	struct slot *all_next; /* never changes */
 };
 
@@ -67,39 +74,68 @@ static void tcache_destroy(cardmark_mallctl mallctl, unsigned tcache)
 	(void)mallctl("tcache.destroy", NULL, NULL, &tcache, sizeof tcache);
 }
 
-/* Takes the cache out of a slot, lock held: whoever gets true gives it back. */
-static bool take_out(struct slot *s, cardmark_mallctl *mallctl, unsigned *tcache)
+/* Takes the cache out of a slot, lock held: whoever gets an arena gives it back. */
+static struct cardmark_jemalloc *take_out(struct slot *s, cardmark_mallctl *mallctl,
+					  unsigned *tcache)
 {
 	struct cardmark_jemalloc *je = atomic_load_explicit(&s->owner, memory_order_relaxed);
 
 	if (je == NULL)
-		return false;
+		return NULL;
 	*mallctl = s->mallctl;
 	*tcache = s->tcache;
 	(void)atomic_fetch_sub_explicit(&je->n_tcaches, 1, memory_order_relaxed);
+	/* One step before the slot is empty, a destroy takes the cache out itself; one step
+	 * after, it finds that somebody is on the way. Both under the lock. */
+	(void)atomic_fetch_add_explicit(&je->giving_back, 1, memory_order_relaxed);
 	atomic_store_explicit(&s->owner, NULL, memory_order_relaxed);
-	return true;
+	return je;
 }
 
-static void thread_ends(void *first)
+static void give_back(struct cardmark_jemalloc *je, cardmark_mallctl mallctl, unsigned tcache)
+{
+	tcache_destroy(mallctl, tcache);
+	/* The last that this thread does with the arena. Pairs with the acquire in
+	 * cm_je_tcaches_end. */
+	(void)atomic_fetch_sub_explicit(&je->giving_back, 1, memory_order_release);
+}
+
+void cm_je_tcaches_forget(struct cardmark_jemalloc *je)
+{
+	atomic_store_explicit(&je->giving_back, 0, memory_order_relaxed);
+}
+
+static void end_slots(struct slot *first)
 {
 	struct slot *next;
 
 	for (struct slot *s = first; s != NULL; s = next) {
+		struct cardmark_jemalloc *je;
 		cardmark_mallctl mallctl;
 		unsigned tcache;
 		sigset_t saved;
-		bool mine;
 
 		next = s->next;
 		lock_slots(&saved);
-		mine = take_out(s, &mallctl, &tcache);
+		je = take_out(s, &mallctl, &tcache);
 		s->next = free_slots;
 		free_slots = s;
 		unlock_slots(&saved);
-		if (mine)
-			tcache_destroy(mallctl, tcache);
+		if (je != NULL)
+			give_back(je, mallctl, tcache);
 	}
+}
+
+/* A destructor that sets its value again is called again, in the next round. The last round
+ * is kept for caches that were made in a destructor of the first. */
+static void thread_ends(void *value)
+{
+	struct slot *first = value;
+
+	if (++first->rounds < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
+	    pthread_setspecific(key, first) == 0)
+		return;
+	end_slots(first);
 }
 
 static void set_up(void)
@@ -125,6 +161,8 @@ static struct slot *empty_slot(void)
 	if (s == NULL)
 		return NULL;
 	s->next = first;
+	/* A new first slot goes on counting where the old one was. */
+	s->rounds = first == NULL ? 0 : first->rounds;
 	if (pthread_setspecific(key, s) == 0)
 		return s;
 	lock_slots(&saved);
@@ -163,16 +201,16 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 }
 
 /* The first slot from s on with a cache of this arena, emptied. */
-static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s, unsigned *tcache)
+static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s,
+			     cardmark_mallctl *mallctl, unsigned *tcache)
 {
-	cardmark_mallctl mallctl;
 	sigset_t saved;
 
 	lock_slots(&saved);
 	if (s == NULL)
 		s = all;
 	while (s != NULL && (atomic_load_explicit(&s->owner, memory_order_relaxed) != je ||
-			     !take_out(s, &mallctl, tcache)))
+			     take_out(s, mallctl, tcache) == NULL))
 		s = s->all_next;
 	unlock_slots(&saved);
 	return s;
@@ -180,8 +218,13 @@ static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s, unsig
 
 void cm_je_tcaches_end(struct cardmark_jemalloc *je)
 {
+	cardmark_mallctl mallctl;
 	unsigned tcache;
 
-	for (struct slot *s = NULL; (s = take_one(je, s, &tcache)) != NULL;)
-		tcache_destroy(je->mallctl, tcache);
+	for (struct slot *s = NULL; (s = take_one(je, s, &mallctl, &tcache)) != NULL;)
+		give_back(je, mallctl, tcache);
+	/* Threads that end now. In a copy of the process made by clone(2) they are not here. */
+	while (atomic_load_explicit(&je->giving_back, memory_order_acquire) != 0 &&
+	       !cm_je_is_copy())
+		(void)sched_yield();
 }

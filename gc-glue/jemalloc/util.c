@@ -37,6 +37,7 @@ void cm_je_block_signals(sigset_t *saved)
 	(void)sigdelset(&all, SIGFPE);
 	(void)sigdelset(&all, SIGILL);
 	(void)sigdelset(&all, SIGTRAP);
+	(void)sigdelset(&all, SIGSYS);
 	(void)pthread_sigmask(SIG_BLOCK, &all, saved);
 }
 

@@ -112,7 +112,9 @@ CARDMARK_API unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je
 
 /* The flags for mallocx() and its kin in this thread: the arena and a cache of this
  * thread's own that holds nothing but objects of the arena. Made at the thread's
- * first call, and freed when the thread ends. Or with MALLOCX_TCACHE_NONE in them
+ * first call, and freed when the thread ends: after its C++ thread_local objects, and
+ * in the last but one round of its pthread_key_create() destructors, which may free
+ * objects with these flags until then. Or with MALLOCX_TCACHE_NONE in them
  * (slower, as sound) when no cache could be had; counted. Or other bits to them
  * (alignment, MALLOCX_ZERO). Cannot fail. Keep the result; another thread must not
  * use it. Not while the world is stopped. */
@@ -125,8 +127,8 @@ CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const
 					     size_t len);
 
 /* For debug builds: did this allocation land in the arena, and is it watched? 0, or
- * -ENOENT with the reason in cardmark_jemalloc_error(), such as the arena it is in
- * instead. Not while the world is stopped. */
+ * -ENOENT with the reason in cardmark_jemalloc_error(); -EBUSY if a thread does not come
+ * out of the arena's hooks. Any address may be asked for. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr,
 					 size_t len);
 
@@ -160,7 +162,8 @@ CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uin
 					       struct cardmark_jemalloc_range *out);
 
 /* cardmark_collect() of the whole tracker, after another try to track what could not
- * be tracked when it was mapped. GUESSED also if some of it still cannot. Use it, or
+ * be tracked when it was mapped. GUESSED also if some of it still cannot, or if the
+ * adapter's lock did not come. ALL_DIRTY as cardmark_collect(). Use it, or
  * cardmark_collect(): nothing is lost either way, if dirty cards are asked for below
  * and not of the table alone. With several arenas on one tracker one collect does for
  * all. Cannot fail. Made for the stopped world; beside mutators as cardmark_collect(). */

@@ -344,7 +344,7 @@ static void the_trap_is_noticed(void)
 		q[i] = mallocx(96, JE_ARENA(cardmark_jemalloc_arena(je)));
 		if (cardmark_jemalloc_check(je, q[i], 96) < 0) {
 			outside++;
-			CHECK(strstr(cardmark_jemalloc_error(), "is in arena") != NULL);
+			CHECK(strstr(cardmark_jemalloc_error(), "is not in arena") != NULL);
 		}
 	}
 	tap_note("%u of %d allocations without a cache of their own were elsewhere", outside, N);

@@ -5,11 +5,13 @@ if HAVE_JEMALLOC
 jemalloc_prefixed_tests = \
 	tests/jemalloc/arena_prefixed_test \
 	tests/jemalloc/fork_prefixed_test \
+	tests/jemalloc/handover_prefixed_test \
 	tests/jemalloc/hooks_prefixed_test \
 	tests/jemalloc/rows_prefixed_test
 jemalloc_shared_tests = \
 	tests/jemalloc/arena_test \
 	tests/jemalloc/fork_test \
+	tests/jemalloc/handover_test \
 	tests/jemalloc/hooks_test \
 	tests/jemalloc/rows_test
 # The same programs where jemalloc unmaps what it need not keep.
@@ -63,6 +65,12 @@ tests_jemalloc_fork_test_LDADD = $(jemalloc_shared)
 tests_jemalloc_fork_prefixed_test_SOURCES = tests/jemalloc/fork_test.c tests/jemalloc/je.h
 tests_jemalloc_fork_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_jemalloc_fork_prefixed_test_LDADD = $(jemalloc_prefixed)
+
+tests_jemalloc_handover_test_SOURCES = tests/jemalloc/handover_test.c $(watched)
+tests_jemalloc_handover_test_LDADD = $(jemalloc_shared)
+tests_jemalloc_handover_prefixed_test_SOURCES = tests/jemalloc/handover_test.c $(watched)
+tests_jemalloc_handover_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_handover_prefixed_test_LDADD = $(jemalloc_prefixed)
 
 tests_jemalloc_hooks_test_SOURCES = tests/jemalloc/hooks_test.c $(watched)
 tests_jemalloc_hooks_test_LDADD = $(jemalloc_shared)
