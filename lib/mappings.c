@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tracker asks about mappings: the kind of memory, and its protection. */
+ * What the tracker asks about mappings: the kind of memory, and its protection. Where it
+ * can't ask (no /proc, no descriptor left), it takes what is never wrong, or says why not. */
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
@@ -25,26 +26,87 @@ static void use_known_protection(const struct cardmark *cm, struct cm_range *pie
 		piece->prot = cm->ranges.v[i].prot;
 }
 
+static int fail_unmapped(uintptr_t at, uintptr_t end)
+{
+	return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx is not all mapped", (size_t)at,
+		       (size_t)(end - at));
+}
+
+static int fail_shared(const struct cardmark *cm, uintptr_t at)
+{
+	return cm_fail(-EINVAL,
+		       "cardmark_track: shared or file memory at %#zx, which backend %s can't "
+		       "watch",
+		       (size_t)at, cardmark_backend_name(cm->backend->ops->id));
+}
+
+/* Errors of opening a file in /proc and reading it. */
+static const char *words(int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return "no such file (ENOENT): is /proc mounted?";
+	case -EMFILE:
+		return "this process has too many files open (EMFILE)";
+	case -ENFILE:
+		return "the system has too many files open (ENFILE)";
+	case -ENOMEM:
+		return "out of memory (ENOMEM)";
+	case -EACCES:
+	case -EPERM:
+		return "permission denied";
+	default:
+		return "the kernel does not answer";
+	}
+}
+
+/* What the caller says of [at, end). Without a word from anybody only who reports everything
+ * anyway may go on. error: why it can't be looked up, 0 if there is no need to. */
+static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
+			 int error, struct cm_range *out)
+{
+	unsigned caps = cm->backend->ops->capabilities;
+	int covered;
+
+	if (flags == 0 && (caps & CARDMARK_CAP_PRECISE))
+		return cm_fail(error == -ENOENT ? -ENOTSUP : cm_closed_error(error),
+			       "cardmark_track: /proc/self/maps can't be read, and without it only "
+			       "CARDMARK_TRACK_PRIVATE or _FILE tells what is at %#zx: %s",
+			       (size_t)at, words(error));
+	if ((flags & CARDMARK_TRACK_FILE) && !(caps & CARDMARK_CAP_SHARED))
+		return fail_shared(cm, at);
+	covered = cm_os->covered(at, end - at);
+	if (covered == -ENOMEM)
+		return fail_unmapped(at, end);
+	if (covered < 0)
+		return cm_fail(cm_closed_error(covered),
+			       "cardmark_track: whether %#zx + %#zx is mapped can't be asked "
+			       "(msync): %s",
+			       (size_t)at, (size_t)(end - at), words(covered));
+	*out = (struct cm_range){ at, end,
+				  flags & CARDMARK_TRACK_PRIVATE ? CM_KIND_PRIVATE : CM_KIND_FILE,
+				  PROT_READ | PROT_WRITE };
+	if (!(caps & CARDMARK_CAP_MPROTECT))
+		use_known_protection(cm, out);
+	return 0;
+}
+
 /* The piece of [at, end) in one mapping: its kind and protection. */
-static int look_up(const struct cardmark *cm, uintptr_t at, uintptr_t end, struct cm_range *out)
+static int look_up(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
+		   struct cm_range *out)
 {
 	unsigned caps = cm->backend->ops->capabilities;
 	struct cm_vma vma;
 	int error = cm_os->vma_at(at, &vma);
 
-	if (error == -ENOENT || (error == 0 && vma.start > at))
-		return cm_fail(-ENOMEM, "cardmark_track: nothing is mapped at %#zx", (size_t)at);
 	if (error < 0)
-		return cm_fail(cm_closed_error(error),
-			       "cardmark_track: /proc/self/maps can't be read (errno %d)", -error);
+		return take_on_trust(cm, flags, at, end, error, out);
+	if (vma.start > at)
+		return cm_fail(-ENOMEM, "cardmark_track: nothing is mapped at %#zx", (size_t)at);
 	if (vma.page_size > cardmark_card_size())
 		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages at %#zx", (size_t)at);
 	if ((vma.shared || vma.file) && !(caps & CARDMARK_CAP_SHARED))
-		return cm_fail(
-			-EINVAL,
-			"cardmark_track: shared or file memory at %#zx, which backend %s can't "
-			"watch",
-			(size_t)at, cardmark_backend_name(cm->backend->ops->id));
+		return fail_shared(cm, at);
 	out->start = at;
 	out->end = vma.end < end ? vma.end : end;
 	out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
@@ -62,27 +124,21 @@ int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t a
 			  struct cm_range *out)
 {
 	if (flags == 0 || !cm->backend->ops->tells_huge)
-		return look_up(cm, at, end, out);
-	if (cm_os->covered(at, end - at) < 0)
-		return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx is not all mapped", (size_t)at,
-			       (size_t)(end - at));
-	*out = (struct cm_range){ at, end,
-				  flags & CARDMARK_TRACK_FILE ? CM_KIND_FILE : CM_KIND_PRIVATE,
-				  PROT_READ | PROT_WRITE };
-	return 0;
+		return look_up(cm, flags, at, end, out);
+	return take_on_trust(cm, flags, at, end, 0, out);
 }
 
-/* Is there anything else than private anonymous memory in [at, end)? */
-static bool has_file_memory(uintptr_t at, uintptr_t end)
+/* Is there, for all that is known, anything else than private anonymous memory in
+ * [at, end)? The mask for files loses nothing wherever it is used. */
+static bool may_have_file_memory(uintptr_t at, uintptr_t end)
 {
 	struct cm_vma vma;
 
 	for (; at < end; at = vma.end) {
-		int error = cm_os->vma_at(at, &vma);
-		if (error == -ENOENT || (error == 0 && vma.start >= end))
-			return false;
-		if (error < 0 || vma.shared || vma.file)
-			return true; /* not known: the mask for files loses nothing */
+		if (cm_os->vma_at(at, &vma) < 0)
+			return true;
+		if (vma.start < end && (vma.shared || vma.file))
+			return true;
 	}
 	return false;
 }
@@ -97,7 +153,7 @@ void cm_tracker_recheck(struct cardmark *cm)
 	for (size_t i = cm_ranges_find(&cm->ranges, start);
 	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
 		struct cm_range piece = cm_ranges_clip(&cm->ranges, i, start, end);
-		if (piece.kind == CM_KIND_PRIVATE && has_file_memory(piece.start, piece.end))
+		if (piece.kind == CM_KIND_PRIVATE && may_have_file_memory(piece.start, piece.end))
 			cm->ranges.v[i].kind = CM_KIND_FILE;
 	}
 }

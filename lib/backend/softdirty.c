@@ -55,15 +55,16 @@ static void close_files(struct softdirty *t)
 }
 
 /* Both start with a number that is 0 as long as KSM leaves the process alone.
- * Kernels before 5.19 have neither, and do not tell. */
+ * Kernels before 5.19 have neither, and do not tell. Once there was one, that there is
+ * none now says nothing of the kernel. */
 static int open_ksm(struct softdirty *t)
 {
 	int error = cm_file_take(&t->ksm, cm_os->open_self("ksm_stat", O_RDONLY)); /* 6.1 */
 
 	if (error == -ENOENT) /* 5.19 */
 		error = cm_file_take(&t->ksm, cm_os->open_self("ksm_merging_pages", O_RDONLY));
-	t->tells_merges = error == 0;
-	return error == -ENOENT ? 0 : error;
+	t->tells_merges |= error == 0;
+	return error == -ENOENT && !t->tells_merges ? 0 : error;
 }
 
 static int open_files(struct softdirty *t, const char **why)

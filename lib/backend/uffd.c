@@ -151,7 +151,7 @@ static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool
 	while (start < end) {
 		int error = cm_os->vma_at(start, &vma);
 		if (error < 0)
-			return result < 0 ? result : error;
+			return -ENOENT; /* can't ask: as it stands, some of it is not done */
 		if (vma.start > start)
 			result = -ENOENT; /* a hole */
 		if (vma.start >= end)
@@ -166,6 +166,21 @@ static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool
 		start = vma.end;
 	}
 	return result;
+}
+
+/* What protect_mappings() does, for what is registered for certain, where nobody says which
+ * mappings there are. */
+static int unprotect_halves(struct uffd *t, uintptr_t start, uintptr_t end)
+{
+	size_t card = cardmark_card_size();
+	uintptr_t middle = start + (end - start) / 2 / card * card;
+	int error = set_protection(t, start, end, false), other;
+
+	if (error != -ENOENT || middle == start)
+		return error;
+	error = unprotect_halves(t, start, middle);
+	other = unprotect_halves(t, middle, end);
+	return error < 0 ? error : other;
 }
 
 static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
@@ -215,6 +230,8 @@ static int watch(struct uffd *t, const struct cm_range *piece)
 	 * off, nobody watches: then it says nothing (add_unwatched()). Before 6.1.191 a card
 	 * could have it and be writable. */
 	error = protect_mappings(t, piece->start, piece->end, false);
+	if (error == -ENOENT && cm_os->covered(piece->start, piece->end - piece->start) == 0)
+		error = unprotect_halves(t, piece->start, piece->end);
 	if (error < 0)
 		cm_unregister(t->uffd.fd, piece->start, piece->end, t->b.params.counters);
 	return error;
@@ -274,19 +291,20 @@ static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
 /* ---- Harvest and scan ------------------------------------------------------ */
 
 /* The first mapping in [at, end) that no userfaultfd watches: 1, 0 if there is
- * none, or -errno. A hole is not a mapping. */
+ * none, or -errno: can't be asked. A hole is not a mapping. */
 static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm_range *out)
 {
 	struct cm_vma vma;
 
 	for (; at < end; at = vma.end) {
 		int error = cm_os->vma_at(at, &vma);
-		if (error == -ENOENT || (error == 0 && vma.start >= end))
-			return 0;
 		if (error < 0)
 			return error;
+		if (vma.start >= end)
+			return 0;
 		out->start = vma.start > at ? vma.start : at;
 		out->end = vma.end < end ? vma.end : end;
+		out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
 		CM_COUNT(t->b.params.counters->kernel_calls);
 		if (cm_os->uffd_watched(t->uffd.fd, out->start, out->end - out->start, t->nowhere) <
 		    0)
@@ -303,6 +321,9 @@ static int watch_anew(struct uffd *t, const struct cm_range *range, uintptr_t st
 	int found;
 
 	while ((found = next_unwatched(t, start, range->end, &piece)) > 0 && piece.start < end) {
+		/* As in add. It might be watched, but once reclaimed it reads as a hole. */
+		if (piece.kind != CM_KIND_PRIVATE)
+			return -EINVAL;
 		CM_COUNT(t->b.params.counters->rearmed);
 		int error = watch(t, &piece);
 		if (error < 0)
@@ -344,7 +365,12 @@ static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
 		return true;
 	while ((found = next_unwatched(t, at, piece->end, &anew)) > 0) {
 		cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
-		sure &= cm_entries_fold(&e, &anew, 0, 0, &t->snapshot);
+		if (anew.kind == CM_KIND_PRIVATE) {
+			sure &= cm_entries_fold(&e, &anew, 0, 0, &t->snapshot);
+		} else {
+			cm_cards_set(&t->snapshot, anew.start, anew.end);
+			sure = false;
+		}
 		at = anew.end;
 	}
 	if (found < 0)

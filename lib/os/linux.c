@@ -97,11 +97,11 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 {
 	int saved = errno;
 	int error = 0;
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	struct procmap_query q;
 
 	if (fd < 0) {
-		error = -errno;
+		error = -errno; /* ENOENT too: there is no /proc */
 		errno = saved;
 		return error;
 	}
@@ -119,13 +119,39 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 		out->file = q.inode != 0 || q.dev_major != 0 || q.dev_minor != 0;
 		out->page_size = (size_t)q.vma_page_size;
 	} else if (errno == ENOENT) {
-		error = -ENOENT;
+		*out = CM_NO_VMA;
 	} else { /* ENOTTY: before 6.11 */
 		error = cm_vma_from_text(fd, addr, out);
 	}
-	(void)close(fd);
+	(void)syscall(SYS_close, fd);
 	errno = saved;
 	return error;
+}
+
+/* Adds 0 to the word in one step that no other thread's write can fall into, as a side
+ * effect of waking nobody. */
+static int linux_writable(uintptr_t addr)
+{
+	static uint32_t word; /* nobody waits on it */
+	int saved = errno, answer = 1;
+
+	if (syscall(SYS_futex, &word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0,
+		    addr & ~(uintptr_t)3, FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_LT, -2048)) < 0)
+		answer = errno == EFAULT ? 0 : -errno;
+	errno = saved;
+	return answer;
+}
+
+/* mprotect(2) of something else than a stack refuses this flag (EINVAL), but only once it
+ * has found a mapping. */
+static int linux_vacant(uintptr_t addr, size_t len, int prot)
+{
+	int saved = errno, answer = 0;
+
+	if (mprotect((void *)addr, len, prot | PROT_GROWSDOWN) < 0 && errno != EINVAL)
+		answer = errno == ENOMEM ? 1 : -errno;
+	errno = saved;
+	return answer;
 }
 
 static int linux_close(int fd)
@@ -401,6 +427,8 @@ const struct cm_os cm_os_linux = {
 	.madvise = linux_madvise,
 	.covered = linux_covered,
 	.vma_at = linux_vma_at,
+	.writable = linux_writable,
+	.vacant = linux_vacant,
 	.close = linux_close,
 	.fd_id = linux_fd_id,
 	.fd_is = linux_fd_is,

@@ -29,6 +29,9 @@ struct cm_vma {
 	size_t page_size; /* larger than the card: hugetlb */
 };
 
+/* Empty, and above all memory: a walk up to any end is over there. */
+#define CM_NO_VMA ((struct cm_vma){ .start = UINTPTR_MAX, .end = UINTPTR_MAX })
+
 /* Which file a descriptor is open on. */
 struct cm_file_id {
 	uint64_t dev, ino;
@@ -43,8 +46,16 @@ struct cm_os {
 	int (*madvise)(void *addr, size_t len, int advice);
 	/* 0 if all of it is mapped, -ENOMEM if it has a hole. Touches nothing. */
 	int (*covered)(uintptr_t addr, size_t len);
-	/* The mapping that holds addr, or the next one above: -ENOENT if none. */
+	/* The mapping that holds addr, or the next one above; CM_NO_VMA if there is none. An
+	 * error says that it could not be asked (no /proc, no descriptor left) and nothing of
+	 * the memory: there is none that stands for "nothing is mapped". */
 	int (*vma_at)(uintptr_t addr, struct cm_vma *out);
+	/* 1 or 0: does a write to addr go through, and is there nothing mapped at all in
+	 * [addr, addr + len)? -errno: could not be asked. They need no descriptor. The first
+	 * changes nothing, but fills the page as a write does; for the second prot is what a
+	 * stack may be given that grows by itself. */
+	int (*writable)(uintptr_t addr);
+	int (*vacant)(uintptr_t addr, size_t len, int prot);
 
 	/* Descriptors: O_CLOEXEC and above 200, out of the program's way. */
 	int (*close)(int fd);

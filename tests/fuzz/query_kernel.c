@@ -58,10 +58,12 @@ static long broken_scan(int fd, struct pm_scan_arg *arg)
 
 static int private_vma_at(uintptr_t addr, struct cm_vma *out)
 {
-	*out = (struct cm_vma){
-		.start = FAKE_BASE, .end = fake_addr(PAGES), .prot = 3, .page_size = FAKE_PAGE
-	};
-	return addr < out->end ? 0 : -ENOENT;
+	*out = addr >= fake_addr(PAGES) ? CM_NO_VMA
+					: (struct cm_vma){ .start = FAKE_BASE,
+							   .end = fake_addr(PAGES),
+							   .prot = 3,
+							   .page_size = FAKE_PAGE };
+	return 0;
 }
 
 static int all_covered(uintptr_t addr, size_t len)

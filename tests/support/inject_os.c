@@ -104,6 +104,16 @@ static int failing_vma_at(uintptr_t addr, struct cm_vma *out)
 	FAIL(vma_at, cm_os_linux.vma_at(addr, out));
 }
 
+static int failing_writable(uintptr_t addr)
+{
+	FAIL(writable, cm_os_linux.writable(addr));
+}
+
+static int failing_vacant(uintptr_t addr, size_t len, int prot)
+{
+	FAIL(vacant, cm_os_linux.vacant(addr, len, prot));
+}
+
 static int failing_close(int fd)
 {
 	FAIL(close, cm_os_linux.close(fd));

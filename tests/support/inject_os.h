@@ -27,6 +27,8 @@ enum {
 	X(madvise, INJECT_BEFORE | INJECT_AFTER)                                                   \
 	X(covered, INJECT_BEFORE)                                                                  \
 	X(vma_at, INJECT_BEFORE)                                                                   \
+	X(writable, INJECT_BEFORE)                                                                 \
+	X(vacant, INJECT_BEFORE)                                                                   \
 	X(close, INJECT_AFTER)                                                                     \
 	X(fd_id, INJECT_BEFORE)                                                                    \
 	X(fd_is, INJECT_BEFORE)                                                                    \
