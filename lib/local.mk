@@ -11,6 +11,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/crew.c lib/backend/crew.h \
 	lib/backend/entries.h \
 	lib/backend/files.h \
+	lib/backend/holes.h \
 	lib/backend/monitor.h \
 	lib/backend/mprotect.c \
 	lib/backend/owed.c lib/backend/owed.h \

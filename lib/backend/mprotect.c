@@ -10,6 +10,7 @@
  * a card that counts as clean. See sigsegv.h for what may be done under it. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
+#include "lib/backend/holes.h"
 #include "lib/backend/sigsegv.h"
 #include "lib/os/os.h"
 
@@ -17,13 +18,14 @@
 #include <sys/mman.h>
 
 #define WAIT_NS UINT64_C(20000000) /* for the lock, while the world may be stopped */
-#define RETRIES 8                  /* of one card, before we ask the kernel what is wrong */
+#define RETRIES 1000               /* of one address, where the kernel says nothing of it */
 
 struct trap {
 	struct cm_backend b; /* first */
 	struct trap *next;
 	pthread_t opener;
 	bool other_threads;      /* have faulted */
+	bool orphan;             /* its tracker is closed */
 	struct cm_ranges ranges; /* for the handler, which has no access to the tracker's */
 	struct cm_cards written;
 	struct cm_cards snapshot; /* of written, for one scan */
@@ -32,7 +34,7 @@ struct trap {
 /* Protected by the lock. */
 static struct {
 	struct trap *list;
-	uintptr_t retry_addr; /* the card that last trapped without need, and how often */
+	uintptr_t retry_addr; /* that last trapped without a known reason, and how often */
 	unsigned retries;
 } shared;
 
@@ -80,9 +82,30 @@ static int protect(struct trap *t, uintptr_t start, uintptr_t end, int prot)
 	return error;
 }
 
+/* Without anybody to ask what is mapped there. What the program has put in between or sealed
+ * (EACCES, EPERM) is left as it is; what lies behind it is ours again. */
+static bool give_back_unasked(struct trap *t, uintptr_t start, uintptr_t end, int prot)
+{
+	size_t card = cardmark_card_size();
+	struct cardmark_run run = { start, end };
+	bool good = true;
+	int found;
+
+	while ((found = cm_next_mapped(start, end, prot, &run)) > 0) {
+		int error = protect(t, run.start, run.end, prot);
+		good &= error != -ENOMEM;
+		for (start = run.end; error < 0 && error != -ENOMEM && run.start < run.end;
+		     run.start += card)
+			good &= protect(t, run.start, run.start + card, prot) != -ENOMEM;
+	}
+	for (; found < 0 && start < end; start += card) /* nor that */
+		good &= protect(t, start, start + card, prot) != -ENOMEM;
+	return good;
+}
+
 /* Makes writable what we protected of [start, end), part of a range with this
  * protection. Mapping by mapping if it does not go in one call: whole mappings
- * need no split, and holes are passed over. */
+ * need no split, and holes are passed over. False: there are no more mappings to be had. */
 static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
 {
 	bool good = true;
@@ -91,9 +114,8 @@ static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
 		return true;
 	while (start < end) {
 		struct cm_vma vma;
-		int error = cm_os->vma_at(start, &vma);
-		if (error < 0)
-			return good && error == -ENOENT;
+		if (cm_os->vma_at(start, &vma) < 0)
+			return give_back_unasked(t, start, end, prot) && good;
 		if (vma.start < start)
 			vma.start = start;
 		if (vma.end > end)
@@ -101,8 +123,45 @@ static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
 		if (vma.start >= vma.end)
 			break;
 		if (vma.prot == (prot & ~PROT_WRITE))
-			good &= protect(t, vma.start, vma.end, prot) == 0;
+			good &= protect(t, vma.start, vma.end, prot) != -ENOMEM;
 		start = vma.end;
+	}
+	return good;
+}
+
+/* The range of any tracker that holds at, or NULL. */
+static const struct cm_range *range_at(uintptr_t at)
+{
+	for (const struct trap *t = shared.list; t != NULL; t = t->next) {
+		size_t i = cm_ranges_find(&t->ranges, at);
+		if (i < t->ranges.n && t->ranges.v[i].start <= at)
+			return &t->ranges.v[i];
+	}
+	return NULL;
+}
+
+/* Where no more mappings are to be had, none can be cut: then with all that may lie in one
+ * mapping with it, which are the ranges of all trackers that touch. */
+static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t end)
+{
+	const struct cm_range *r;
+	bool good = true;
+
+	while ((r = range_at(start - 1)) != NULL)
+		start = r->start;
+	while ((r = range_at(end)) != NULL)
+		end = r->end;
+	for (struct trap *o = shared.list; o != NULL; o = o->next) {
+		if (cm_ranges_touch(&o->ranges, start, end))
+			CM_COUNT(o->b.params.counters->guessed);
+		cm_ranges_mark(&o->ranges, (struct cardmark_run){ start, end }, &o->written);
+	}
+	while (start < end) {
+		uintptr_t from = start;
+		int prot = range_at(start)->prot;
+		while (start < end && (r = range_at(start))->prot == prot)
+			start = r->end;
+		good &= give_back(t, from, start, prot);
 	}
 	return good;
 }
@@ -115,38 +174,47 @@ static bool give_up(struct trap *t, uintptr_t start, uintptr_t end)
 	for (size_t i = cm_ranges_find(&t->ranges, start);
 	     i < t->ranges.n && t->ranges.v[i].start < end; i++) {
 		struct cm_range r = cm_ranges_clip(&t->ranges, i, start, end);
-		good &= give_back(t, r.start, r.end, r.prot);
 		cm_cards_set(&t->written, r.start, r.end);
+		if (!give_back(t, r.start, r.end, r.prot))
+			good &= give_up_with_neighbours(t, r.start, r.end);
 	}
 	return good;
 }
 
 /* ---- The handler ----------------------------------------------------------- */
 
+/* After a fault at addr of which nothing is known: may the write be tried again? Another
+ * thread may have resolved or untracked the card since. */
+static bool may_retry(uintptr_t addr)
+{
+	int writable = cm_os->writable(addr);
+
+	if (writable >= 0)
+		return writable > 0;
+	/* A sandbox may forbid the question. What is not ours traps for ever. */
+	shared.retries = shared.retry_addr == addr ? shared.retries + 1 : 1;
+	shared.retry_addr = addr;
+	return shared.retries < RETRIES;
+}
+
 static bool resolve_in(struct trap *t, const struct cm_range *r, uintptr_t card)
 {
 	size_t size = cardmark_card_size();
+	bool first = !cm_cards_test(&t->written, card);
 
 	CM_COUNT(t->b.params.counters->faults);
 	t->other_threads |= !pthread_equal(pthread_self(), t->opener);
-	if (!cm_cards_test(&t->written, card)) {
-		shared.retries = 0;
-		cm_cards_set(&t->written, card, card + size);
-		if (protect(t, card, card + size, r->prot) == 0)
-			return true;
-		/* No more mappings to be had (vm.max_map_count): a whole range needs
-		 * fewer. */
-		CM_COUNT(t->b.params.counters->guessed);
-		return give_up(t, r->start, r->end) || stale(card);
-	}
-	/* Two threads wrote to it at once, and the other one was here first. A
-	 * fault that comes back is something else; asking each time costs too much. */
-	shared.retries = shared.retry_addr == card ? shared.retries + 1 : 1;
-	shared.retry_addr = card;
-	if (shared.retries < RETRIES || stale(card))
+	/* Two threads wrote to it at once, and the other one was here first; or a call that
+	 * failed half-way has left it protected. */
+	if (!first && cm_os->writable(card) > 0)
 		return true;
-	/* Left protected by an mprotect that failed half-way? */
-	return give_back(t, card, card + size, r->prot) && stale(card);
+	cm_cards_set(&t->written, card, card + size);
+	if (protect(t, card, card + size, r->prot) == 0)
+		return true;
+	/* No more mappings to be had (vm.max_map_count): a whole range needs fewer. */
+	CM_COUNT(t->b.params.counters->guessed);
+	(void)give_up(t, r->start, r->end);
+	return may_retry(card);
 }
 
 static bool resolve(uintptr_t addr)
@@ -158,7 +226,7 @@ static bool resolve(uintptr_t addr)
 		if (i < t->ranges.n && t->ranges.v[i].start <= addr)
 			return resolve_in(t, &t->ranges.v[i], card);
 	}
-	return stale(addr);
+	return may_retry(addr);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -208,6 +276,37 @@ static void free_memory(struct trap *t)
 	(void)cm_os->unmap(t, sizeof *t);
 }
 
+/* From the list. */
+static void take_out(struct trap *t)
+{
+	struct trap **link = &shared.list;
+
+	while (*link != t)
+		link = &(*link)->next;
+	*link = t->next;
+}
+
+/* Closed while some of its memory could not be made writable: its ranges stay until it can
+ * be, so that the handler goes on to try at each fault. */
+static struct trap *orphan(void)
+{
+	struct trap *t = shared.list;
+
+	while (t != NULL && !t->orphan)
+		t = t->next;
+	return t;
+}
+
+static void bury_orphans(void)
+{
+	struct trap *t;
+
+	while ((t = orphan()) != NULL && give_up(t, 0, CM_ADDRESS_LIMIT)) {
+		take_out(t);
+		free_memory(t);
+	}
+}
+
 static int mprotect_open(struct cm_backend **out, const struct cm_backend_params *params,
 			 const char **why)
 {
@@ -228,6 +327,7 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 		return error;
 	}
 	(void)enter(&before, UINT64_MAX);
+	bury_orphans();
 	/* A later harvest could not tell that it had been replaced. */
 	bool good = check_handler() != NOT_IN_PLACE;
 	if (good) {
@@ -245,16 +345,20 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 
 static void mprotect_close(struct cm_backend *b, const struct cm_ranges *all)
 {
+	static struct cm_counters nobodys;
 	struct trap *t = self(b);
 	sigset_t before;
 
 	(void)all;
 	(void)enter(&before, UINT64_MAX);
-	(void)give_up(t, 0, CM_ADDRESS_LIMIT);
-	struct trap **link = &shared.list;
-	while (*link != t)
-		link = &(*link)->next;
-	*link = t->next;
+	bury_orphans();
+	if (!give_up(t, 0, CM_ADDRESS_LIMIT)) {
+		t->orphan = true;
+		t->b.params.counters = &nobodys; /* ours go with the tracker */
+		leave(&before);
+		return;
+	}
+	take_out(t);
 	/* Not if threads other than the opener's have trapped: one of them may
 	 * have faulted just before its card was given back, and would die of the
 	 * default action. */
@@ -285,6 +389,7 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 	/* Longer than a harvest waits: busy writers are no reason to refuse. */
 	if (!enter(&before, CM_BACKEND_WAIT_ADD_NS))
 		return -EBUSY;
+	bury_orphans();
 	error = watched_by_another(t, piece) ? -EBUSY : 0;
 	if (error == 0)
 		error = cm_cards_reserve(&t->written, piece->start, piece->end);

@@ -111,16 +111,6 @@ static bool is_write(const siginfo_t *info, const ucontext_t *uc)
 #endif
 }
 
-/* A card of ours that is not clean, or no card of ours. Another thread may have
- * resolved or untracked it since the fault: then the kernel says it is writable,
- * and the write is simply tried again. */
-static bool stale(uintptr_t addr)
-{
-	struct cm_vma vma;
-
-	return cm_os->vma_at(addr, &vma) == 0 && vma.start <= addr && (vma.prot & PROT_WRITE) != 0;
-}
-
 static bool is_ours(const struct sigaction *act)
 {
 	return (act->sa_flags & SA_SIGINFO) != 0 && act->sa_sigaction == on_fault;
