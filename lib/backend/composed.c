@@ -141,7 +141,7 @@ static uintptr_t take_entries(struct query *q, uintptr_t start, uintptr_t end, u
 			if (stop > at && found != categories)
 				break;
 			categories = found;
-			stop += q->entries.card;
+			stop = cm_entries_end(&q->entries, stop, end);
 		} while (stop < end);
 		if (stop > at) {
 			at = take(q, at, stop, categories);
