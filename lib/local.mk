@@ -18,6 +18,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/pagemap.c lib/backend/pagemap.h \
 	lib/backend/pagemap_harvest.c \
 	lib/backend/pagescan.h \
+	lib/backend/protection.h \
 	lib/backend/sigsegv.h \
 	lib/backend/unregister.h \
 	lib/backend/softdirty.c \

@@ -10,33 +10,16 @@
  * a card that counts as clean. See sigsegv.h for what may be done under it. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
-#include "lib/backend/holes.h"
+#include "lib/backend/pagescan.h"
+#include "lib/backend/protection.h"
 #include "lib/backend/sigsegv.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #define WAIT_NS UINT64_C(20000000) /* for the lock, while the world may be stopped */
-#define RETRIES 1000               /* of one address, where the kernel says nothing of it */
-
-struct trap {
-	struct cm_backend b; /* first */
-	struct trap *next;
-	pthread_t opener;
-	bool other_threads;      /* have faulted */
-	bool orphan;             /* its tracker is closed */
-	struct cm_ranges ranges; /* for the handler, which has no access to the tracker's */
-	struct cm_cards written;
-	struct cm_cards snapshot; /* of written, for one scan */
-};
-
-/* Protected by the lock. */
-static struct {
-	struct trap *list;
-	uintptr_t retry_addr; /* that last trapped without a known reason, and how often */
-	unsigned retries;
-} shared;
 
 /* ---- What the program sets -------------------------------------------------- */
 
@@ -64,169 +47,6 @@ int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *o
 	if (error == 0 && old != NULL)
 		*old = was;
 	return error;
-}
-
-/* ---- Protection: all under the lock ---------------------------------------- */
-
-static struct trap *self(struct cm_backend *b)
-{
-	return (struct trap *)b;
-}
-
-static int protect(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	CM_COUNT(t->b.params.counters->kernel_calls);
-	int error = cm_os->mprotect(start, end - start, prot);
-	if (error < 0)
-		cm_note_errno(t->b.params.counters, error);
-	return error;
-}
-
-/* Without anybody to ask what is mapped there. What the program has put in between or sealed
- * (EACCES, EPERM) is left as it is; what lies behind it is ours again. */
-static bool give_back_unasked(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	size_t card = cardmark_card_size();
-	struct cardmark_run run = { start, end };
-	bool good = true;
-	int found;
-
-	while ((found = cm_next_mapped(start, end, prot, &run)) > 0) {
-		int error = protect(t, run.start, run.end, prot);
-		good &= error != -ENOMEM;
-		for (start = run.end; error < 0 && error != -ENOMEM && run.start < run.end;
-		     run.start += card)
-			good &= protect(t, run.start, run.start + card, prot) != -ENOMEM;
-	}
-	for (; found < 0 && start < end; start += card) /* nor that */
-		good &= protect(t, start, start + card, prot) != -ENOMEM;
-	return good;
-}
-
-/* Makes writable what we protected of [start, end), part of a range with this
- * protection. Mapping by mapping if it does not go in one call: whole mappings
- * need no split, and holes are passed over. False: there are no more mappings to be had. */
-static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	bool good = true;
-
-	if (protect(t, start, end, prot) == 0)
-		return true;
-	while (start < end) {
-		struct cm_vma vma;
-		if (cm_os->vma_at(start, &vma) < 0)
-			return give_back_unasked(t, start, end, prot) && good;
-		if (vma.start < start)
-			vma.start = start;
-		if (vma.end > end)
-			vma.end = end;
-		if (vma.start >= vma.end)
-			break;
-		if (vma.prot == (prot & ~PROT_WRITE))
-			good &= protect(t, vma.start, vma.end, prot) != -ENOMEM;
-		start = vma.end;
-	}
-	return good;
-}
-
-/* The range of any tracker that holds at, or NULL. */
-static const struct cm_range *range_at(uintptr_t at)
-{
-	for (const struct trap *t = shared.list; t != NULL; t = t->next) {
-		size_t i = cm_ranges_find(&t->ranges, at);
-		if (i < t->ranges.n && t->ranges.v[i].start <= at)
-			return &t->ranges.v[i];
-	}
-	return NULL;
-}
-
-/* Where no more mappings are to be had, none can be cut: then with all that may lie in one
- * mapping with it, which are the ranges of all trackers that touch. */
-static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t end)
-{
-	const struct cm_range *r;
-	bool good = true;
-
-	while ((r = range_at(start - 1)) != NULL)
-		start = r->start;
-	while ((r = range_at(end)) != NULL)
-		end = r->end;
-	for (struct trap *o = shared.list; o != NULL; o = o->next) {
-		if (cm_ranges_touch(&o->ranges, start, end))
-			CM_COUNT(o->b.params.counters->guessed);
-		cm_ranges_mark(&o->ranges, (struct cardmark_run){ start, end }, &o->written);
-	}
-	while (start < end) {
-		uintptr_t from = start;
-		int prot = range_at(start)->prot;
-		while (start < end && (r = range_at(start))->prot == prot)
-			start = r->end;
-		good &= give_back(t, from, start, prot);
-	}
-	return good;
-}
-
-/* Everything of [start, end) writable and written: where every failure ends. */
-static bool give_up(struct trap *t, uintptr_t start, uintptr_t end)
-{
-	bool good = true;
-
-	for (size_t i = cm_ranges_find(&t->ranges, start);
-	     i < t->ranges.n && t->ranges.v[i].start < end; i++) {
-		struct cm_range r = cm_ranges_clip(&t->ranges, i, start, end);
-		cm_cards_set(&t->written, r.start, r.end);
-		if (!give_back(t, r.start, r.end, r.prot))
-			good &= give_up_with_neighbours(t, r.start, r.end);
-	}
-	return good;
-}
-
-/* ---- The handler ----------------------------------------------------------- */
-
-/* After a fault at addr of which nothing is known: may the write be tried again? Another
- * thread may have resolved or untracked the card since. */
-static bool may_retry(uintptr_t addr)
-{
-	int writable = cm_os->writable(addr);
-
-	if (writable >= 0)
-		return writable > 0;
-	/* A sandbox may forbid the question. What is not ours traps for ever. */
-	shared.retries = shared.retry_addr == addr ? shared.retries + 1 : 1;
-	shared.retry_addr = addr;
-	return shared.retries < RETRIES;
-}
-
-static bool resolve_in(struct trap *t, const struct cm_range *r, uintptr_t card)
-{
-	size_t size = cardmark_card_size();
-	bool first = !cm_cards_test(&t->written, card);
-
-	CM_COUNT(t->b.params.counters->faults);
-	t->other_threads |= !pthread_equal(pthread_self(), t->opener);
-	/* Two threads wrote to it at once, and the other one was here first; or a call that
-	 * failed half-way has left it protected. */
-	if (!first && cm_os->writable(card) > 0)
-		return true;
-	cm_cards_set(&t->written, card, card + size);
-	if (protect(t, card, card + size, r->prot) == 0)
-		return true;
-	/* No more mappings to be had (vm.max_map_count): a whole range needs fewer. */
-	CM_COUNT(t->b.params.counters->guessed);
-	(void)give_up(t, r->start, r->end);
-	return may_retry(card);
-}
-
-static bool resolve(uintptr_t addr)
-{
-	uintptr_t card = addr & ~(uintptr_t)(cardmark_card_size() - 1);
-
-	for (struct trap *t = shared.list; t != NULL; t = t->next) {
-		size_t i = cm_ranges_find(&t->ranges, addr);
-		if (i < t->ranges.n && t->ranges.v[i].start <= addr)
-			return resolve_in(t, &t->ranges.v[i], card);
-	}
-	return may_retry(addr);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -271,6 +91,7 @@ static enum handler check_handler(void)
 static void free_memory(struct trap *t)
 {
 	cm_cards_free(&t->snapshot);
+	cm_cards_free(&t->fresh);
 	cm_cards_free(&t->written);
 	cm_ranges_free(&t->ranges);
 	(void)cm_os->unmap(t, sizeof *t);
@@ -319,7 +140,10 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 	struct trap *t = memory;
 	t->b = (struct cm_backend){ &cm_backend_mprotect, *params };
 	t->opener = pthread_self();
+	t->pagemap = CM_NO_FILE;
 	int error = cm_cards_init(&t->written);
+	if (error == 0)
+		error = cm_cards_init(&t->fresh);
 	if (error == 0)
 		error = cm_cards_init(&t->snapshot);
 	if (error < 0) {
@@ -394,6 +218,8 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 	if (error == 0)
 		error = cm_cards_reserve(&t->written, piece->start, piece->end);
 	if (error == 0)
+		error = cm_cards_reserve(&t->fresh, piece->start, piece->end);
+	if (error == 0)
 		error = cm_cards_reserve(&t->snapshot, piece->start, piece->end);
 	if (error == 0)
 		error = cm_ranges_reserve(&t->ranges, 2);
@@ -402,6 +228,7 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 	if (error == 0) {
 		cm_ranges_add(&t->ranges, *piece);
 		cm_cards_set(&t->written, piece->start, piece->end);
+		cm_cards_set(&t->fresh, piece->start, piece->end);
 	}
 	leave(&before);
 	return error;
@@ -418,35 +245,114 @@ static void mprotect_remove(struct cm_backend *b, const struct cm_range *piece)
 	if (give_up(t, piece->start, piece->end) && cm_ranges_reserve(&t->ranges, 1) == 0)
 		cm_ranges_remove(&t->ranges, piece->start, piece->end);
 	cm_cards_clear(&t->written, piece->start, piece->end);
+	cm_cards_clear(&t->fresh, piece->start, piece->end);
 	leave(&before);
 }
 
+/* The first run of a set in [from, end). */
+static bool next_run(const struct cm_cards *set, uintptr_t from, uintptr_t end,
+		     struct cardmark_run *out)
+{
+	if (!cm_cards_next(set, from, out) || out->start >= end)
+		return false;
+	if (out->start < from)
+		out->start = from;
+	if (out->end > end)
+		out->end = end;
+	return true;
+}
+
 /* Adds what was written of [start, end) to a set. */
-static bool copy_written(const struct trap *t, uintptr_t start, uintptr_t end,
+static void copy_written(const struct trap *t, uintptr_t start, uintptr_t end,
 			 struct cm_cards *into)
 {
 	struct cardmark_run run;
-	uintptr_t at = start;
 
-	for (; cm_cards_next(&t->written, at, &run) && run.start < end; at = run.end)
-		cm_cards_set(into, run.start > start ? run.start : start,
-			     run.end < end ? run.end : end);
-	return at != start;
+	for (uintptr_t at = start; next_run(&t->written, at, end, &run); at = run.end)
+		cm_cards_set(into, run.start, run.end);
+}
+
+/* Adds the cards of [start, end) that hold data to a set, in steps as long as a hole is jumped
+ * over, or as many cards as a chunk has. Where it could not go on. */
+static uintptr_t scan_populated(struct trap *t, uintptr_t start, uintptr_t end,
+				struct cm_cards *into)
+{
+	struct page_region v[64];
+	struct pm_scan_arg arg = { .size = sizeof arg,
+				   .vec = (uintptr_t)v,
+				   .vec_len = sizeof v / sizeof *v,
+				   .max_pages = t->b.params.chunk_bytes / cardmark_card_size(),
+				   .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+				   .return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED };
+
+	while (start < end) {
+		uintptr_t next;
+
+		arg.start = start;
+		arg.end = end - start > CM_ENTRIES_JUMP ? start + CM_ENTRIES_JUMP : end;
+		CM_COUNT(t->b.params.counters->kernel_calls);
+		long n = cm_pagescan_once(t->pagemap.fd, &arg, &next);
+		if (n < 0)
+			break;
+		for (long i = 0; i < n; i++)
+			cm_cards_set(into, (uintptr_t)v[i].start, (uintptr_t)v[i].end);
+		start = next;
+	}
+	return start;
+}
+
+/* Of private memory that was never armed only what holds data can have been written (R6),
+ * and that may be little of terabytes. It is armed by now: who writes waits for us. */
+static void copy_fresh(struct trap *t, uintptr_t start, uintptr_t end, struct cm_cards *into)
+{
+	struct cm_range piece = { .start = start, .end = end };
+	struct cm_entries e;
+
+	if (t->pagemap.fd < 0)
+		(void)cm_file_take(&t->pagemap, cm_os->open_self("pagemap", O_RDONLY));
+	if (t->pagemap.fd >= 0) {
+		piece.start = scan_populated(t, start, end, into);
+		cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+		(void)cm_entries_fold(&e, &piece, 0, 0, into);
+	}
+	/* Not open, or exchanged meanwhile: another process may have answered. */
+	if (!cm_file_is_ours(&t->pagemap))
+		cm_cards_set(into, start, end);
+}
+
+static void copy_armed(struct trap *t, const struct cm_range *r, struct cm_cards *into)
+{
+	uintptr_t at = r->start;
+	struct cardmark_run run;
+
+	if (r->kind == CM_KIND_PRIVATE)
+		for (; next_run(&t->fresh, at, r->end, &run); at = run.end) {
+			copy_written(t, at, run.start, into);
+			copy_fresh(t, run.start, run.end, into);
+		}
+	copy_written(t, at, r->end, into);
 }
 
 /* Reports what was written of a range and arms it: in one call whatever was
  * written, for the kernel passes over what is protected already, and the pieces
- * that the faults made become one mapping again. False: reported whole. */
+ * that the faults made become one mapping again. False: reported whole. into NULL: it has
+ * been reported. */
 static bool take(struct trap *t, const struct cm_range *r, struct cm_cards *into)
 {
-	if (!copy_written(t, r->start, r->end, into))
+	struct cardmark_run run;
+
+	if (!next_run(&t->written, r->start, r->end, &run))
 		return true;
 	if (protect(t, r->start, r->end, r->prot & ~PROT_WRITE) == 0) {
+		if (into != NULL)
+			copy_armed(t, r, into);
 		cm_cards_clear(&t->written, r->start, r->end);
+		cm_cards_clear(&t->fresh, r->start, r->end);
 		return true;
 	}
 	(void)give_up(t, r->start, r->end);
-	cm_cards_set(into, r->start, r->end);
+	if (into != NULL)
+		cm_cards_set(into, r->start, r->end);
 	CM_COUNT(t->b.params.counters->guessed);
 	return false;
 }
@@ -475,6 +381,7 @@ static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all
 			break;
 		guessed += !take(t, &piece, into);
 	}
+	cm_file_close(&t->pagemap);
 	leave(&before);
 	return guessed;
 }
@@ -489,7 +396,7 @@ static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
 	for (size_t i = cm_ranges_find(&t->ranges, start);
 	     i < t->ranges.n && t->ranges.v[i].start < end; i++) {
 		struct cm_range r = cm_ranges_clip(&t->ranges, i, start, end);
-		(void)take(t, &r, &t->snapshot); /* where all of it is set */
+		(void)take(t, &r, NULL);
 	}
 	leave(&before);
 }
@@ -506,7 +413,7 @@ static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 	if (enter(&before, WAIT_NS)) {
 		handler = check_handler();
 		cm_cards_clear(&t->snapshot, piece->start, piece->end);
-		(void)copy_written(t, piece->start, piece->end, &t->snapshot);
+		copy_written(t, piece->start, piece->end, &t->snapshot);
 		leave(&before);
 	}
 	sink->guessed |= handler != IN_PLACE;
@@ -540,6 +447,7 @@ static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	(void)enter(&before, UINT64_MAX);
 	t->opener = pthread_self();
 	int error = give_up(t, 0, CM_ADDRESS_LIMIT) ? 0 : -ENOMEM;
+	cm_ranges_mark(&t->ranges, CM_ALL, &t->fresh);
 	leave(&before);
 	return error;
 }

@@ -6,7 +6,8 @@
  *
  * `held` joins what one tracker call cleared in the kernel but did not report.
  * Every call first folds the kernel's bits into it; from then on the clear loses
- * nothing.
+ * nothing. Of what is `fresh` it takes all that holds data, whose bits an earlier
+ * clear may have taken.
  *
  * Only cards that hold data count. A hole needs no bit: when it is written, the
  * fault that populates it makes the new entry dirty and with that soft-dirty
@@ -36,7 +37,7 @@ struct softdirty {
 	struct cm_file pagemap, clear_refs, ksm;
 	bool tells_merges; /* this kernel has the file */
 	bool merged;       /* KSM was at work at the last harvest */
-	struct cm_cards held;
+	struct cm_cards held, fresh;
 };
 
 /* The clear is process-wide: a second tracker would lose the first one's bits. */
@@ -97,6 +98,13 @@ static bool used_by_others(void)
 	return false;
 }
 
+static void free_memory(struct softdirty *t)
+{
+	cm_cards_free(&t->fresh);
+	cm_cards_free(&t->held);
+	(void)cm_os->unmap(t, sizeof *t);
+}
+
 static int softdirty_open(struct cm_backend **out, const struct cm_backend_params *params,
 			  const char **why)
 {
@@ -121,21 +129,19 @@ static int softdirty_open(struct cm_backend **out, const struct cm_backend_param
 	struct softdirty *t = memory;
 	t->b.ops = &cm_backend_softdirty;
 	t->b.params = *params;
+	*why = "no memory for the tracker";
 	error = cm_cards_init(&t->held);
+	if (error == 0)
+		error = cm_cards_init(&t->fresh);
+	if (error == 0)
+		error = open_files(t, why);
 	if (error < 0) {
-		*why = "no memory for the tracker";
-		goto fail_unmap;
-	}
-	error = open_files(t, why);
-	if (error < 0) {
-		cm_cards_free(&t->held);
-		goto fail_unmap;
+		free_memory(t);
+		goto fail;
 	}
 	*out = &t->b;
 	return 0;
 
-fail_unmap:
-	(void)cm_os->unmap(memory, sizeof(struct softdirty));
 fail:
 	atomic_flag_clear_explicit(&in_use, memory_order_release);
 	return error;
@@ -147,8 +153,7 @@ static void softdirty_close(struct cm_backend *b, const struct cm_ranges *all)
 
 	(void)all;
 	close_files(t);
-	cm_cards_free(&t->held);
-	(void)cm_os->unmap(t, sizeof *t);
+	free_memory(t);
 	atomic_flag_clear_explicit(&in_use, memory_order_release);
 }
 
@@ -159,15 +164,17 @@ static int softdirty_add(struct cm_backend *b, const struct cm_range *piece)
 	if (piece->kind != CM_KIND_PRIVATE)
 		return -EINVAL;
 	int error = cm_cards_reserve(&t->held, piece->start, piece->end);
-	if (error < 0)
-		return error;
-	cm_cards_set(&t->held, piece->start, piece->end);
-	return 0;
+	if (error == 0)
+		error = cm_cards_reserve(&t->fresh, piece->start, piece->end);
+	if (error == 0)
+		cm_cards_set(&t->fresh, piece->start, piece->end);
+	return error;
 }
 
 static void softdirty_remove(struct cm_backend *b, const struct cm_range *piece)
 {
 	cm_cards_clear(&self(b)->held, piece->start, piece->end);
+	cm_cards_clear(&self(b)->fresh, piece->start, piece->end);
 }
 
 static enum cm_file_state files_state(const struct softdirty *t)
@@ -196,7 +203,7 @@ static bool ready(struct softdirty *t)
 }
 
 /* Adds the cards of a piece that hold data and have the bit to held (all, if it is
- * 0). False: it is held whole. */
+ * 0). False: it is held from somewhere on. */
 static bool fold(struct softdirty *t, const struct cm_range *piece, uint64_t bit)
 {
 	struct cm_entries e;
@@ -205,6 +212,24 @@ static bool fold(struct softdirty *t, const struct cm_range *piece, uint64_t bit
 	bool sure = cm_entries_fold(&e, piece, bit, bit, &t->held);
 	if (!sure)
 		CM_COUNT(t->b.params.counters->guessed);
+	return sure;
+}
+
+/* Those of a range that hold data, where it is fresh. */
+static bool fold_fresh(struct softdirty *t, const struct cm_range *range)
+{
+	struct cm_range piece = *range;
+	struct cardmark_run run;
+	bool sure = true;
+
+	while (cm_cards_next(&t->fresh, piece.start, &run) && run.start < range->end) {
+		if (run.start > piece.start)
+			piece.start = run.start;
+		piece.end = run.end < range->end ? run.end : range->end;
+		sure &= fold(t, &piece, 0);
+		piece.start = piece.end;
+	}
+	cm_cards_clear(&t->fresh, range->start, range->end);
 	return sure;
 }
 
@@ -231,8 +256,10 @@ static size_t fold_all(struct softdirty *t, const struct cm_range *range, size_t
 	size_t guessed = 0;
 	bool sure = ready(t);
 
-	for (size_t i = 0; sure && i < n; i++)
-		guessed += !fold(t, &range[i], CM_PME_SOFT_DIRTY);
+	for (size_t i = 0; sure && i < n; i++) {
+		bool all = fold_fresh(t, &range[i]);
+		guessed += !(fold(t, &range[i], CM_PME_SOFT_DIRTY) && all);
+	}
 	bool before = t->merged;
 	t->merged = sure && is_merging(t);
 	if (sure && (before || t->merged)) {
@@ -320,8 +347,7 @@ static int softdirty_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 
 	/* The files are the parent's: a write would clear the parent's bits (R5). */
 	close_files(t);
-	for (size_t i = 0; i < all->n; i++)
-		cm_cards_set(&t->held, all->v[i].start, all->v[i].end);
+	cm_ranges_mark(all, CM_ALL, &t->fresh);
 	int error = open_files(t, &why);
 	return error;
 }

@@ -186,9 +186,28 @@ static struct cm_sink scan(size_t from, size_t to, enum cardmark_scan_op op,
 	return s;
 }
 
+/* Written before it was tracked, and cleared by somebody since; and the file that tells is
+ * not there at first. */
+static void starts_with_all_that_holds_data(void **state)
+{
+	(void)state;
+	k.vma_soft = false;
+	k.present[4] = k.present[1000] = true;
+	assert_int_equal(harvest(), 0);
+	REPORTED(4, 1000);
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(cm_cards_count(&into), 0);
+	assert_int_equal(ops->add(b, &range), 0); /* starts anew */
+	k.unreadable = 900;
+	assert_int_equal(harvest(), 1);
+	assert_true(cm_cards_test(&into, address(4)) && cm_cards_test(&into, address(1000)));
+	assert_false(cm_cards_test(&into, address(5)));
+}
+
 static void starts_all_written_then_exact(void **state)
 {
 	(void)state;
+	memset(k.present, true, sizeof k.present);
 	assert_int_equal(harvest(), 0);
 	assert_int_equal(cm_cards_count(&into), PAGES);
 	assert_int_equal(harvest(), 0);
@@ -329,6 +348,25 @@ static void what_ksm_may_have_merged_is_written(void **state)
 	}
 }
 
+/* Once there was a file that tells, its absence is no answer. */
+static void ksm_that_cannot_be_asked_any_more_is_not_absent(void **state)
+{
+	(void)state;
+	k.ksm = "0\n";
+	assert_int_equal(ops->rebuild(b, &all), 0); /* finds it */
+	(void)harvest();
+	store(3);
+	k.ksm = NULL;
+	k.stolen = true;
+	k.files_open = 0;
+	assert_int_equal(harvest(), 1); /* cannot be opened again: all */
+	assert_int_equal(cm_cards_count(&into), PAGES);
+	k.ksm = "0\n";
+	(void)harvest();
+	assert_int_equal(harvest(), 0);
+	assert_int_equal(cm_cards_count(&into), 0);
+}
+
 static void one_tracker_a_process(void **state)
 {
 	struct cm_backend *second;
@@ -350,6 +388,7 @@ static void shared_memory_is_refused(void **state)
 static void a_rebuild_starts_all_written(void **state)
 {
 	(void)state;
+	memset(k.present, true, sizeof k.present);
 	(void)harvest();
 	k.open_error = -EMFILE;
 	assert_true(ops->rebuild(b, &all) < 0);
@@ -400,6 +439,7 @@ int main(int argc, char **argv)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
+		CASE(starts_with_all_that_holds_data),
 		CASE(starts_all_written_then_exact),
 		CASE(holes_of_a_new_mapping_are_not_written),
 		CASE(a_scan_that_clears_keeps_what_it_did_not_report),
@@ -409,6 +449,7 @@ int main(int argc, char **argv)
 		CASE(stolen_descriptors_are_opened_again),
 		CASE(none_to_be_had_says_why),
 		CASE(what_ksm_may_have_merged_is_written),
+		CASE(ksm_that_cannot_be_asked_any_more_is_not_absent),
 		CASE(one_tracker_a_process),
 		CASE(shared_memory_is_refused),
 		CASE(a_rebuild_starts_all_written),
