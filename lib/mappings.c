@@ -40,7 +40,7 @@ static int fail_shared(const struct cardmark *cm, uintptr_t at)
 		       (size_t)at, cardmark_backend_name(cm->backend->ops->id));
 }
 
-/* Errors of opening a file in /proc and reading it. */
+/* What the kernel said, for people. */
 static const char *words(int error)
 {
 	switch (error) {
@@ -55,8 +55,12 @@ static const char *words(int error)
 	case -EACCES:
 	case -EPERM:
 		return "permission denied";
+	case -EINTR:
+		return "interrupted (EINTR)";
+	case -EBADF:
+		return "the program has closed our descriptor (EBADF)";
 	default:
-		return "the kernel does not answer";
+		return "the kernel failed in a way that this library does not know";
 	}
 }
 
@@ -126,6 +130,62 @@ int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t a
 	if (flags == 0 || !cm->backend->ops->tells_huge)
 		return look_up(cm, flags, at, end, out);
 	return take_on_trust(cm, flags, at, end, 0, out);
+}
+
+/* Is a file mapped shared in a piece that was opened for reading only? Then no write can
+ * ever be allowed there. Not if it can't be asked. */
+static bool can_never_be_written(const struct cm_range *piece)
+{
+	struct cm_vma vma;
+
+	for (uintptr_t at = piece->start; at < piece->end; at = vma.end)
+		if (cm_os->vma_at(at, &vma) < 0)
+			return false;
+		else if (vma.start < piece->end && vma.shared && !(vma.prot & PROT_WRITE))
+			return true;
+	return false;
+}
+
+int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, int error)
+{
+	const char *name = cardmark_backend_name(cm->backend->ops->id);
+	size_t start = (size_t)piece->start, len = (size_t)(piece->end - piece->start);
+
+	switch (error) {
+	case -EBUSY:
+		return cm_fail(-EBUSY,
+			       "cardmark_track: another tracker or userfaultfd has part of %#zx + "
+			       "%#zx, or its lock",
+			       start, len);
+	case -ENOMEM:
+		if (cm_os->covered(piece->start, len) == -ENOMEM)
+			return fail_unmapped(piece->start, piece->end);
+		return cm_fail(-ENOMEM,
+			       "cardmark_track: %#zx + %#zx: out of memory, or this process has as "
+			       "many mappings as vm.max_map_count allows: raise it with sysctl, or "
+			       "track fewer and longer ranges",
+			       start, len);
+	case -EPERM:
+		if (!can_never_be_written(piece))
+			return cm_fail(-EPERM,
+				       "cardmark_track: %#zx + %#zx: the kernel does not let "
+				       "backend %s watch it (EPERM)",
+				       start, len, name);
+		return cm_fail(-EINVAL,
+			       "cardmark_track: %#zx + %#zx is a shared mapping of a file that was "
+			       "opened for reading only: nobody can write there",
+			       start, len);
+	case -EINVAL:
+		return cm_fail(-EINVAL,
+			       "cardmark_track: %#zx + %#zx is memory that backend %s can't watch",
+			       start, len, name);
+	case -ENOTSUP:
+		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages in %#zx + %#zx", start,
+			       len);
+	default:
+		return cm_fail(cm_closed_error(error), "cardmark_track: %#zx + %#zx: %s", start,
+			       len, words(error));
+	}
 }
 
 /* Is there, for all that is known, anything else than private anonymous memory in

@@ -296,28 +296,7 @@ static int watch(struct cardmark *cm, const struct cm_range *piece)
 		cm_huge_prepare(cm->huge, piece->start, piece->end);
 	error = ops->add(cm->backend, piece);
 
-	switch (error) {
-	case 0:
-		return 0;
-	case -EBUSY:
-		return cm_fail(-EBUSY,
-			       "cardmark_track: another tracker or userfaultfd has part of %#zx + "
-			       "%#zx, or its lock",
-			       (size_t)piece->start, (size_t)(piece->end - piece->start));
-	case -ENOMEM:
-		return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx: out of memory, or unmapped",
-			       (size_t)piece->start, (size_t)(piece->end - piece->start));
-	case -EINVAL:
-		return cm_fail(-EINVAL,
-			       "cardmark_track: %#zx + %#zx is memory that backend %s can't watch",
-			       (size_t)piece->start, (size_t)(piece->end - piece->start),
-			       cardmark_backend_name(ops->id));
-	case -ENOTSUP:
-		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages in %#zx + %#zx",
-			       (size_t)piece->start, (size_t)(piece->end - piece->start));
-	default:
-		return cm_fail(-EIO, "cardmark_track: errno %d", -error);
-	}
+	return error == 0 ? 0 : cm_tracker_refused(cm, piece, error);
 }
 
 /* Gives up what a failed track has begun to watch: what was tracked before

@@ -99,6 +99,8 @@ bool cm_fork_done(void);
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			  struct cm_range *out);
+/* Says why the backend does not watch a piece. Returns an error of the closed list. */
+int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, int error);
 /* Before a harvest, and after one or a scan: what came to be mapped anew may be of
  * another kind. */
 void cm_tracker_recheck(struct cardmark *cm);

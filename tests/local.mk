@@ -99,6 +99,7 @@ live_tests = \
 	tests/live/handover_test \
 	tests/live/hold_test \
 	tests/live/huge_test \
+	tests/live/limits_test \
 	tests/live/noproc_test \
 	tests/live/pair_test \
 	tests/live/preclean_test \
@@ -146,6 +147,7 @@ tests_live_backoff_test_LDADD = tests/libsupport.la
 tests_live_handover_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_hold_test_LDADD = tests/libsupport.la
 tests_live_huge_test_LDADD = tests/libsupport.la
+tests_live_limits_test_LDADD = tests/libsupport.la
 tests_live_noproc_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_pair_test_LDADD = tests/libsupport.la
 tests_live_preclean_test_LDADD = tests/libsupport.la
