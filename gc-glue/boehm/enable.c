@@ -234,23 +234,7 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 	}
 	/* cardmark_open() reads it, and complains. */
 	c->verify = (s = getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
-	if ((s = getenv("CARDMARK_GC_TEST_DROP")) && *s)
-		c->drop_percent = (unsigned)strtoul(s, NULL, 10);
-	c->no_event_defence = (s = getenv("CARDMARK_GC_TEST_NO_EVENT_DEFENCE")) && *s == '1';
-	c->no_signal_defence = (s = getenv("CARDMARK_GC_TEST_NO_SIGNAL_DEFENCE")) && *s == '1';
-	c->no_stack_defence = (s = getenv("CARDMARK_GC_TEST_NO_STACK_DEFENCE")) && *s == '1';
-	c->no_root_defence = (s = getenv("CARDMARK_GC_TEST_NO_ROOT_DEFENCE")) && *s == '1';
 	return 0;
-}
-
-bool cm_gc_test_drop(void)
-{
-	static uint64_t state = UINT64_C(0x9e3779b97f4a7c15);
-
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % 100 < cm_gc_config.drop_percent;
 }
 
 /* A stop that does not finish within the limit is given up, and marking goes on
@@ -275,7 +259,7 @@ static void set_knobs(void)
 	uint64_t ns = cm_gc_config.target_ns;
 	struct cm_gc_timeval limit = { (unsigned long)(ns / 1000000),
 				       (unsigned long)(ns % 1000000) };
-	const char *rate = getenv("CARDMARK_GC_TEST_RATE");
+	unsigned rate = cm_gc_test(CM_GC_TEST_RATE);
 
 	if (!ns || cm_gc_config.mode == CARDMARK_GC_MODE_STOP_THE_WORLD)
 		return;
@@ -288,7 +272,7 @@ static void set_knobs(void)
 	if (cm_gc_api.GC_set_max_prior_attempts)
 		cm_gc_api.GC_set_max_prior_attempts(ATTEMPTS);
 	if (cm_gc_api.GC_set_rate)
-		cm_gc_api.GC_set_rate(rate ? atoi(rate) : rate_for(ns));
+		cm_gc_api.GC_set_rate(rate ? (int)rate : rate_for(ns));
 }
 
 /* Pages that libgc allocates from are dirty at every collection; half of all faults were
@@ -335,7 +319,7 @@ static bool gc_started(void)
 static void redirect_signals(void)
 {
 	if (cm_gc_heap.cm && cardmark_backend_of(cm_gc_heap.cm) == CARDMARK_BACKEND_MPROTECT &&
-	    !cm_gc_config.no_signal_defence)
+	    !cm_gc_test(CM_GC_TEST_NO_SIGNAL_DEFENCE))
 		cm_gc_plt_redirect(NULL, signal_slots, COUNT(signal_slots), true);
 }
 
@@ -363,6 +347,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	c->start_ns = cm_gc_now();
 	c->pid = getpid();
 	c->why[0] = c->error[0] = '\0';
+	cm_gc_test_read();
 	if ((r = cm_gc_api_load()) != 0 || (r = read_settings(options, &way)) != 0)
 		return r;
 	c->init_called = gc_started();

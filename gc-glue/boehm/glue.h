@@ -13,6 +13,8 @@
 
 #include <cardmark/gc.h>
 
+#include "gc-glue/boehm/testhooks.h"
+
 #include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -314,12 +316,7 @@ struct cm_gc_config {
 	bool enabled, init_called;
 	pid_t pid;
 	uint64_t start_ns;
-	bool verify;            /* the tracker verifies itself */
-	unsigned drop_percent;  /* test: share of dirty cards called clean */
-	bool no_root_defence;   /* test */
-	bool no_event_defence;  /* test */
-	bool no_stack_defence;  /* test */
-	bool no_signal_defence; /* test */
+	bool verify; /* the tracker verifies itself */
 };
 extern struct cm_gc_config cm_gc_config;
 
@@ -329,8 +326,6 @@ const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
 int cm_gc_prepare(const struct cardmark_gc_options *options);
 /* Redirects the calls to libgc of objects that were loaded since. */
 void cm_gc_redirect_again(void);
-/* Test: should this dirty card be called clean? */
-bool cm_gc_test_drop(void);
 /* Fails the enable with words. Returns error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -104,7 +104,7 @@ static void table_add(const struct cardmark_run *r)
 
 static bool was_read(uintptr_t start, uintptr_t end)
 {
-	return end - start >= READ_AHEAD && !cm_gc_config.no_stack_defence &&
+	return end - start >= READ_AHEAD && !cm_gc_test(CM_GC_TEST_NO_STACK_DEFENCE) &&
 	       cm_gc_waya_was_read(start, end);
 }
 

@@ -13,8 +13,6 @@
  * Under the allocation lock, as all of this: what is kept, in a stop; pushing, anywhere. */
 #include "gc-glue/boehm/glue.h"
 
-#include <stdlib.h>
-
 #define KIND_NORMAL 1                  /* GC_I_NORMAL of gc_mark.h */
 #define LEAST_BYTES ((size_t)32 << 10) /* marked from in some 50 us */
 #define BLOCK 4096u
@@ -28,7 +26,7 @@ static struct cardmark_run runs[MOST_RUNS];
 static size_t runs_n;
 static bool pushed; /* since they were kept */
 
-static bool on, in_use, forget;
+static bool on, in_use;
 static struct { /* the object looked at last; start is 0 if it is none of ours */
 	uintptr_t start, end;
 	bool marked;
@@ -47,7 +45,7 @@ static void push(void)
 		return;
 	}
 	inside = true;
-	for (size_t i = 0; i < runs_n && !forget; i++)
+	for (size_t i = 0; i < runs_n && !cm_gc_test(CM_GC_TEST_LARGE_FORGET); i++)
 		cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
 	pushed = true;
 	if (theirs)
@@ -135,13 +133,11 @@ void cm_gc_large_forget(void)
 void cm_gc_large_start(void)
 {
 	const struct cm_gc_api *api = &cm_gc_api;
-	const char *test = getenv("CARDMARK_GC_TEST_LARGE"); /* 0: off; forget: lose them */
 
-	if ((test && *test == '0') || !api->threads || !api->GC_push_all || !api->GC_base ||
-	    !api->GC_is_marked || !api->GC_get_kind_and_size || !api->GC_set_push_other_roots ||
-	    !api->GC_get_push_other_roots)
+	if (cm_gc_test(CM_GC_TEST_NO_LARGE) || !api->threads || !api->GC_push_all ||
+	    !api->GC_base || !api->GC_is_marked || !api->GC_get_kind_and_size ||
+	    !api->GC_set_push_other_roots || !api->GC_get_push_other_roots)
 		return;
-	forget = test && *test == 'f';
 	/* cppcheck-suppress AssignmentIntegerToAddress ; as in pace.c */
 	first = theirs = api->GC_get_push_other_roots();
 	api->GC_set_push_other_roots(push);

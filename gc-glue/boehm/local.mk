@@ -24,6 +24,7 @@ gc_glue_sources = \
 	gc-glue/boehm/roots.c \
 	gc-glue/boehm/signals.c \
 	gc-glue/boehm/stall.c \
+	gc-glue/boehm/testhooks.h \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c
 

@@ -186,7 +186,7 @@ void cm_gc_record_check(void)
 	cm_gc_event_fn *event;
 	cm_gc_resize_fn *resize;
 
-	if (!cm_gc_config.enabled || cm_gc_config.no_event_defence)
+	if (!cm_gc_config.enabled || cm_gc_test(CM_GC_TEST_NO_EVENT_DEFENCE))
 		return;
 	event = cm_gc_api.GC_get_on_collection_event();
 	resize = cm_gc_api.GC_get_on_heap_resize();

@@ -111,7 +111,7 @@ static int show(struct dl_phdr_info *info, size_t size, void *arg)
 		if (p->p_type == PT_LOAD && (p->p_flags & PF_W))
 			note_segment(info, p, relro);
 	}
-	if (!cm_gc_config.no_root_defence && info->dlpi_phnum <= PHDRS_MAX) {
+	if (!cm_gc_test(CM_GC_TEST_NO_ROOT_DEFENCE) && info->dlpi_phnum <= PHDRS_MAX) {
 		memcpy(copy, info->dlpi_phdr, info->dlpi_phnum * sizeof(*copy));
 		align_segments(&shown, copy);
 	}
@@ -160,6 +160,7 @@ void cm_gc_hook_add_roots(void *start, void *end)
 
 	cm_gc_api.GC_add_roots(start, end);
 	/* A root of its own inside the program's: GC_remove_roots() takes both. */
-	if (!cm_gc_config.no_root_defence && from != down(from) && to > from && down(to - 1) > from)
+	if (!cm_gc_test(CM_GC_TEST_NO_ROOT_DEFENCE) && from != down(from) && to > from &&
+	    down(to - 1) > from)
 		cm_gc_api.GC_add_roots((void *)down(to - 1), end);
 }

@@ -168,7 +168,7 @@ static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uin
 		size_t to = ((run.end < end ? run.end : end) - window) >> shift;
 
 		for (size_t i = from; i < to; i++) {
-			if (cm_gc_config.drop_percent && cm_gc_test_drop())
+			if (cm_gc_test_drop())
 				continue;
 			dirty++;
 			if (!cm_gc_large_keep(window + (i << shift)))

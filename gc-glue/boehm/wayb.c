@@ -42,7 +42,7 @@ static void tell_range(const struct cardmark_run *range)
 		uintptr_t to = run.end < range->end ? run.end : range->end;
 
 		for (uintptr_t p = from; p < to; p += page) {
-			if (cm_gc_config.drop_percent && cm_gc_test_drop())
+			if (cm_gc_test_drop())
 				continue;
 			told++;
 			if (!cm_gc_large_keep(p))

@@ -31,14 +31,23 @@ api "$bin/torture_api" -d 1
 # Statically linked: built here, as not every system has the archive.
 lib=$builddir/gc-glue/boehm/.libs
 way=B settings=
-if ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DTORTURE_API -I"$srcdir/include" -o "$scratch/torture_static" \
-	"$srcdir/tests/boehm/torture.c" -L"$lib" -lcardmark-gc -L"$builddir/lib/.libs" -lcardmark -Wl,-rpath,"$lib" \
-	-Wl,-rpath,"$builddir/lib/.libs" -Wl,-rpath-link,"$builddir/lib/.libs" \
-	-l:libgc.a -lpthread -ldl 2>"$scratch/cc"; then
+# static_torture NAME ADAPTER...: links it with a static libgc
+static_torture()
+{
+	name=$1
+	shift
+	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DTORTURE_API -I"$srcdir/include" -o "$scratch/$name" \
+		"$srcdir/tests/boehm/torture.c" "$@" -L"$builddir/lib/.libs" -lcardmark -Wl,-rpath,"$lib" \
+		-Wl,-rpath,"$builddir/lib/.libs" -Wl,-rpath-link,"$builddir/lib/.libs" \
+		-l:libgc.a -lpthread -ldl 2>"$scratch/cc"
+}
+
+if static_torture torture_static -L"$lib" -lcardmark-gc &&
+	static_torture torture_hooks "$bin/.libs/libcmgc-hooks.a"; then
 	api "$scratch/torture_static" -t 2 -d 2 -f
 	api "$scratch/torture_static" -t 1 -d 1 -l 3
 	settings=CARDMARK_GC_TEST_DROP=20
-	timeout 60 env $settings "$scratch/torture_static" -s 1 -d 3 >"$scratch/out" 2>&1
+	timeout 60 env $settings "$scratch/torture_hooks" -s 1 -d 3 >"$scratch/out" 2>&1
 	[ $? -ne 0 ] && pass "static, negative control: $(tail -1 "$scratch/out")" ||
 		fail "static, negative control: nothing was lost"
 else

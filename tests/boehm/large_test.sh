@@ -42,7 +42,7 @@ for own in -p -P; do
 	check auto B 1 $own
 done
 for way in A B; do
-	under CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_LARGE=forget -- \
+	under CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_LARGE_FORGET=1 -- \
 		"$bin/large" -s "$seed" -d 2 || continue
 	lost=$(value lost:)
 	if [ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]; then

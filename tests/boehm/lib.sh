@@ -8,6 +8,8 @@ builddir=${CARDMARK_BUILDDIR:-.}
 srcdir=${CARDMARK_SRCDIR:-.}
 bin=$builddir/tests/boehm
 preload=$builddir/gc-glue/boehm/.libs/libcardmark-preload.so
+# The same with test hooks (gc-glue/boehm/testhooks.h), for controls.
+hooks=$bin/.libs/hooks.so
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/cardmark-boehm-XXXXXX") || exit 99
 trap 'rm -rf "$scratch"' EXIT
 failures=0 passes=0 skips=0 shim=
@@ -57,19 +59,23 @@ skipped()
 
 # under VAR=VALUE... -- PROGRAM ARGS...: runs it under the preload object, and $shim
 # underneath if that is set, for at most a minute. Output in $scratch/out, exit status
-# in $got. False if the backend cannot be had here, which is counted.
+# in $got. CARDMARK_GC_TEST_* takes the object that has these hooks. False if the backend
+# cannot be had here, which is counted.
 under()
 {
-	settings='' backend=
+	settings='' backend='' object=$preload
 	while [ "$1" != -- ]; do
-		case $1 in CARDMARK_BACKEND=*) backend=${1#*=} ;; esac
+		case $1 in
+		CARDMARK_BACKEND=*) backend=${1#*=} ;;
+		CARDMARK_GC_TEST_*) object=$hooks ;;
+		esac
 		settings="$settings $1"
 		shift
 	done
 	shift
 	what="$settings $(basename "$1")"
 	# shellcheck disable=SC2086
-	timeout 60 env $settings LD_PRELOAD="$preload${shim:+:$shim}" "$@" >"$scratch/out" 2>&1 </dev/null
+	timeout 60 env $settings LD_PRELOAD="$object${shim:+:$shim}" "$@" >"$scratch/out" 2>&1 </dev/null
 	got=$?
 	if grep -q 'was not started:' "$scratch/out"; then
 		if required "$backend"; then

@@ -21,7 +21,9 @@ if !SANITIZED
 TESTS += $(boehm_tests)
 check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
 	tests/boehm/roots tests/boehm/stacks tests/boehm/torture tests/boehm/torture_api
-check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/rootmod.la
+boehm_hooks = tests/boehm/hooks.la
+check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la $(boehm_hooks) tests/boehm/libcmgc-hooks.la \
+	tests/boehm/rootmod.la
 endif
 endif
 
@@ -83,6 +85,18 @@ tests_boehm_torture_api_CPPFLAGS = $(boehm_cppflags) -DTORTURE_API
 tests_boehm_torture_api_CFLAGS = $(boehm_cflags)
 tests_boehm_torture_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
 	$(BDWGC_LIBS) $(PTHREAD_LIBS)
+
+# The adapter and the preload object with test hooks (testhooks.h): for controls, never installed.
+tests_boehm_libcmgc_hooks_la_SOURCES = $(gc_glue_sources) gc-glue/boehm/testhooks.c
+tests_boehm_libcmgc_hooks_la_CPPFLAGS = $(gc_glue_cppflags) -DCM_GC_TEST_HOOKS
+tests_boehm_libcmgc_hooks_la_CFLAGS = $(gc_glue_cflags)
+
+tests_boehm_hooks_la_SOURCES = gc-glue/boehm/preload.c
+tests_boehm_hooks_la_CPPFLAGS = $(gc_glue_cppflags) -DCM_GC_TEST_HOOKS
+tests_boehm_hooks_la_CFLAGS = $(gc_glue_cflags)
+tests_boehm_hooks_la_LIBADD = tests/boehm/libcmgc-hooks.la lib/libcm.la $(PTHREAD_LIBS)
+tests_boehm_hooks_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere \
+	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 
 # A data segment that begins in the middle of a page: no RELRO, and an address
 # chosen so that its last page is used for less than its first (see roots.c).

@@ -45,4 +45,13 @@ for setting in CARDMARK_GC_MODE=x CARDMARK_GC_WAY=C CARDMARK_PAUSE_TARGET=soon \
 	check $? 2 "$setting ends it"
 	check "$(grep -c 'was not started:' "$scratch/out")" 1 "$setting is explained"
 done
+# What controls switch off or break is not in what is installed, whatever is set.
+for object in "$builddir"/gc-glue/boehm/.libs/*.so "$builddir/lib/.libs/libcardmark.so" \
+	"$builddir"/gc-glue/jemalloc/.libs/*.so "$builddir/tools/cardmark" "$builddir/tools/.libs/cardmark"; do
+	[ -e "$object" ] || continue
+	check "$(grep -ac 'CARDMARK_[A-Z_]*TEST' "$object")" 0 "$(basename "$object") has no test hooks"
+done
+check "$(grep -ac CARDMARK_GC_TEST_DROP "$hooks")" 1 "the controls' object has test hooks"
+timeout 60 env CARDMARK_GC_TEST_DROP=100 LD_PRELOAD="$preload" "$bin/torture" -s 1 -d 2 >"$scratch/out" 2>&1
+check "$? $(value lost:)" "0 0" "the preload object does not obey CARDMARK_GC_TEST_DROP"
 finish

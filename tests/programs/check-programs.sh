@@ -68,6 +68,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$build" && pwd)
 work=$build/programs
 cardmark=$build/tools/cardmark
+hooks=$build/tests/boehm/.libs/hooks.so # for the control
 passed=0 failed=0 skipped=0 rows=()
 TIMEFORMAT='%R %U %S'
 export LC_ALL=C.UTF-8
@@ -241,7 +242,7 @@ run()
 	mkdir -p "$dir"
 	case $mode in
 	plain) ;;
-	control) as=(env CARDMARK_GC_TEST_DROP=50 "$cardmark" run --stats="$dir/stats" --) ;;
+	control) as=(env CARDMARK_GC_TEST_DROP=50 CARDMARK_PRELOAD="$hooks" "$cardmark" run --stats="$dir/stats" --) ;;
 	verify) as=("$cardmark" run --verify --stats="$dir/stats" --) ;;
 	*) as=("$cardmark" run --backend="$mode" --stats="$dir/stats" --) ;;
 	esac

@@ -5,5 +5,5 @@ EXTRA_DIST += tests/programs/check-programs.sh tests/programs/asymptote.asy test
 # Which, if not all: make check-programs RUN='neko w3m'
 RUN =
 .PHONY: check-programs
-check-programs: all
+check-programs: all $(boehm_hooks)
 	$(srcdir)/tests/programs/check-programs.sh --build='$(abs_builddir)' $(RUN)

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the tests switch off, or break, to show that they would see a loss. Only in the
+ * adapter that is built for them (tests/boehm/hooks.la, with CM_GC_TEST_HOOKS): in what
+ * is installed each of these is 0, and its name is not there.
+ *
+ * To add one: a line here, and `if (cm_gc_test(CM_GC_TEST_NAME))` where it acts. A test
+ * sets CARDMARK_GC_TEST_NAME to a number; tests/boehm/lib.sh then takes that adapter. */
+#ifndef CM_GC_TESTHOOKS_H
+#define CM_GC_TESTHOOKS_H
+
+#include <stdbool.h>
+
+#define CM_GC_TESTS(X)                                                                             \
+	X(DROP)              /* so many per cent of the dirty cards are called clean */            \
+	X(LARGE_FORGET)      /* dirty pages of large objects are not marked from */                \
+	X(NO_EVENT_DEFENCE)  /* callbacks that are replaced stay so */                             \
+	X(NO_LARGE)          /* large objects are as all others */                                 \
+	X(NO_ROOT_DEFENCE)   /* the last page of an unaligned root is left to libgc */             \
+	X(NO_SIGNAL_DEFENCE) /* calls that set SIGSEGV handlers are not redirected */              \
+	X(NO_STACK_DEFENCE)  /* mark stacks in the heap are not told by what libgc reads */        \
+	X(RATE)              /* libgc's constants with this rate, and no pacing */
+
+enum cm_gc_test {
+#define CM_GC_TEST_ENUM(name) CM_GC_TEST_##name,
+	CM_GC_TESTS(CM_GC_TEST_ENUM)
+#undef CM_GC_TEST_ENUM
+		CM_GC_TEST_COUNT
+};
+
+#ifdef CM_GC_TEST_HOOKS
+/* From the environment, once, before anything is chosen. */
+void cm_gc_test_read(void);
+/* What the variable says; 0 without it. */
+unsigned cm_gc_test(enum cm_gc_test which);
+/* Is this dirty card to be called clean? */
+bool cm_gc_test_drop(void);
+#else
+static inline void cm_gc_test_read(void)
+{
+}
+
+static inline unsigned cm_gc_test(enum cm_gc_test which)
+{
+	(void)which;
+	return 0;
+}
+
+static inline bool cm_gc_test_drop(void)
+{
+	return false;
+}
+#endif
+
+#endif
