@@ -84,7 +84,7 @@ _Noreturn static void become(const struct bench_plan *plan, const struct bench_p
 		_exit(TOOL_CANNOT);
 	bench_clean_environment();
 	if (row->target_ms > 0) {
-		snprintf(target, sizeof target, "%g", row->target_ms);
+		snprintf(target, sizeof target, "%.6f", row->target_ms); /* never 1e+06 */
 		opt.pause_target = target;
 	}
 	if (!run_prepare(&opt, plan->preload))

@@ -102,8 +102,12 @@ int tool_find_program(const char *name, char out[TOOL_PATH])
 	if (strchr(name, '/') != NULL) {
 		struct stat st;
 
-		if (!join(out, name, "") || stat(out, &st) != 0)
-			return errno == EACCES ? EACCES : ENOENT;
+		if (!join(out, name, ""))
+			return ENAMETOOLONG;
+		if (stat(out, &st) != 0)
+			return errno;
+		if (S_ISDIR(st.st_mode))
+			return EISDIR;
 		return S_ISREG(st.st_mode) && access(out, X_OK) == 0 ? 0 : EACCES;
 	}
 	if (*name == '\0')

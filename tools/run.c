@@ -42,7 +42,8 @@ static void help(void)
 	       "                     B manual dirty bits (default: A where it works)\n"
 	       "  --pause-target=MS  aim for stops of at most so many milliseconds\n"
 	       "  --stats[=FILE]     JSON report at exit (default: standard error; %%p in the\n"
-	       "                     name is the process id)\n"
+	       "                     name is the process id); programs that PROGRAM starts\n"
+	       "                     write to FILE.PID\n"
 	       "  --raw              each stop's start and end in the report too\n"
 	       "  --verify           check that every page that changes is reported dirty; slow\n"
 	       "  --verbose          say what is done\n"
@@ -60,19 +61,68 @@ static bool set(const char *name, const char *value)
 	return err == 0;
 }
 
-bool run_prepare(const struct run_options *opt, const char *preload)
+/* The program may go to another directory, and what is to be found from there needs the
+ * whole path. out may not be name. */
+static bool absolute(const char *name, char out[TOOL_PATH])
 {
-	const char *old = getenv("LD_PRELOAD");
-	char list[2 * TOOL_PATH], pid[24];
-	int n = snprintf(list, sizeof list, "%s%s%s", preload, old && *old ? ":" : "",
-			 old && *old ? old : "");
+	char here[TOOL_PATH];
+	int n;
 
-	if (n < 0 || (size_t)n >= sizeof list) {
-		tool_message("run", "LD_PRELOAD is too long");
+	if (*name == '/') {
+		n = snprintf(out, TOOL_PATH, "%s", name);
+	} else if (getcwd(here, sizeof here) != NULL) {
+		n = snprintf(out, TOOL_PATH, "%s/%s", strcmp(here, "/") == 0 ? "" : here, name);
+	} else {
+		tool_message("run", "cannot tell where %s is: the current directory: %s", name,
+			     strerror(errno));
 		return false;
 	}
+	if (n > 0 && n < TOOL_PATH)
+		return true;
+	tool_message("run", "the path of %s is longer than %d bytes", name, TOOL_PATH - 1);
+	return false;
+}
+
+static bool set_preload(const char *preload)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char path[TOOL_PATH], list[3 * TOOL_PATH];
+	int n;
+
+	if (!absolute(preload, path))
+		return false;
+	if (strpbrk(path, ": ") != NULL) {
+		tool_message(
+			"run",
+			"LD_PRELOAD cannot name %s: spaces and colons divide its list; put the "
+			"preload object elsewhere, and name it with CARDMARK_PRELOAD",
+			path);
+		return false;
+	}
+	n = snprintf(list, sizeof list, "%s%s%s", path, old && *old ? ":" : "",
+		     old && *old ? old : "");
+	if (n < 0 || (size_t)n >= sizeof list) {
+		tool_message("run", "LD_PRELOAD is longer than %zu bytes", sizeof list - 1);
+		return false;
+	}
+	return set("LD_PRELOAD", list);
+}
+
+static bool set_stats(const char *stats)
+{
+	char path[TOOL_PATH];
+
+	if (strcmp(stats, "-") == 0)
+		return set("CARDMARK_STATS", stats);
+	return absolute(stats, path) && set("CARDMARK_STATS", path);
+}
+
+bool run_prepare(const struct run_options *opt, const char *preload)
+{
+	char pid[24];
+
 	snprintf(pid, sizeof pid, "%ld", (long)getpid());
-	if (!set("LD_PRELOAD", list) || !set("CARDMARK_RUN_PID", pid))
+	if (!set_preload(preload) || !set("CARDMARK_RUN_PID", pid))
 		return false;
 	if (opt->backend != NULL) {
 		bool mode = is_gc_mode(opt->backend);
@@ -83,7 +133,7 @@ bool run_prepare(const struct run_options *opt, const char *preload)
 	}
 	return (opt->way == NULL || set("CARDMARK_GC_WAY", opt->way)) &&
 	       (opt->pause_target == NULL || set("CARDMARK_PAUSE_TARGET", opt->pause_target)) &&
-	       (opt->stats == NULL || set("CARDMARK_STATS", opt->stats)) &&
+	       (opt->stats == NULL || set_stats(opt->stats)) &&
 	       (!opt->raw || set("CARDMARK_STATS_RAW", "1")) &&
 	       (!opt->verify || set("CARDMARK_VERIFY", "hash")) &&
 	       (!opt->verbose || set("CARDMARK_RUN_VERBOSE", "1"));
@@ -165,11 +215,13 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		case ':':
 			return tool_usage_error("run", "%s needs a value", argv[optind - 1]);
 		default:
-			return tool_usage_error("run", "unknown option \"%s\"", argv[optind - 1]);
+			return tool_usage_error("run",
+						"unknown option \"%s\", or short for more than one",
+						argv[optind - 1]);
 		}
 	}
 	if (optind >= argc)
-		return tool_usage_error("run", "which program?");
+		return tool_usage_error("run", "no program is named");
 	if (opt->raw && opt->stats == NULL)
 		return tool_usage_error("run", "--raw needs --stats");
 	if (opt->verify && opt->backend != NULL && strcmp(opt->backend, "auto") != 0 &&
@@ -177,6 +229,36 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		return tool_usage_error("run", "--verify is for our tracking, not for %s",
 					opt->backend);
 	return -1;
+}
+
+/* 0, or the exit status for a program that cannot be run. */
+static int find(const char *name, bool stats_unnamed, char program[TOOL_PATH])
+{
+	int error = tool_find_program(name, program);
+
+	switch (error) {
+	case 0:
+		return TOOL_OK;
+	case EACCES:
+		tool_message(
+			"run",
+			"%s is not executable by this user (its mode or that of its directory, "
+			"or a file system mounted noexec)",
+			name);
+		return TOOL_NOT_EXECUTABLE;
+	case EISDIR:
+		tool_message("run", "%s is not executable: it is a directory", name);
+		return TOOL_NOT_EXECUTABLE;
+	case ENOENT:
+		tool_message("run", "%s: not found%s%s", name,
+			     strchr(name, '/') == NULL ? " in the directories of PATH" : "",
+			     stats_unnamed ? " (a file for --stats follows a =: --stats=FILE)"
+					   : "");
+		return TOOL_NOT_FOUND;
+	default:
+		tool_message("run", "%s: not found: %s", name, strerror(error));
+		return TOOL_NOT_FOUND;
+	}
 }
 
 int tool_run(int argc, char **argv)
@@ -192,16 +274,9 @@ int tool_run(int argc, char **argv)
 	status = check_backend(opt.backend);
 	if (status != TOOL_OK)
 		return status;
-	switch (tool_find_program(argv[0], program)) {
-	case 0:
-		break;
-	case EACCES:
-		tool_message("run", "%s is not executable", argv[0]);
-		return TOOL_NOT_EXECUTABLE;
-	default:
-		tool_message("run", "%s: not found", argv[0]);
-		return TOOL_NOT_FOUND;
-	}
+	status = find(argv[0], opt.stats != NULL && strcmp(opt.stats, "-") == 0, program);
+	if (status != TOOL_OK)
+		return status;
 	if (!tool_find_preload(preload)) {
 		tool_message("run",
 			     "the preload object is missing (looked at %s): is this build without "
@@ -233,6 +308,11 @@ int tool_run(int argc, char **argv)
 		errno = ENOEXEC;
 	}
 	status = errno == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE;
-	tool_message("run", "cannot start %s: %s", program, strerror(errno));
+	/* The program itself was found. */
+	tool_message("run", "cannot start %s: %s", program,
+		     errno == ENOENT ? "the interpreter that its first line names, or its dynamic "
+				       "linker, is not there"
+		     : errno == ENOEXEC ? "it is no program for this machine, and no script"
+					: strerror(errno));
 	return status;
 }

@@ -62,7 +62,7 @@ bool tool_find_bench(const char *name, char out[TOOL_PATH]);
 /* The same for the collector minigc: CARDMARK_MINIGC, or like a benchmark program. */
 bool tool_find_minigc(char out[TOOL_PATH]);
 
-/* Looks a program up as execvp() does. 0, or ENOENT or EACCES. */
+/* Looks a program up as execvp() does. 0, or ENOENT, EACCES, EISDIR or another errno. */
 int tool_find_program(const char *name, char out[TOOL_PATH]);
 
 /* ---- elfcheck.c ------------------------------------------------------------ */
