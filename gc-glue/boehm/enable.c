@@ -13,6 +13,8 @@
 
 struct cm_gc_config cm_gc_config;
 
+static __thread char error_text[640];
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 int cm_gc_fail(int error, const char *format, ...)
@@ -20,9 +22,19 @@ int cm_gc_fail(int error, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(cm_gc_config.error, sizeof(cm_gc_config.error), format, args);
+	vsnprintf(error_text, sizeof(error_text), format, args);
 	va_end(args);
 	return error;
+}
+
+const char *cm_gc_error(void)
+{
+	return error_text;
+}
+
+void cm_gc_no_error(void)
+{
+	error_text[0] = '\0';
 }
 
 static void because(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -60,21 +72,39 @@ static int name_index(const char *const *names, size_t n, const char *s)
 
 /* ---- What libgc reads from the environment, as long as its slot is ours ---- */
 
-static char *hook_getenv(const char *name)
+/* False if it is not for us to say. */
+static bool answer(const char *name, char **value)
 {
 	static char one[] = "1", zero[] = "0";
 	const struct cm_gc_config *c = &cm_gc_config;
 	bool incremental = c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD;
 
 	if (strcmp(name, "GC_ENABLE_INCREMENTAL") == 0)
-		return incremental ? one : NULL;
-	if (strcmp(name, "GC_DISABLE_INCREMENTAL") == 0)
-		return incremental ? NULL : one;
-	if (strcmp(name, "GC_USE_GETWRITEWATCH") == 0)
-		return c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? zero : one;
-	if (strcmp(name, "GC_PAUSE_TIME_TARGET") == 0 && c->target_ns)
-		return NULL;
-	return getenv(name);
+		*value = incremental ? one : NULL;
+	else if (strcmp(name, "GC_DISABLE_INCREMENTAL") == 0)
+		*value = incremental ? NULL : one;
+	else if (strcmp(name, "GC_USE_GETWRITEWATCH") == 0)
+		*value = c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? zero : one;
+	else if (strcmp(name, "GC_PAUSE_TIME_TARGET") == 0 && c->target_ns)
+		*value = NULL;
+	else
+		return false;
+	return true;
+}
+
+static char *hook_getenv(const char *name)
+{
+	char *value;
+
+	/* Which variables a privileged program takes from its user is libgc's affair. */
+	return answer(name, &value) ? value : getenv(name);
+}
+
+static char *hook_secure_getenv(const char *name)
+{
+	char *value;
+
+	return answer(name, &value) ? value : secure_getenv(name);
 }
 
 /* ---- Slots -------------------------------------------------------------------- */
@@ -100,7 +130,7 @@ static struct cm_gc_slot memory_slots[] = {
 static struct cm_gc_slot mprotect_slot[] = { SLOT("mprotect", cm_gc_hook_mprotect) };
 static struct cm_gc_slot phdr_slot[] = { SLOT("dl_iterate_phdr", cm_gc_hook_dl_iterate_phdr) };
 static struct cm_gc_slot getenv_slots[] = { SLOT("getenv", hook_getenv),
-					    SLOT("secure_getenv", hook_getenv) };
+					    SLOT("secure_getenv", hook_secure_getenv) };
 
 /* Calls to libgc, from anywhere. */
 static struct cm_gc_slot api_slots[] = {
@@ -191,6 +221,9 @@ static int choose_way(enum cardmark_gc_way asked)
 
 /* ---- Settings -------------------------------------------------------------------- */
 
+#define MOST_TARGET_NS (UINT64_C(3600) * 1000000000)
+
+/* A program that runs with more rights than its user obeys no variable of his. */
 static int read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way)
 {
 	struct cm_gc_config *c = &cm_gc_config;
@@ -208,7 +241,7 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 	c->mode = o.mode;
 	c->target_ns = o.pause_target_ms * UINT64_C(1000000);
 	*way = o.way;
-	if ((s = getenv("CARDMARK_GC_MODE")) && *s) {
+	if ((s = secure_getenv("CARDMARK_GC_MODE")) && *s) {
 		if ((i = name_index(mode_names, COUNT(mode_names), s)) < 0)
 			return cm_gc_fail(-EINVAL,
 					  "CARDMARK_GC_MODE=%s: not one of auto, "
@@ -216,24 +249,20 @@ static int read_settings(const struct cardmark_gc_options *options, enum cardmar
 					  s);
 		c->mode = (enum cardmark_gc_mode)i;
 	}
-	if ((s = getenv("CARDMARK_GC_WAY")) && *s) {
+	if ((s = secure_getenv("CARDMARK_GC_WAY")) && *s) {
 		if ((i = name_index(way_names, COUNT(way_names), s)) < 0)
 			return cm_gc_fail(-EINVAL, "CARDMARK_GC_WAY=%s: not one of auto, A, B", s);
 		*way = (enum cardmark_gc_way)i;
 	}
-	if ((s = getenv("CARDMARK_PAUSE_TARGET")) && *s) {
-		char *end;
-		double ms = strtod(s, &end);
-
-		if (*end || !(ms > 0 && ms < 3.6e6))
+	if ((s = secure_getenv("CARDMARK_PAUSE_TARGET")) && *s) {
+		if (!cm_gc_ms_parse(s, MOST_TARGET_NS, &c->target_ns) || !c->target_ns)
 			return cm_gc_fail(-EINVAL,
 					  "CARDMARK_PAUSE_TARGET=%s: not a number of "
-					  "milliseconds above 0",
+					  "milliseconds above 0, such as 5 or 2.5",
 					  s);
-		c->target_ns = (uint64_t)(ms * 1e6);
 	}
 	/* cardmark_open() reads it, and complains. */
-	c->verify = (s = getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
+	c->verify = (s = secure_getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
 	return 0;
 }
 
@@ -306,7 +335,7 @@ static void after_fork(void)
 	/* The core rebuilds the tracker; libgc opens its files again. The world is
 	 * this thread. */
 	if (cm_gc_config.enabled)
-		cm_gc_record_reset();
+		cm_gc_report_begin_child();
 }
 
 static bool gc_started(void)
@@ -340,13 +369,14 @@ void cm_gc_redirect_again(void)
 int cm_gc_prepare(const struct cardmark_gc_options *options)
 {
 	struct cm_gc_config *c = &cm_gc_config;
-	const char *raw = getenv("CARDMARK_STATS_RAW");
+	const char *raw = secure_getenv("CARDMARK_STATS_RAW");
 	enum cardmark_gc_way way = CARDMARK_GC_WAY_AUTO;
 	int r;
 
-	c->start_ns = cm_gc_now();
+	cm_gc_report_begin();
 	c->pid = getpid();
-	c->why[0] = c->error[0] = '\0';
+	c->why[0] = '\0';
+	cm_gc_statsfile_start();
 	cm_gc_test_read();
 	if ((r = cm_gc_api_load()) != 0 || (r = read_settings(options, &way)) != 0)
 		return r;
@@ -374,7 +404,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	}
 
 	/* From here on nothing fails. */
-	pthread_atfork(NULL, NULL, after_fork);
+	pthread_atfork(NULL, cm_gc_report_forked, after_fork);
 	cm_gc_heap.early = !c->init_called && cm_gc_api.shared;
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
 	redirect_signals();
@@ -405,16 +435,32 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 
 const char *cardmark_gc_error(void)
 {
-	return cm_gc_config.error;
+	return error_text;
 }
 
-int cardmark_gc_enable(const struct cardmark_gc_options *options)
+/* A static libgc asks the real environment, which is the program's and its children's. */
+static void enable_static(bool mprotect_mode)
+{
+	static const char name[] = "GC_USE_GETWRITEWATCH";
+	const char *old = getenv(name);
+	char *kept = old ? strdup(old) : NULL;
+
+	(void)setenv(name, mprotect_mode ? "0" : "1", 1);
+	cm_gc_api.GC_enable_incremental();
+	if (kept)
+		(void)setenv(name, kept, 1);
+	else if (!old)
+		(void)unsetenv(name);
+	free(kept);
+}
+
+static int enable(const struct cardmark_gc_options *options)
 {
 	static bool called;
 	struct cm_gc_config *c = &cm_gc_config;
-	bool mprotect_mode;
 	int r;
 
+	cm_gc_no_error();
 	if (c->enabled && !called) { /* by the preload object */
 		called = true;
 		cm_gc_api.GC_init();
@@ -425,16 +471,26 @@ int cardmark_gc_enable(const struct cardmark_gc_options *options)
 	if ((r = cm_gc_prepare(options)) != 0)
 		return r;
 	called = true;
-	mprotect_mode = c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT;
 	if (c->mode == CARDMARK_GC_MODE_STOP_THE_WORLD) {
 		cm_gc_api.GC_init();
 		return 0;
 	}
-	/* A static libgc asks the real environment. */
-	if (!cm_gc_api.shared)
-		setenv("GC_USE_GETWRITEWATCH", mprotect_mode ? "0" : "1", 1);
-	cm_gc_api.GC_enable_incremental();
+	if (cm_gc_api.shared)
+		cm_gc_api.GC_enable_incremental();
+	else
+		enable_static(c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT);
 	if (cm_gc_api.GC_is_incremental_mode && !cm_gc_api.GC_is_incremental_mode())
 		because("libgc refused incremental mode");
 	return 0;
+}
+
+int cardmark_gc_enable(const struct cardmark_gc_options *options)
+{
+	int state, r;
+
+	/* A thread cancelled half way would leave half of it done. */
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	r = enable(options);
+	(void)pthread_setcancelstate(state, NULL);
+	return r;
 }

@@ -13,6 +13,7 @@
 
 #include <cardmark/gc.h>
 
+#include "gc-glue/boehm/out.h"
 #include "gc-glue/boehm/testhooks.h"
 
 #include <link.h>
@@ -304,7 +305,8 @@ static inline uint64_t cm_gc_now(void)
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* ---- Choice and report (enable.c, report.c) -------------------------------------------------- */
+/* ---- Choice and report (enable.c, report.c, statsfile.c)
+ * -------------------------------------------------- */
 
 struct cm_gc_config {
 	enum cardmark_backend backend;
@@ -312,7 +314,6 @@ struct cm_gc_config {
 	enum cardmark_gc_way way; /* chosen */
 	uint64_t target_ns;
 	char why[512];
-	char error[320];
 	bool enabled, init_called;
 	pid_t pid;
 	uint64_t start_ns;
@@ -326,7 +327,27 @@ const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
 int cm_gc_prepare(const struct cardmark_gc_options *options);
 /* Redirects the calls to libgc of objects that were loaded since. */
 void cm_gc_redirect_again(void);
-/* Fails the enable with words. Returns error. */
+/* The words of this thread's public call that fails, for cardmark_gc_error(). Returns
+ * error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *cm_gc_error(void);
+/* A public call begins. */
+void cm_gc_no_error(void);
+#define CM_GC_NOT_ENABLED                                                                          \
+	"not enabled: call cardmark_gc_enable() first, or start the program with cardmark run"
+
+void cm_gc_report_put(struct cm_gc_out *o);
+/* This process begins to count; a fork child anew; a parent has forked. */
+void cm_gc_report_begin(void);
+void cm_gc_report_begin_child(void);
+void cm_gc_report_forked(void);
+
+/* Reads CARDMARK_STATS and who is to write it. A relative name is one in the directory
+ * where the program was started. */
+void cm_gc_statsfile_start(void);
+/* Is this the process that `cardmark run` became? exec() keeps the process id. */
+bool cm_gc_is_the_program(void);
+/* What --stats asked for; NULL if nothing. */
+const char *cm_gc_statsfile(void);
 
 #endif

@@ -33,7 +33,7 @@ size_t cm_gc_hook_get_free_space_divisor(void)
 
 void cm_gc_growth_start(void)
 {
-	const char *users = getenv("GC_FREE_SPACE_DIVISOR"); /* libgc reads it too */
+	const char *users = secure_getenv("GC_FREE_SPACE_DIVISOR"); /* libgc reads it too */
 
 	if ((users && *users) || !cm_gc_api.GC_set_free_space_divisor ||
 	    !cm_gc_api.GC_get_free_space_divisor)

@@ -16,6 +16,7 @@ gc_glue_sources = \
 	gc-glue/boehm/histogram.c \
 	gc-glue/boehm/large.c \
 	gc-glue/boehm/maps.c \
+	gc-glue/boehm/out.c gc-glue/boehm/out.h \
 	gc-glue/boehm/pace.c \
 	gc-glue/boehm/plt.c \
 	gc-glue/boehm/ranges.c \
@@ -24,6 +25,7 @@ gc_glue_sources = \
 	gc-glue/boehm/roots.c \
 	gc-glue/boehm/signals.c \
 	gc-glue/boehm/stall.c \
+	gc-glue/boehm/statsfile.c \
 	gc-glue/boehm/testhooks.h \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c

@@ -10,61 +10,121 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
-
-/* Is this the process that `cardmark run` became (exec keeps the pid)? Its
- * children inherit the environment and stay silent. */
-static bool is_the_program(void)
-{
-	const char *pid = getenv("CARDMARK_RUN_PID");
-
-	return pid && strtol(pid, NULL, 10) == (long)getpid();
-}
 
 static void say(const char *text)
 {
-	char line[1280];
-	int n = snprintf(line, sizeof(line), "cardmark run: %s %s\n", program_invocation_short_name,
-			 text);
-	size_t len = n < (int)sizeof(line) ? (size_t)n : sizeof(line) - 1;
+	char line[1000];
 
-	while (len && write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
-		;
+	(void)snprintf(line, sizeof(line), "%.200s %s", program_invocation_short_name, text);
+	cm_gc_say("cardmark run", line);
+}
+
+/* ---- A program without libgc --------------------------------------------------------- */
+
+static bool without_libgc; /* the process that `cardmark run` became, as it is now */
+static uint64_t faults_before;
+
+/* Grows with each child that is waited for; what the process was before exec() counts. */
+static uint64_t children_faults(void)
+{
+	struct rusage u = { 0 };
+
+	getrusage(RUSAGE_CHILDREN, &u);
+	return (uint64_t)u.ru_minflt + (uint64_t)u.ru_majflt;
+}
+
+/* Only here, at the end of the process, is it true: a shell, a script or env becomes
+ * another program by exec(), and one that does is not asked. */
+static void say_without_libgc(void)
+{
+	const char *stats = cm_gc_statsfile();
+	bool named = stats && strcmp(stats, "-") != 0;
+	char text[700];
+
+	if (!without_libgc || !cm_gc_is_the_program())
+		return;
+	without_libgc = false;
+	if (children_faults() == faults_before)
+		(void)snprintf(text, sizeof(text),
+			       "does not use libgc as a shared library; it ran unchanged%s",
+			       stats ? ", and cardmark run counted nothing" : "");
+	else
+		(void)snprintf(
+			text, sizeof(text),
+			"itself ran unchanged; programs that it started and that use a shared "
+			"libgc had their writes tracked%s%.300s%s",
+			named ? ", and their counters are in " : "", named ? stats : "",
+			named && !strstr(stats, "%p") ? ".PID" : "");
+	say(text);
+}
+
+__attribute__((destructor)) static void preload_end(void)
+{
+	say_without_libgc();
+}
+
+/* Some shells leave by _exit(), and no destructor runs. */
+static _Noreturn void hook_exit(int status)
+{
+	say_without_libgc();
+	_exit(status);
+}
+
+static void without(void)
+{
+	static struct cm_gc_slot slots[] = { { "_exit", (void *)hook_exit, 0 },
+					     { "_Exit", (void *)hook_exit, 0 } };
+
+	if (!cm_gc_is_the_program())
+		return;
+	without_libgc = true;
+	faults_before = children_faults();
+	cm_gc_plt_redirect(NULL, slots, sizeof(slots) / sizeof(*slots), true);
+}
+
+/* ---- One with it --------------------------------------------------------------------- */
+
+static void say_what_is_done(void)
+{
+	const struct cm_gc_config *c = &cm_gc_config;
+	char text[800], ms[CM_GC_MS_ROOM];
+
+	(void)cm_gc_ms_text(ms, c->target_ns);
+	if (c->mode == CARDMARK_GC_MODE_AUTO)
+		(void)snprintf(
+			text, sizeof(text),
+			"has its writes tracked by %s, way %s, pause target %s ms (0: none)%s%s",
+			cardmark_backend_name(cardmark_backend_of(cm_gc_heap.cm)),
+			c->way == CARDMARK_GC_WAY_A ? "A" : "B", ms, *c->why ? ": " : "", c->why);
+	else
+		(void)snprintf(text, sizeof(text),
+			       "runs with libgc's own %s, pause target %s ms (0: none)",
+			       c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? "mprotect mode"
+									  : "stop-the-world mode",
+			       ms);
+	say(text);
 }
 
 __attribute__((constructor)) static void preload_start(void)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
-	const char *verbose = getenv("CARDMARK_RUN_VERBOSE");
-	char text[1000];
+	const char *verbose = secure_getenv("CARDMARK_RUN_VERBOSE");
+	char text[800];
 	int r = cm_gc_prepare(NULL);
 
 	if (!cm_gc_api.GC_init) {
-		if (is_the_program())
-			say("does not use libgc (libgc.so.1 is not among its libraries); "
-			    "it ran unchanged");
+		without();
 		return;
 	}
 	if (r != 0) {
-		snprintf(text, sizeof(text), "was not started: %s", c->error);
+		(void)snprintf(text, sizeof(text), "was not started: %s", cm_gc_error());
 		say(text);
 		_exit(2);
 	}
 	if (c->init_called && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
 		cm_gc_api.GC_enable_incremental();
-	if (!verbose || *verbose != '1' || !is_the_program())
-		return;
-	if (c->mode == CARDMARK_GC_MODE_AUTO)
-		snprintf(text, sizeof(text),
-			 "has its writes tracked by %s, way %s, pause target %.3g ms (0: none)%s%s",
-			 cardmark_backend_name(cardmark_backend_of(cm_gc_heap.cm)),
-			 c->way == CARDMARK_GC_WAY_A ? "A" : "B", (double)c->target_ns / 1e6,
-			 *c->why ? ": " : "", c->why);
-	else
-		snprintf(text, sizeof(text),
-			 "runs with libgc's own %s, pause target %.3g ms (0: none)",
-			 c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? "mprotect mode"
-								    : "stop-the-world mode",
-			 (double)c->target_ns / 1e6);
-	say(text);
+	if (verbose && *verbose == '1' && cm_gc_is_the_program())
+		say_what_is_done();
 }

@@ -64,7 +64,8 @@ struct cardmark_gc_options {
  * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B),
  * CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads:
  * CARDMARK_BACKEND and the others. With CARDMARK_STATS=FILE the
- * counters are written at exit, see cardmark_gc_write_stats(). Callbacks that the
+ * counters are written at exit, see cardmark_gc_write_stats(). A program that runs
+ * with more rights than its user obeys none of them. Callbacks that the
  * program gives libgc, before or after this call, are still called; with a static
  * libgc set them before. If the program runs under `cardmark run`, that has
  * chosen already: the call does nothing and succeeds.
@@ -73,7 +74,8 @@ struct cardmark_gc_options {
  * failure cardmark_gc_error() has the words and libgc is as it was. */
 CARDMARK_API int cardmark_gc_enable(const struct cardmark_gc_options *options);
 
-/* Why this process's last cardmark_gc_enable() failed; "" if it did not. */
+/* Why this thread's last call of the three others failed; "" if it did not. Valid
+ * until the thread's next call. */
 CARDMARK_API const char *cardmark_gc_error(void);
 
 struct cardmark_gc_info {
@@ -86,18 +88,20 @@ struct cardmark_gc_info {
 	uint64_t heap_bytes;           /* libgc's heap, now */
 	uint64_t tracked_cards;        /* of heap and static data, now */
 	uint64_t dirty_cards;          /* told to libgc, sum over all stops */
-	uint64_t collections;          /* libgc's count */
+	uint64_t collections;          /* libgc's count; in a fork child since the fork */
 	uint64_t stops, stop_total_ns, stop_max_ns;
 	uint64_t stalls, stall_total_ns, stall_max_ns;
 	/* Since version 2: of the tracker (see cardmark_stats()), with CARDMARK_VERIFY. */
 	uint64_t verify_checked, verify_changed, verify_missed, verify_false;
 };
 
-/* Fills *info. -EINVAL size too small; -ENOENT not enabled. */
+/* Fills *info. In a fork child all sums begin at the fork. -EINVAL size too small;
+ * -ENOENT not enabled. */
 CARDMARK_API int cardmark_gc_info(struct cardmark_gc_info *info);
 
 /* Writes all counters and percentiles as JSON (format "cardmark-run", version
- * 1) to path; "-" is standard error; "%p" in path becomes the process id.
+ * 1) to path; "-" is standard error; "%p" in path becomes the process id. A file
+ * of the user's own is replaced in one step. No cancellation point.
  * -EINVAL no path; -ENOENT not enabled; -EIO the file cannot be written. */
 CARDMARK_API int cardmark_gc_write_stats(const char *path);
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+#include "gc-glue/boehm/out.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+void cm_gc_flush(struct cm_gc_out *o)
+{
+	size_t at = 0;
+
+	while (at < o->n && !o->error) {
+		ssize_t w = write(o->fd, o->buf + at, o->n - at);
+
+		if (w > 0)
+			at += (size_t)w;
+		else if (w == 0 || errno != EINTR)
+			o->error = w == 0 ? ENOSPC : errno;
+	}
+	o->n = 0;
+}
+
+static size_t room(struct cm_gc_out *o)
+{
+	if (sizeof(o->buf) - o->n < 1024)
+		cm_gc_flush(o);
+	return sizeof(o->buf) - o->n;
+}
+
+void cm_gc_put(struct cm_gc_out *o, const char *format, ...)
+{
+	size_t left = room(o);
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(o->buf + o->n, left, format, args);
+	va_end(args);
+	if (n > 0)
+		o->n += (size_t)n < left ? (size_t)n : left - 1;
+}
+
+/* The length of the UTF-8 sequence at s, which a 0 ends; 0 if it is none. */
+static size_t utf8_length(const unsigned char *s)
+{
+	unsigned char low = 0x80, high = 0xbf; /* of the second byte */
+	size_t n;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		low = 0xa0; /* shorter ones exist */
+	else if (s[0] == 0xed)
+		high = 0x9f; /* surrogates */
+	else if (s[0] == 0xf0)
+		low = 0x90;
+	else if (s[0] == 0xf4)
+		high = 0x8f; /* above U+10FFFF */
+	if (s[1] < low || s[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if (s[i] < 0x80 || s[i] > 0xbf)
+			return 0;
+	return n;
+}
+
+void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	cm_gc_put(o, "  \"%s\": \"", key);
+	while (*s) {
+		size_t n = utf8_length(s);
+
+		if (n == 0)
+			cm_gc_put(o, "\\ufffd");
+		else if (*s == '"' || *s == '\\')
+			cm_gc_put(o, "\\%c", *s);
+		else if (*s < 0x20)
+			cm_gc_put(o, "\\u%04x", *s);
+		else
+			cm_gc_put(o, "%.*s", (int)n, (const char *)s);
+		s += n ? n : 1;
+	}
+	cm_gc_put(o, "\",\n");
+}
+
+void cm_gc_put_number(struct cm_gc_out *o, const char *key, uint64_t value)
+{
+	cm_gc_put(o, "  \"%s\": %llu,\n", key, (unsigned long long)value);
+}
+
+const char *cm_gc_ms_text(char buf[CM_GC_MS_ROOM], uint64_t ns)
+{
+	int n = snprintf(buf, CM_GC_MS_ROOM, "%llu.%06llu", (unsigned long long)(ns / 1000000),
+			 (unsigned long long)(ns % 1000000));
+
+	while (n > 0 && buf[n - 1] == '0')
+		buf[--n] = '\0';
+	if (n > 0 && buf[n - 1] == '.')
+		buf[n - 1] = '\0';
+	return buf;
+}
+
+bool cm_gc_ms_parse(const char *text, uint64_t max_ns, uint64_t *ns)
+{
+	uint64_t value = 0, unit = 1000000;
+	bool point = false, digits = false;
+
+	for (; *text; text++) {
+		if (*text == '.' && !point) {
+			point = true;
+			continue;
+		}
+		if (*text < '0' || *text > '9')
+			return false;
+		digits = true;
+		if (!point)
+			value = value * 10 + (uint64_t)(*text - '0') * unit;
+		else
+			value += (uint64_t)(*text - '0') * (unit /= 10);
+		if (value > max_ns)
+			return false;
+	}
+	*ns = value;
+	return digits;
+}
+
+static const int guarded[] = { SIGPIPE, SIGXFSZ };
+
+void cm_gc_guard(struct cm_gc_guard *g)
+{
+	sigset_t set;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &g->cancel);
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(guarded) / sizeof(*guarded); i++)
+		sigaddset(&set, guarded[i]);
+	sigemptyset(&g->pending);
+	sigpending(&g->pending);
+	(void)pthread_sigmask(SIG_BLOCK, &set, &g->mask);
+}
+
+void cm_gc_unguard(const struct cm_gc_guard *g)
+{
+	const struct timespec now = { 0, 0 };
+
+	for (size_t i = 0; i < sizeof(guarded) / sizeof(*guarded); i++) {
+		sigset_t one;
+
+		/* One that was pending before is the program's. */
+		if (sigismember(&g->pending, guarded[i]))
+			continue;
+		sigemptyset(&one);
+		sigaddset(&one, guarded[i]);
+		(void)sigtimedwait(&one, NULL, &now);
+	}
+	(void)pthread_sigmask(SIG_SETMASK, &g->mask, NULL);
+	(void)pthread_setcancelstate(g->cancel, NULL);
+}
+
+void cm_gc_say(const char *who, const char *text)
+{
+	struct cm_gc_out o = { .fd = STDERR_FILENO };
+	struct cm_gc_guard g;
+
+	cm_gc_guard(&g);
+	cm_gc_put(&o, "%.200s: %.780s\n", who, text);
+	cm_gc_flush(&o);
+	cm_gc_unguard(&g);
+}
