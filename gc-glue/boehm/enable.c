@@ -429,6 +429,8 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	set_knobs();
 	if ((c->init_called || !cm_gc_api.shared) && cm_gc_heap.cm)
 		cm_gc_heap_adopt();
+	if (cm_gc_is_the_program() || cm_gc_statsfile())
+		cm_gc_keep_stderr();
 	c->enabled = true;
 	return 0;
 }

@@ -2,10 +2,12 @@
 #include "gc-glue/boehm/out.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -166,9 +168,54 @@ void cm_gc_unguard(const struct cm_gc_guard *g)
 	(void)pthread_setcancelstate(g->cancel, NULL);
 }
 
+static struct {
+	int fd; /* 0: none */
+	dev_t dev;
+	ino_t ino;
+} kept;
+
+static bool is_kept(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == kept.dev && st.st_ino == kept.ino;
+}
+
+/* A daemon is a child, and who reads our standard error waits for its end. */
+static void drop_stderr(void)
+{
+	if (kept.fd > 0 && is_kept(kept.fd))
+		close(kept.fd);
+	kept.fd = 0;
+}
+
+void cm_gc_keep_stderr(void)
+{
+	struct stat st;
+	int fd;
+
+	if (kept.fd > 0 || fstat(STDERR_FILENO, &st) != 0)
+		return;
+	kept.dev = st.st_dev;
+	kept.ino = st.st_ino;
+	/* Out of the way of what a shell gives its programs. */
+	fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200);
+	kept.fd = fd > 0 ? fd : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
+	if (kept.fd > 0 && pthread_atfork(NULL, NULL, drop_stderr) != 0)
+		drop_stderr();
+}
+
+int cm_gc_stderr(void)
+{
+	/* The number may be another file's by now. */
+	bool closed = fcntl(STDERR_FILENO, F_GETFD) < 0;
+
+	return closed && kept.fd > 0 && is_kept(kept.fd) ? kept.fd : STDERR_FILENO;
+}
+
 void cm_gc_say(const char *who, const char *text)
 {
-	struct cm_gc_out o = { .fd = STDERR_FILENO };
+	struct cm_gc_out o = { .fd = cm_gc_stderr() };
 	struct cm_gc_guard g;
 
 	cm_gc_guard(&g);

@@ -41,6 +41,10 @@ struct cm_gc_guard {
 void cm_gc_guard(struct cm_gc_guard *g);
 void cm_gc_unguard(const struct cm_gc_guard *g);
 
+/* Standard error as it is, or, if the program has closed it, as it was when it was kept:
+ * GNU programs close it at exit, before us. */
+void cm_gc_keep_stderr(void);
+int cm_gc_stderr(void);
 /* A line on standard error, guarded: "WHO: TEXT". */
 void cm_gc_say(const char *who, const char *text);
 

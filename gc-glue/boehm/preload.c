@@ -80,6 +80,7 @@ static void without(void)
 	if (!cm_gc_is_the_program())
 		return;
 	without_libgc = true;
+	cm_gc_keep_stderr();
 	faults_before = children_faults();
 	cm_gc_plt_redirect(NULL, slots, sizeof(slots) / sizeof(*slots), true);
 }

@@ -125,7 +125,7 @@ static int named_descriptor(const char *name)
 	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
 
 	if (strcmp(name, "-") == 0 || strcmp(name, "/dev/stderr") == 0)
-		return STDERR_FILENO;
+		return cm_gc_stderr();
 	if (strcmp(name, "/dev/stdout") == 0)
 		return STDOUT_FILENO;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
@@ -255,7 +255,8 @@ int cardmark_gc_write_stats(const char *path)
 
 /* ---- At exit --------------------------------------------------------------------------- */
 
-/* Without `cardmark run`: has another process written it since this one started? */
+/* Without `cardmark run`: has another process written it since this one started, or in
+ * the same tick of the clock that files have? */
 static bool taken(const char *name)
 {
 	const struct timespec *t = &asked_for.started;
@@ -264,7 +265,7 @@ static bool taken(const char *name)
 	return !asked_for.run_pid && lstat(name, &st) == 0 && S_ISREG(st.st_mode) &&
 	       !(st.st_dev == ours.dev && st.st_ino == ours.ino) &&
 	       (st.st_mtim.tv_sec > t->tv_sec ||
-		(st.st_mtim.tv_sec == t->tv_sec && st.st_mtim.tv_nsec > t->tv_nsec));
+		(st.st_mtim.tv_sec == t->tv_sec && st.st_mtim.tv_nsec >= t->tv_nsec));
 }
 
 static void say_number(const char *name)

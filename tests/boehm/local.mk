@@ -12,6 +12,7 @@ boehm_tests = \
 	tests/boehm/preload_test.sh \
 	tests/boehm/roots_test.sh \
 	tests/boehm/stacks_test.sh \
+	tests/boehm/surroundings_test.sh \
 	tests/boehm/torture_a.sh \
 	tests/boehm/torture_b.sh \
 	tests/boehm/verify_test.sh
@@ -20,7 +21,8 @@ if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
 check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
-	tests/boehm/roots tests/boehm/stacks tests/boehm/torture tests/boehm/torture_api
+	tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
+	tests/boehm/torture tests/boehm/torture_api
 boehm_hooks = tests/boehm/hooks.la
 check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la $(boehm_hooks) tests/boehm/libcmgc-hooks.la \
 	tests/boehm/rootmod.la
@@ -74,6 +76,17 @@ tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
 tests_boehm_stacks_SOURCES = tests/boehm/stacks.c
 tests_boehm_stacks_CFLAGS = $(boehm_cflags)
 tests_boehm_stacks_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_surroundings_SOURCES = tests/boehm/surroundings.c
+tests_boehm_surroundings_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_surroundings_CFLAGS = $(boehm_cflags)
+tests_boehm_surroundings_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS)
+
+tests_boehm_surroundings_api_SOURCES = tests/boehm/surroundings.c
+tests_boehm_surroundings_api_CPPFLAGS = $(boehm_cppflags) -DSURROUNDINGS_API
+tests_boehm_surroundings_api_CFLAGS = $(boehm_cflags)
+tests_boehm_surroundings_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
+	$(BDWGC_LIBS) $(PTHREAD_LIBS)
 
 tests_boehm_torture_SOURCES = tests/boehm/torture.c
 tests_boehm_torture_CPPFLAGS = $(boehm_cppflags)
