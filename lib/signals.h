@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Signals of this thread while it holds a lock: whoever stops threads by a signal stops none
- * with it, and no handler of the program forks, clones, or calls us there. */
+ * with it, and no handler of the program forks, clones, or calls us there. And cancellation,
+ * which acts in nothing of ours. */
 #ifndef CM_SIGNALS_H
 #define CM_SIGNALS_H
 
@@ -23,6 +24,16 @@ static inline void cm_signals_block(sigset_t *before)
 static inline void cm_signals_restore(const sigset_t *before)
 {
 	(void)pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* pthread_join(3) is a cancellation point. */
+static inline void cm_join(pthread_t thread)
+{
+	int before;
+
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	(void)pthread_join(thread, NULL);
+	(void)pthread_setcancelstate(before, &before);
 }
 
 #endif

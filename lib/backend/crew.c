@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/backend/crew.h"
 #include "lib/backend/owed.h"
+#include "lib/signals.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -180,7 +181,7 @@ void cm_crew_close(struct cm_crew *crew)
 	atomic_store_explicit(&s->quit, true, memory_order_release);
 	wake(s, s->helpers);
 	for (unsigned i = 0; i < s->helpers; i++)
-		(void)pthread_join(s->helper[i].thread, NULL);
+		cm_join(s->helper[i].thread);
 	(void)cm_os->unmap(s, crew->bytes);
 	memset(crew, 0, sizeof *crew);
 }

@@ -23,6 +23,7 @@
 #include "lib/backend/backend.h"
 #include "lib/backend/files.h"
 #include "lib/os/os.h"
+#include "lib/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -218,11 +219,12 @@ static void stop_monitor(struct uffd *t)
 {
 	if (!t->running)
 		return;
+	/* One step before, it answers; one step after, it ends at its next look, which is not
+	 * far even if nobody can ring: LOOK_AGAIN_MS. */
 	atomic_store_explicit(&t->quit, true, memory_order_release);
 	(void)sem_post(&t->go_on);
-	if (!ring(t)) /* poll(2) and sem_wait(3) are cancellation points */
-		(void)pthread_cancel(t->monitor);
-	(void)pthread_join(t->monitor, NULL);
+	(void)ring(t);
+	cm_join(t->monitor);
 	t->running = false;
 }
 

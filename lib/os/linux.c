@@ -21,6 +21,13 @@
 /* Programs close or dup2 over low numbers without asking. */
 #define HIGH_FD 200
 
+/* The C library's open, read, close and the like are cancellation points: a thread that is
+ * cancelled in one of ours would leave a lock behind, or die in a plain store that trapped.
+ * syscall(2) is none. These are the only calls of their kind. */
+#define raw_open(path, flags) ((int)syscall(SYS_openat, AT_FDCWD, path, flags))
+#define raw_close(fd) ((int)syscall(SYS_close, fd))
+#define raw_raise(fd, least) ((int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least))
+
 /* syscall(2)'s result, with errno as it was. */
 #define RESULT(type, call)                                                                         \
 	do {                                                                                       \
@@ -37,10 +44,10 @@
 static int raise_fd(int fd)
 {
 	int saved = errno;
-	int high = fd < 0 || fd >= HIGH_FD ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	int high = fd < 0 || fd >= HIGH_FD ? -1 : raw_raise(fd, HIGH_FD);
 
 	if (high >= 0) {
-		(void)close(fd);
+		(void)raw_close(fd);
 		fd = high;
 	}
 	errno = saved;
@@ -90,14 +97,14 @@ static int linux_madvise(void *addr, size_t len, int advice)
 static int linux_covered(uintptr_t addr, size_t len)
 {
 	/* MS_ASYNC does nothing but walk the mappings and fail at a hole. */
-	RESULT(int, msync((void *)addr, len, MS_ASYNC));
+	RESULT(int, (int)syscall(SYS_msync, addr, len, MS_ASYNC));
 }
 
 static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 {
 	int saved = errno;
 	int error = 0;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = raw_open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 	struct procmap_query q;
 
 	if (fd < 0) {
@@ -123,7 +130,7 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 	} else { /* ENOTTY: before 6.11 */
 		error = cm_vma_from_text(fd, addr, out);
 	}
-	(void)syscall(SYS_close, fd);
+	(void)raw_close(fd);
 	errno = saved;
 	return error;
 }
@@ -156,7 +163,7 @@ static int linux_vacant(uintptr_t addr, size_t len, int prot)
 
 static int linux_close(int fd)
 {
-	RESULT(int, close(fd));
+	RESULT(int, raw_close(fd));
 }
 
 static int linux_fd_id(int fd, struct cm_file_id *out)
@@ -200,7 +207,7 @@ static int linux_open_self(const char *name, int flags)
 	if (n + len >= sizeof path)
 		return -EINVAL;
 	memcpy(path + n, name, len + 1);
-	RESULT(int, raise_fd(open(path, flags | O_CLOEXEC)));
+	RESULT(int, raise_fd(raw_open(path, flags | O_CLOEXEC)));
 }
 
 static int linux_open_proc(int pid, const char *name, int flags)
@@ -218,17 +225,17 @@ static int linux_open_proc(int pid, const char *name, int flags)
 		path[n++] = digits[--i];
 	path[n++] = '/';
 	memcpy(path + n, name, len + 1);
-	RESULT(int, raise_fd(open(path, flags | O_CLOEXEC)));
+	RESULT(int, raise_fd(raw_open(path, flags | O_CLOEXEC)));
 }
 
 static ssize_t linux_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
-	RESULT(ssize_t, pread(fd, buf, len, (off_t)offset));
+	RESULT(ssize_t, syscall(SYS_pread64, fd, buf, len, offset));
 }
 
 static ssize_t linux_read(int fd, void *buf, size_t len)
 {
-	RESULT(ssize_t, read(fd, buf, len));
+	RESULT(ssize_t, syscall(SYS_read, fd, buf, len));
 }
 
 /* A pipe whose other end the program has just closed says EPIPE: its SIGPIPE, which would
@@ -244,11 +251,12 @@ static ssize_t linux_write(int fd, const void *buf, size_t len)
 	(void)sigaddset(&broken, SIGPIPE);
 	(void)sigpending(&pending);
 	(void)pthread_sigmask(SIG_BLOCK, &broken, &before);
-	n = write(fd, buf, len);
+	n = syscall(SYS_write, fd, buf, len);
 	if (n < 0) {
 		n = -errno;
 		while (n == -EPIPE && sigismember(&pending, SIGPIPE) == 0 &&
-		       sigtimedwait(&broken, NULL, &none) < 0 && errno == EINTR)
+		       syscall(SYS_rt_sigtimedwait, &broken, NULL, &none, _NSIG / 8) < 0 &&
+		       errno == EINTR)
 			;
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -272,7 +280,9 @@ static int linux_pipe(int ends[2])
 
 static int linux_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 {
-	RESULT(int, poll(fds, n, timeout_ms));
+	struct timespec limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000000L };
+
+	RESULT(int, (int)syscall(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &limit, NULL, 0));
 }
 
 static int linux_uffd_open(bool user_mode_only, uint64_t features)
@@ -289,7 +299,7 @@ static int linux_uffd_open(bool user_mode_only, uint64_t features)
 	}
 	error = -errno;
 	if (fd >= 0)
-		(void)close(fd);
+		(void)raw_close(fd);
 	errno = saved;
 	return error;
 }
@@ -415,7 +425,6 @@ static void linux_nap(uint64_t ns)
 
 	int saved = errno;
 
-	/* Not nanosleep(), which is a cancellation point. */
 	(void)syscall(SYS_nanosleep, &ts, NULL);
 	errno = saved;
 }
