@@ -59,8 +59,11 @@ for name, rate in zip(sys.argv[1:], (None, 4321)):
             for kind, h in lat["kinds"].items():
                 assert h["count"] == sum(n for end, n in h["buckets"])
                 assert kind == "hiccup" and 0 < h["count"] <= 5000 or h["count"] == 5000, kind
-                assert (h["p999_ns"] is None) == (h["count"] < 10000), kind
-                assert h["p50_ns"] <= h["p90_ns"] <= h["max_ns"]
+                # Where too few were counted to know one (of hiccups, on a busy machine), it is null.
+                for key, least in ("p50_ns", 20), ("p90_ns", 100), ("p999_ns", 10000):
+                    assert (h[key] is None) == (h["count"] < least), (kind, key, h["count"])
+                known = [h[k] for k in ("p50_ns", "p90_ns", "max_ns") if h[k] is not None]
+                assert known == sorted(known), kind
             sums = {kind: h["sum_ns"] for kind, h in lat["kinds"].items()}
             assert sums["open_loop"] >= sums["simple"] > 0, sums
             assert all(sums[k] >= sums["simple"] for k in sums if k.startswith("metered")), sums
