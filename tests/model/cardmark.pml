@@ -6,24 +6,10 @@
  * All threads loop for ever, so nothing bounds the number of writes, precleans and
  * collects. Sets of cards are bit masks. -DBREAK_x breaks a rule; -DFORK and
  * -DSOFTDIRTY are models of their own. */
+#include "reached.pml"
 #define CARDS 2
 #define ALL 3
-#define BIT(card) (1 << (card))
 #define SPAN(from, to) (BIT(to) - BIT(from))
-#define add(set, cards) set = set | (cards)
-#define take(set, cards) set = set & ~(cards)
-
-/* A state that must be possible, or the proof is of less than it says: with -DTELL the
- * verifier names it when it gets there. */
-#ifdef TELL
-#define reached(what, condition) \
-	if \
-	:: condition -> c_code { static int n; if (n++ == 0) printf("reached: %s\n", what); } \
-	:: else \
-	fi
-#else
-#define reached(what, condition) skip
-#endif
 
 /* ---- What is proved ------------------------------------------------------------------ */
 
