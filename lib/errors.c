@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include "lib/errors.h"
+
 #include "lib/tracker.h"
 
 #include <errno.h>
@@ -39,6 +41,66 @@ int cm_closed_error(int error)
 		return -EPERM;
 	default:
 		return -EIO;
+	}
+}
+
+const char *cm_errno_text(int error)
+{
+	switch (error < 0 ? -error : error) {
+	case 0:
+		return "no error";
+	case EACCES:
+		return "permission denied (EACCES)";
+	case EAGAIN:
+		return "the kernel cannot do it at this moment (EAGAIN): try again";
+	case EBADF:
+		return "the descriptor is closed, or is another file's now (EBADF)";
+	case EBUSY:
+		return "somebody else uses it (EBUSY)";
+	case ECANCELED:
+		return "cancelled (ECANCELED)";
+	case EEXIST:
+		return "it is there already (EEXIST)";
+	case EFAULT:
+		return "the memory cannot be read or written (EFAULT)";
+	case EINTR:
+		return "interrupted by a signal (EINTR): try again";
+	case EINVAL:
+		return "the kernel does not know this request (EINVAL)";
+	case EIO:
+		return "input/output error (EIO)";
+	case EMFILE:
+		return "this process has too many open files (EMFILE): raise RLIMIT_NOFILE or "
+		       "close some";
+	case ENAMETOOLONG:
+		return "the name is too long (ENAMETOOLONG)";
+	case ENFILE:
+		return "the system has too many open files (ENFILE): raise fs.file-max";
+	case ENODEV:
+		return "there is no such device (ENODEV)";
+	case ENOENT:
+		return "there is no such file (ENOENT): is /proc mounted?";
+	case ENOMEM:
+		return "out of memory, address space or mappings (ENOMEM): see RLIMIT_AS and "
+		       "vm.max_map_count";
+	case ENOSPC:
+		return "no space left (ENOSPC)";
+	case ENOSYS:
+		return "the kernel does not have this call (ENOSYS)";
+	case ENOTSUP:
+		return "not supported (ENOTSUP)";
+	case ENOTTY:
+		return "the kernel does not know this request (ENOTTY)";
+	case EPERM:
+		return "not permitted (EPERM)";
+	case EPIPE:
+		return "nobody reads the other end (EPIPE)";
+	case ESRCH:
+		return "there is no such process (ESRCH)";
+	case ETIMEDOUT:
+		return "it did not come in time (ETIMEDOUT)";
+	default:
+		return "an error that the kernel is not known to give here";
 	}
 }
 

@@ -27,7 +27,7 @@ lib_libcm_la_SOURCES = \
 	lib/cards.c lib/cards.h \
 	lib/collect.c \
 	lib/discard.c \
-	lib/errors.c \
+	lib/errors.c lib/errors.h \
 	lib/fork.c \
 	lib/hashes.c lib/hashes.h \
 	lib/holds.c lib/holds.h \

@@ -2,6 +2,7 @@
  *
  * What the tracker asks about mappings: the kind of memory, and its protection. Where it
  * can't ask (no /proc, no descriptor left), it takes what is never wrong, or says why not. */
+#include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
@@ -40,30 +41,6 @@ static int fail_shared(const struct cardmark *cm, uintptr_t at)
 		       (size_t)at, cardmark_backend_name(cm->backend->ops->id));
 }
 
-/* What the kernel said, for people. */
-static const char *words(int error)
-{
-	switch (error) {
-	case -ENOENT:
-		return "no such file (ENOENT): is /proc mounted?";
-	case -EMFILE:
-		return "this process has too many files open (EMFILE)";
-	case -ENFILE:
-		return "the system has too many files open (ENFILE)";
-	case -ENOMEM:
-		return "out of memory (ENOMEM)";
-	case -EACCES:
-	case -EPERM:
-		return "permission denied";
-	case -EINTR:
-		return "interrupted (EINTR)";
-	case -EBADF:
-		return "the program has closed our descriptor (EBADF)";
-	default:
-		return "the kernel failed in a way that this library does not know";
-	}
-}
-
 /* What the caller says of [at, end). Without a word from anybody only who reports everything
  * anyway may go on. error: why it can't be looked up, 0 if there is no need to. */
 static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
@@ -76,7 +53,7 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 		return cm_fail(error == -ENOENT ? -ENOTSUP : cm_closed_error(error),
 			       "cardmark_track: /proc/self/maps can't be read, and without it only "
 			       "CARDMARK_TRACK_PRIVATE or _FILE tells what is at %#zx: %s",
-			       (size_t)at, words(error));
+			       (size_t)at, cm_errno_text(error));
 	if ((flags & CARDMARK_TRACK_FILE) && !(caps & CARDMARK_CAP_SHARED))
 		return fail_shared(cm, at);
 	covered = cm_os->covered(at, end - at);
@@ -86,7 +63,7 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 		return cm_fail(cm_closed_error(covered),
 			       "cardmark_track: whether %#zx + %#zx is mapped can't be asked "
 			       "(msync): %s",
-			       (size_t)at, (size_t)(end - at), words(covered));
+			       (size_t)at, (size_t)(end - at), cm_errno_text(covered));
 	*out = (struct cm_range){ at, end,
 				  flags & CARDMARK_TRACK_PRIVATE ? CM_KIND_PRIVATE : CM_KIND_FILE,
 				  PROT_READ | PROT_WRITE };
@@ -184,7 +161,7 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 			       len);
 	default:
 		return cm_fail(cm_closed_error(error), "cardmark_track: %#zx + %#zx: %s", start,
-			       len, words(error));
+			       len, cm_errno_text(error));
 	}
 }
 

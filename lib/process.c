@@ -9,6 +9,7 @@
 #include "lib/backend/files.h"
 #include "lib/backend/pagescan.h"
 #include "lib/cards.h"
+#include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/query.h"
 #include "lib/tracker.h"
@@ -70,7 +71,8 @@ static int fail_open(int pid, int error)
 		return cm_fail(-EPERM,
 			       "/proc/%d/pagemap: not permitted (needs what ptrace(2) needs)", pid);
 	default:
-		return cm_fail(cm_closed_error(error), "/proc/%d/pagemap could not be opened", pid);
+		return cm_fail(cm_closed_error(error), "/proc/%d/pagemap cannot be opened: %s", pid,
+			       cm_errno_text(error));
 	}
 }
 
@@ -102,7 +104,7 @@ int cardmark_process_open(struct cardmark_process **out, int pid)
 	if (pid <= 0)
 		return cm_fail(-EINVAL, "cardmark_process_open: %d is no process", pid);
 	if (cm_os->map(sizeof *p, &mem) < 0)
-		return cm_fail(-ENOMEM, "no memory");
+		return cm_fail(-ENOMEM, "cardmark_process_open: no memory");
 	p = mem;
 	p->pid = pid;
 	error = cm_file_take(&p->pagemap, cm_os->open_proc(pid, "pagemap", O_RDONLY));
@@ -225,8 +227,9 @@ int cardmark_process_scan(struct cardmark_process *process, struct cardmark_quer
 	if (error == -ESRCH || (error == 0 && !has_memory(process)))
 		return gone(process);
 	if (error < 0)
-		return cm_fail(error == -ENOMEM ? error : -EIO,
-			       "PAGEMAP_SCAN failed at %#zx of process %d (error %d)", (size_t)at,
-			       process->pid, -error);
+		return cm_fail(
+			error == -ENOMEM ? error : -EIO,
+			"cardmark_process_scan: PAGEMAP_SCAN failed at %#zx of process %d: %s",
+			(size_t)at, process->pid, cm_errno_text(error));
 	return 0;
 }

@@ -2,6 +2,7 @@
  *
  * The tracker: ranges, one backend, and the collector's question. */
 #include "lib/tracker.h"
+#include "lib/errors.h"
 #include "lib/huge.h"
 #include "lib/os/os.h"
 
@@ -501,8 +502,8 @@ int cardmark_resume(struct cardmark *cm)
 	cm_tracker_unlock(cm);
 	if (error < 0)
 		return cm_fail(cm_closed_error(error),
-			       "cardmark_resume: backend %s can't start again (errno %d)",
-			       cardmark_backend_name(cm->backend->ops->id), -error);
+			       "cardmark_resume: backend %s can't start again: %s",
+			       cardmark_backend_name(cm->backend->ops->id), cm_errno_text(error));
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include "lib/verify.h"
 
 #include "lib/backend/entries.h"
+#include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
@@ -54,13 +55,14 @@ int cm_verify_open(struct cardmark *cm, const struct cardmark_options *options)
 	if (!v->on)
 		return 0;
 	if (cm_hashes_init(&v->hashes) < 0 || cm_os->map(buffer_bytes(), &p) < 0)
-		return cm_fail(-ENOMEM, "no memory for hashes");
+		return cm_fail(-ENOMEM, "cardmark_open: no memory for verify's hashes");
 	v->buffer = p;
 	v->zero = cm_hash(v->buffer, cardmark_card_size());
 	error = open_files(v);
 	return error < 0 ? cm_fail(cm_closed_error(error),
-				   "verify: /proc/self/mem and pagemap can't be opened (errno %d)",
-				   -error)
+				   "cardmark_open: verify needs /proc/self/mem and "
+				   "/proc/self/pagemap, and one cannot be opened: %s",
+				   cm_errno_text(error))
 			 : 0;
 }
 
