@@ -37,9 +37,9 @@ int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *o
 		return -EBUSY;
 	error = cm_os->sigaction(SIGSEGV, NULL, &now);
 	if (error == 0 && is_ours(&now)) {
-		was = chain.next;
+		was = *next_action();
 		if (act != NULL)
-			chain.next = wanted;
+			set_next_action(&wanted);
 	} else if (error == 0) {
 		error = cm_os->sigaction(SIGSEGV, act != NULL ? &wanted : NULL, &was);
 	}
@@ -93,7 +93,8 @@ static void free_memory(struct trap *t)
 	cm_cards_free(&t->snapshot);
 	cm_cards_free(&t->fresh);
 	cm_cards_free(&t->written);
-	cm_ranges_free(&t->ranges);
+	cm_ranges_free(&t->copy[0]);
+	cm_ranges_free(&t->copy[1]);
 	(void)cm_os->unmap(t, sizeof *t);
 }
 
@@ -196,7 +197,7 @@ static void mprotect_close(struct cm_backend *b, const struct cm_ranges *all)
 static bool watched_by_another(const struct trap *t, const struct cm_range *piece)
 {
 	for (const struct trap *o = shared.list; o != NULL; o = o->next) {
-		if (o != t && cm_ranges_touch(&o->ranges, piece->start, piece->end))
+		if (o != t && cm_ranges_touch(ranges(o), piece->start, piece->end))
 			return true;
 	}
 	return false;
@@ -222,11 +223,11 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 	if (error == 0)
 		error = cm_cards_reserve(&t->snapshot, piece->start, piece->end);
 	if (error == 0)
-		error = cm_ranges_reserve(&t->ranges, 2);
+		error = reserve_ranges(t, 2);
 	if (error == 0 && !give_up(t, piece->start, piece->end))
 		error = -ENOMEM;
 	if (error == 0) {
-		cm_ranges_add(&t->ranges, *piece);
+		change_ranges(t, piece, true);
 		cm_cards_set(&t->written, piece->start, piece->end);
 		cm_cards_set(&t->fresh, piece->start, piece->end);
 	}
@@ -242,8 +243,8 @@ static void mprotect_remove(struct cm_backend *b, const struct cm_range *piece)
 	(void)enter(&before, UINT64_MAX);
 	/* If it cannot be made writable the handler must go on to do so: then it
 	 * stays among the ranges, and is over-reported. */
-	if (give_up(t, piece->start, piece->end) && cm_ranges_reserve(&t->ranges, 1) == 0)
-		cm_ranges_remove(&t->ranges, piece->start, piece->end);
+	if (give_up(t, piece->start, piece->end) && reserve_ranges(t, 1) == 0)
+		change_ranges(t, piece, false);
 	cm_cards_clear(&t->written, piece->start, piece->end);
 	cm_cards_clear(&t->fresh, piece->start, piece->end);
 	leave(&before);
@@ -374,9 +375,9 @@ static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all
 	if (handler == NOT_IN_PLACE)
 		cm_ranges_mark(all, span, into);
 	guessed = handler != IN_PLACE;
-	for (size_t i = cm_ranges_find(&t->ranges, span.start);
-	     handler != NOT_IN_PLACE && i < t->ranges.n; i++) {
-		struct cm_range piece = cm_ranges_clip(&t->ranges, i, span.start, span.end);
+	for (size_t i = cm_ranges_find(ranges(t), span.start);
+	     handler != NOT_IN_PLACE && i < ranges(t)->n; i++) {
+		struct cm_range piece = cm_ranges_clip(ranges(t), i, span.start, span.end);
 		if (piece.start >= piece.end)
 			break;
 		guessed += !take(t, &piece, into);
@@ -393,9 +394,9 @@ static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
 
 	if (!enter(&before, WAIT_NS))
 		return; /* stays written */
-	for (size_t i = cm_ranges_find(&t->ranges, start);
-	     i < t->ranges.n && t->ranges.v[i].start < end; i++) {
-		struct cm_range r = cm_ranges_clip(&t->ranges, i, start, end);
+	for (size_t i = cm_ranges_find(ranges(t), start);
+	     i < ranges(t)->n && ranges(t)->v[i].start < end; i++) {
+		struct cm_range r = cm_ranges_clip(ranges(t), i, start, end);
 		(void)take(t, &r, NULL);
 	}
 	leave(&before);
@@ -447,13 +448,13 @@ static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	(void)enter(&before, UINT64_MAX);
 	t->opener = pthread_self();
 	int error = give_up(t, 0, CM_ADDRESS_LIMIT) ? 0 : -ENOMEM;
-	cm_ranges_mark(&t->ranges, CM_ALL, &t->fresh);
+	cm_ranges_mark(ranges(t), CM_ALL, &t->fresh);
 	leave(&before);
 	return error;
 }
 
 /* It stays in the handler's list for good: what is protected here was tracked, and its
- * range, which is entered before and left after that, is among the ranges at any moment. */
+ * range, which is entered before and left after that, is in a whole copy at any moment. */
 static void mprotect_abandon(struct cm_backend *b)
 {
 	const struct cm_ranges none = { .n = 0 };

@@ -24,9 +24,13 @@ struct trap {
 	struct cm_backend b; /* first */
 	struct trap *next;
 	pthread_t opener;
-	bool other_threads;      /* have faulted */
-	bool orphan;             /* its tracker is closed */
-	struct cm_ranges ranges; /* for the handler, which has no access to the tracker's */
+	bool other_threads; /* have faulted */
+	bool orphan;        /* its tracker is closed */
+	/* For the handler, which has no access to the tracker's: twice, changed one after the
+	 * other. A child may be cloned in the middle of a change, and has its memory to be
+	 * written to then. */
+	struct cm_ranges copy[2];
+	_Atomic unsigned changing; /* the first or the second; 0: none */
 	struct cm_cards written;
 	struct cm_cards fresh;    /* written only because they were not armed yet */
 	struct cm_file pagemap;   /* open in a harvest that needs it */
@@ -39,6 +43,40 @@ static struct {
 	uintptr_t retry_addr; /* that last trapped without a known reason, and how often */
 	unsigned retries;
 } shared;
+
+/* ---- Ranges ---------------------------------------------------------------- */
+
+/* One that is not half changed. Under the lock that is both, but in a child whose parent's
+ * thread had it. */
+static const struct cm_ranges *ranges(const struct trap *t)
+{
+	unsigned changing = atomic_load_explicit(&t->changing, memory_order_relaxed);
+
+	return &t->copy[changing == 1 ? 1 : 0];
+}
+
+/* 0, or -ENOMEM: as it was. */
+static int reserve_ranges(struct trap *t, size_t n)
+{
+	int error = cm_ranges_reserve(&t->copy[0], n);
+
+	return error < 0 ? error : cm_ranges_reserve(&t->copy[1], n);
+}
+
+/* Adds a range, or removes what is there of it. A child that is cloned one step before a
+ * store of `changing` takes the other copy, one step after it this one: whole either way. */
+static void change_ranges(struct trap *t, const struct cm_range *range, bool add)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		atomic_store_explicit(&t->changing, i + 1, memory_order_release);
+		atomic_thread_fence(memory_order_release);
+		if (add)
+			cm_ranges_add(&t->copy[i], *range);
+		else
+			cm_ranges_remove(&t->copy[i], range->start, range->end);
+	}
+	atomic_store_explicit(&t->changing, 0, memory_order_release);
+}
 
 /* ---- Protection ------------------------------------------------------------ */
 
@@ -107,9 +145,10 @@ static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
 static const struct cm_range *range_at(uintptr_t at)
 {
 	for (const struct trap *t = shared.list; t != NULL; t = t->next) {
-		size_t i = cm_ranges_find(&t->ranges, at);
-		if (i < t->ranges.n && t->ranges.v[i].start <= at)
-			return &t->ranges.v[i];
+		const struct cm_ranges *r = ranges(t);
+		size_t i = cm_ranges_find(r, at);
+		if (i < r->n && r->v[i].start <= at)
+			return &r->v[i];
 	}
 	return NULL;
 }
@@ -126,9 +165,9 @@ static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t e
 	while ((r = range_at(end)) != NULL)
 		end = r->end;
 	for (struct trap *o = shared.list; o != NULL; o = o->next) {
-		if (cm_ranges_touch(&o->ranges, start, end))
+		if (cm_ranges_touch(ranges(o), start, end))
 			CM_COUNT(o->b.params.counters->guessed);
-		cm_ranges_mark(&o->ranges, (struct cardmark_run){ start, end }, &o->written);
+		cm_ranges_mark(ranges(o), (struct cardmark_run){ start, end }, &o->written);
 	}
 	while (start < end) {
 		uintptr_t from = start;
@@ -143,11 +182,11 @@ static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t e
 /* Everything of [start, end) writable and written: where every failure ends. */
 static bool give_up(struct trap *t, uintptr_t start, uintptr_t end)
 {
+	const struct cm_ranges *all = ranges(t);
 	bool good = true;
 
-	for (size_t i = cm_ranges_find(&t->ranges, start);
-	     i < t->ranges.n && t->ranges.v[i].start < end; i++) {
-		struct cm_range r = cm_ranges_clip(&t->ranges, i, start, end);
+	for (size_t i = cm_ranges_find(all, start); i < all->n && all->v[i].start < end; i++) {
+		struct cm_range r = cm_ranges_clip(all, i, start, end);
 		cm_cards_set(&t->written, r.start, r.end);
 		if (!give_back(t, r.start, r.end, r.prot))
 			good &= give_up_with_neighbours(t, r.start, r.end);
@@ -196,9 +235,10 @@ static bool resolve(uintptr_t addr)
 	uintptr_t card = addr & ~(uintptr_t)(cardmark_card_size() - 1);
 
 	for (struct trap *t = shared.list; t != NULL; t = t->next) {
-		size_t i = cm_ranges_find(&t->ranges, addr);
-		if (i < t->ranges.n && t->ranges.v[i].start <= addr)
-			return resolve_in(t, &t->ranges.v[i], card);
+		const struct cm_ranges *r = ranges(t);
+		size_t i = cm_ranges_find(r, addr);
+		if (i < r->n && r->v[i].start <= addr)
+			return resolve_in(t, &r->v[i], card);
 	}
 	return may_retry(addr);
 }

@@ -26,7 +26,9 @@ static _Atomic(atomic_int *) lock_word;
 /* Protected by the lock. */
 static struct {
 	bool installed;
-	struct sigaction next, first; /* foreign faults go to next; first is below all */
+	/* Foreign faults go to next[current]; first is below all. */
+	struct sigaction next[2], first;
+	_Atomic unsigned current;
 } chain;
 
 /* ---- The lock -------------------------------------------------------------- */
@@ -130,14 +132,30 @@ static bool passed_back(const void *context)
 	return distance > known;
 }
 
+static const struct sigaction *next_action(void)
+{
+	return &chain.next[atomic_load_explicit(&chain.current, memory_order_acquire)];
+}
+
+/* Under the lock, which a child does not have: one that is made a step before the store has
+ * the old action, a step after it the new one, and never half of each. */
+static void set_next_action(const struct sigaction *act)
+{
+	unsigned other = 1 - atomic_load_explicit(&chain.current, memory_order_relaxed);
+
+	chain.next[other] = *act;
+	atomic_store_explicit(&chain.current, other, memory_order_release);
+}
+
 /* Who gets a foreign fault. Under the lock. */
 static struct sigaction foreign_action(bool nested)
 {
-	struct sigaction act = nested ? chain.first : chain.next;
+	struct sigaction act = nested ? chain.first : *next_action(), reset = act;
 
 	if (!nested && (act.sa_flags & (int)SA_RESETHAND) != 0) {
-		chain.next.sa_handler = SIG_DFL;
-		chain.next.sa_flags = 0;
+		reset.sa_handler = SIG_DFL;
+		reset.sa_flags = 0;
+		set_next_action(&reset);
 	}
 	return act;
 }
@@ -198,7 +216,7 @@ static enum handler install(void)
 	was = chain.installed ? HAD_BEEN_REPLACED : IN_PLACE;
 	if (!chain.installed)
 		chain.first = now;
-	chain.next = now; /* before ours can run */
+	set_next_action(&now); /* before ours can run */
 	(void)sigfillset(&act.sa_mask);
 	if (cm_os->sigaction(SIGSEGV, &act, NULL) < 0)
 		return NOT_IN_PLACE;
@@ -213,7 +231,7 @@ static void uninstall(void)
 
 	if (cm_os->sigaction(SIGSEGV, NULL, &now) < 0 || !is_ours(&now))
 		return;
-	if (cm_os->sigaction(SIGSEGV, &chain.next, NULL) == 0)
+	if (cm_os->sigaction(SIGSEGV, next_action(), NULL) == 0)
 		chain.installed = false;
 }
 

@@ -10,8 +10,11 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static sigjmp_buf out_of_fault;
 static void *volatile fault_address;
@@ -280,6 +283,56 @@ static void a_handler_set_later_gets_its_own_faults(void)
 	CHECK_EQ(WEXITSTATUS(status), live_backend == CARDMARK_BACKEND_MPROTECT ? 7 : 0);
 }
 
+/* ---- A child that is cloned in the middle ---------------------------------------------- */
+
+#define MANY 20000 /* ranges, to move which takes a while */
+#define CLONES 300
+
+static atomic_bool stop;
+static unsigned char *many;
+
+static void *move_ranges(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&stop)) {
+		(void)cardmark_untrack(cm, many, live_card);
+		(void)cardmark_track(cm, many, live_card, 0);
+	}
+	return NULL;
+}
+
+static void a_clone_in_the_middle_of_a_change(void)
+{
+	unsigned char *top;
+	pthread_t thread;
+	unsigned died = 0;
+
+	if (TAP_TSAN || TAP_ASAN)
+		tap_skip("a raw clone of a sanitized process is not supported");
+	many = live_map(2 * MANY + 2);
+	top = many + (2 * MANY + 1) * live_card;
+	memset(top, 1, live_card);
+	cm = live_armed(top, 1, &table);
+	for (size_t i = 0; i < MANY; i++)
+		CHECK_EQ(cardmark_track(cm, many + 2 * i * live_card, live_card, 0), 0);
+	CHECK(pthread_create(&thread, NULL, move_ranges, NULL) == 0);
+	for (int i = 0; i < CLONES; i++) {
+		int status = 0;
+		pid_t pid =
+			(pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
+
+		if (pid == 0) {
+			live_store(top, 2); /* the highest range, that is moved first */
+			_exit(0);
+		}
+		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+		died += status != 0;
+	}
+	atomic_store(&stop, true);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK_EQ(died, 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -293,6 +346,8 @@ int main(int argc, char **argv)
 		  a_handler_set_later_gets_its_own_faults, 0, 0 },
 		{ "SA_RESETHAND and SIG_IGN end as the kernel would",
 		  resethand_and_ignore_end_as_the_kernel_would, 0, 0 },
+		{ "a child cloned in the middle of a change can write",
+		  a_clone_in_the_middle_of_a_change, 0, LIVE_ONLY(MPROTECT) },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));
