@@ -222,7 +222,10 @@ CARDMARK_API const char *cardmark_why(const struct cardmark *cm);
 /* ---- Ranges ---------------------------------------------------------------- */
 
 enum cardmark_track_flags {
-	/* The caller knows what is mapped there and saves the library a look-up.
+	/* The caller knows what is mapped there and saves the library a look-up, which
+	 * needs /proc/self/maps: without one of these track fails where that can't be opened.
+	 * Backend mprotect looks all the same while it can (for the protection), and else
+	 * takes the memory for readable and writable, and not executable.
 	 * PRIVATE: private anonymous memory. FILE: anything else (a file's private
 	 * pages, shared memory). Saying PRIVATE of shared memory loses writes. FILE with
 	 * backend pagemap, kernel bugs seen on 6.18: MADV_GUARD_INSTALL of memory that is
@@ -238,8 +241,9 @@ enum cardmark_track_flags {
  * one. Nothing is tracked if it fails. Table memory is set aside here, so that
  * collect needs none. No malloc: may run while the world is stopped.
  * -EINVAL not card-aligned, empty, wraps around, above user space, memory this
- * backend cannot watch; -ENOMEM not all mapped, or out of memory; -ENOTSUP
- * huge TLB pages; -EBUSY a stopped thread is inside the library, or another
+ * backend cannot watch or nobody can write to; -ENOMEM not all mapped, or out of memory,
+ * descriptors or mappings (vm.max_map_count); -ENOTSUP huge TLB pages, or no /proc; -EPERM
+ * the kernel forbids it; -EBUSY a stopped thread is inside the library, or another
  * userfaultfd has the memory. */
 CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags);
 
@@ -414,7 +418,9 @@ struct cardmark_query {
  * passed over. Pages that were cleared and reported are never lost: if the
  * kernel fails half-way, the piece is reported whole. With CLEAR or
  * GET_AND_CLEAR the WRITTEN bit must be required, as only written pages can be
- * armed. May run while the world is stopped.
+ * armed. Of a private card that holds nothing WRITTEN may be true or not, which differs
+ * between backends and kernels: ask for PRESENT or SWAPPED in any_of to leave such cards
+ * out. May run while the world is stopped.
  * -EINVAL masks that can't match, bad range or capacity; -ENOTSUP a category
  * that this backend cannot answer; -EBUSY a stopped thread is inside. */
 CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query);

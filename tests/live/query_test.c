@@ -84,6 +84,16 @@ static void complete(struct cardmark_query *q)
 	CHECK_EQ(q->resume, (uintptr_t)q->start + q->len);
 }
 
+static bool contains(const struct cardmark_query *q, size_t card)
+{
+	uintptr_t at = (uintptr_t)mem + card * live_card;
+
+	for (size_t i = 0; i < q->count; i++)
+		if (q->regions[i].start <= at && at < q->regions[i].end)
+			return true;
+	return false;
+}
+
 static void get_does_not_clear(void)
 {
 	struct cardmark_query q;
@@ -321,6 +331,47 @@ static void categories_present_swapped_and_file(void)
 	CHECK_EQ(q.count, 2);
 }
 
+/* Whether WRITTEN is true of it differs; what PRESENT or SWAPPED leaves in does not. */
+static void what_was_never_touched_is_left_out_by_present(void)
+{
+	struct cardmark_query q;
+
+	mem = live_map(CARDS);
+	cm = live_open();
+	table = live_table(cm);
+	memset(want, 0, sizeof want);
+	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
+	dirty(7), dirty(50);
+	for (unsigned round = 0; round < 4; round++) {
+		enum cardmark_scan_op op =
+			round % 2 == 0 ? CARDMARK_SCAN_GET : CARDMARK_SCAN_GET_AND_CLEAR;
+
+		q = question(op);
+		q.any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED;
+		complete(&q);
+		CHECK_EQ(q.pages, live_can(CARDMARK_CAP_PRECISE) || round < 2 ? 2 : 3);
+		for (size_t i = 0; i < CARDS; i++)
+			CHECK(!want[i] || contains(&q, i));
+		if (op == CARDMARK_SCAN_GET)
+			continue;
+		memset(want, 0, sizeof want);
+		dirty(100), dirty(7); /* one hole filled, and one card again */
+	}
+	q = question(CARDMARK_SCAN_GET_AND_CLEAR); /* WRITTEN alone: with holes or without */
+	complete(&q);
+	CHECK(contains(&q, 7) && contains(&q, 100));
+	CHECK(!live_can(CARDMARK_CAP_PRECISE) || !contains(&q, 50));
+	/* Whatever was said of the holes, what is written there next is found. */
+	memset(want, 0, sizeof want);
+	dirty(200);
+	q = question(CARDMARK_SCAN_GET_AND_CLEAR);
+	complete(&q);
+	CHECK(contains(&q, 200));
+	dirty(201);
+	(void)live_collect(cm, table);
+	CHECK(cardmark_table_is_dirty(table, mem + 201 * live_card));
+}
+
 static void regions_are_split_by_what_is_returned(void)
 {
 	struct cardmark_query q;
@@ -417,6 +468,8 @@ int main(int argc, char **argv)
 		{ "max_pages leaves the rest dirty", max_pages_leaves_the_rest_dirty, 0, 0 },
 		{ "only new memory may be left out", only_new_memory_may_be_left_out, 0, 0 },
 		{ "present, swapped and file", categories_present_swapped_and_file, 0, 0 },
+		{ "what was never touched is left out by PRESENT",
+		  what_was_never_touched_is_left_out_by_present, 0, 0 },
 		{ "regions are split by what is returned", regions_are_split_by_what_is_returned, 0,
 		  0 },
 		{ "what cannot be asked is refused", what_cannot_be_asked_is_refused, 0, 0 },
