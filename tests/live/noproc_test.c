@@ -319,11 +319,13 @@ EACH_WAY(collect_with_holes)
 static void give_back_around_a_file(void *arg)
 {
 	int ro = open("/proc/self/exe", O_RDONLY);
+	struct cardmark *other;
 
 	(void)arg;
 	CHECK(ro >= 0);
 	prepare();
 	set_up();
+	other = live_backend == CARDMARK_BACKEND_SOFTDIRTY ? NULL : live_open();
 	take_away();
 	CHECK(mmap(card_at(20), 3 * live_card, PROT_READ, MAP_SHARED | MAP_FIXED, ro, 0) ==
 	      card_at(20));
@@ -333,6 +335,14 @@ static void give_back_around_a_file(void *arg)
 		if ((i < 20 || i >= 23) && (i < 40 || i >= 42))
 			live_store(card_at(i), 7);
 	CHECK_EQ(cm_os->writable((uintptr_t)card_at(21)), 0); /* as it was */
+	/* Nothing of it is left in anybody's hand. */
+	CHECK_EQ(other == NULL ? 0
+			       : cardmark_track(other, mem, 20 * live_card, CARDMARK_TRACK_PRIVATE),
+		 0);
+	CHECK_EQ(other == NULL ? 0
+			       : cardmark_track(other, card_at(23), 17 * live_card,
+						CARDMARK_TRACK_PRIVATE),
+		 0);
 }
 EACH_WAY(give_back_around_a_file)
 
