@@ -227,6 +227,19 @@ static void a_file_in_the_place_is_found_written(void)
 	check_in(RIGHTS, replaced_by_a_file_with_all_there);
 }
 
+/* It could be registered, and would then read as a hole once it is swapped out. */
+static void shared_memory_in_the_place_is_not_watched(void)
+{
+	set_up();
+	CHECK(mmap(mem, CARDS * live_card, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == mem);
+	for (size_t round = 0; round < 3; round++) {
+		live_store(card_at(3), 1);
+		CHECK_EQ(live_collect(cm, table), CARDMARK_GUESSED);
+		live_expect_dirty(table, mem, CARDS);
+	}
+}
+
 /* The control: the error is kept from the library, and "nothing is mapped" told instead. */
 static int vma_or_nothing(uintptr_t addr, struct cm_vma *out)
 {
@@ -752,6 +765,8 @@ int main(int argc, char **argv)
 		{ "a file in the place, written and reclaimed, is found with all there",
 		  a_file_in_the_place_is_found_written, 0,
 		  LIVE_ONLY(PAGEMAP) | LIVE_ONLY(UFFD) | LIVE_ONLY(ALLDIRTY) },
+		{ "shared memory in the place is dirty for as long as it is there",
+		  shared_memory_in_the_place_is_not_watched, 0, LIVE_ONLY(UFFD) },
 		{ "control: an error taken for \"nothing is mapped\" loses",
 		  control_an_error_taken_for_nothing_loses, 0, LIVE_ONLY(PAGEMAP) },
 		WAYS("untrack gives back around holes", untrack_with_holes, 0, 0),
