@@ -211,6 +211,7 @@ static void judge(int status, bool killed, double timeout_s, int err, struct bar
 		snprintf(out->error, sizeof out->error, "printed no statistics");
 	else
 		out->ok = true;
+	tool_make_utf8(out->error);
 }
 
 void barriers_run_child(const struct barriers *b, const struct barriers_point *p,

@@ -248,6 +248,7 @@ static void judge(int status, bool killed, double timeout_s, int out_fd, int err
 		snprintf(out->error, sizeof out->error, "printed no hash");
 	else if (bench_read_report(stats, out))
 		out->ok = latency == NULL || bench_read_latency(latency, out);
+	tool_make_utf8(out->error);
 }
 
 void bench_run_child(const struct bench_plan *plan, const struct bench_program *program,

@@ -103,6 +103,7 @@ void bench_env_begin(struct bench_env *env, const struct bench_plan *plan)
 	for (int i = 0; i < plan->argc && used < sizeof env->command; i++)
 		used += (size_t)snprintf(env->command + used, sizeof env->command - used, " %s",
 					 plan->argv[i]);
+	tool_make_utf8(env->command);
 	snprintf(env->library, sizeof env->library, "%s", cardmark_version());
 	utc_now(env->started);
 	read_ticks(&env->steal_before, &env->total_before);

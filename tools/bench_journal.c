@@ -38,6 +38,15 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 {
 	json_t *line, *argv = json_array();
 
+	for (int i = 0; i < plan->argc; i++)
+		if (!tool_is_utf8(plan->argv[i])) {
+			tool_message("bench",
+				     "the argument \"%s\" is not UTF-8, and --resume could not "
+				     "give it again: take another",
+				     plan->argv[i]);
+			json_decref(argv);
+			return false;
+		}
 	if (!name_it(j, file))
 		return false;
 	j->f = fopen(j->path, "wxe");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The cardmark command: finds the subcommand. */
 #include <errno.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -85,6 +86,31 @@ bool tool_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *ou
 		return false;
 	*out = v;
 	return true;
+}
+
+bool tool_is_utf8(const char *text)
+{
+	json_t *one = json_string(text);
+
+	json_decref(one);
+	return one != NULL;
+}
+
+void tool_make_utf8(char *text)
+{
+	while (*text != '\0') {
+		json_t *one = NULL;
+		size_t n = 0, left = strlen(text);
+
+		while (one == NULL && n < 4 && n < left)
+			one = json_stringn(text, ++n);
+		if (one == NULL) {
+			*text = '?';
+			n = 1;
+		}
+		json_decref(one);
+		text += n;
+	}
 }
 
 int main(int argc, char **argv)

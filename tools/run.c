@@ -231,6 +231,20 @@ static int parse(int argc, char **argv, struct run_options *opt)
 	return -1;
 }
 
+/* Shells look for a byte of 0 as well, before they run a file as a script. */
+static bool is_text(const char *program)
+{
+	char head[256];
+	FILE *f = fopen(program, "re");
+	size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+
+	if (f != NULL)
+		fclose(f);
+	errno = ENOEXEC;
+	return f != NULL && memchr(head, '\0', n) == NULL &&
+	       !(n >= 4 && memcmp(head, "\177ELF", 4) == 0);
+}
+
 /* 0, or the exit status for a program that cannot be run. */
 static int find(const char *name, bool stats_unnamed, char program[TOOL_PATH])
 {
@@ -293,7 +307,7 @@ int tool_run(int argc, char **argv)
 		return TOOL_CANNOT;
 	fflush(NULL);
 	execv(program, argv);
-	if (errno == ENOEXEC) { /* a script without #!, which shells run */
+	if (errno == ENOEXEC && is_text(program)) { /* a script without #!, which shells run */
 		char **shell = calloc((size_t)(argc - optind) + 3, sizeof *shell);
 
 		if (shell != NULL) {

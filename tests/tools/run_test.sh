@@ -5,12 +5,17 @@
 . "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
 
 status 127 "$cardmark" run no-such-program-anywhere
-said err "not found"
+said err "not found in the directories of PATH"
+status 127 "$cardmark" run --stats "$scratch/report.json" true
+said err "--stats=FILE"
 status 127 "$cardmark" run "$scratch/nothing"
 echo text >"$scratch/plain"
 status 126 "$cardmark" run "$scratch/plain"
 said err "not executable"
 status 126 "$cardmark" run "$scratch"
+said err "is a directory"
+status 127 "$cardmark" run "$scratch/plain/program"
+said err "Not a directory"
 
 # Without the preload object nothing runs.
 status 1 env CARDMARK_PRELOAD="$scratch/missing.so" "$cardmark" run true
@@ -68,6 +73,14 @@ if ${CC:-cc} -static -o "$scratch/static" "$scratch/static.c" 2>/dev/null; then
 	status 5 "$cardmark" run "$scratch/static"
 	said err "statically linked"
 fi
+
+# The cause, not only "not found", for a program that is there.
+printf '#!%s\n' "$scratch/no-such-interpreter" >"$scratch/script"
+chmod +x "$scratch/script"
+status 127 "$cardmark" run "$scratch/script"
+said err "interpreter"
+printf '\177ELFnonsense' >"$scratch/script"
+status 126 "$cardmark" run "$scratch/script"
 
 # A script without a first line runs as a shell runs it.
 printf 'exit 9\n' >"$scratch/script"

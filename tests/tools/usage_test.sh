@@ -32,6 +32,11 @@ usage_error "$cardmark" bench --seed=99999999999999999999
 usage_error "$cardmark" bench --size=
 usage_error "$cardmark" bench --json=
 usage_error "$cardmark" bench extra
+# What JSON cannot hold is refused before anything is measured.
+if [ -r "$preload" ]; then
+	status 1 "$cardmark" bench --program=trees "--json=$scratch/$(printf '\377').json"
+	said err "is not UTF-8"
+fi
 
 for command in "" probe run bench report; do
 	# shellcheck disable=SC2086
