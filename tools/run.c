@@ -122,7 +122,10 @@ bool run_prepare(const struct run_options *opt, const char *preload)
 	char pid[24];
 
 	snprintf(pid, sizeof pid, "%ld", (long)getpid());
-	if (!set_preload(preload) || !set("CARDMARK_RUN_PID", pid))
+	/* The preload object writes a 1 in place of the 0, and what this process becomes after
+	 * that sees it. */
+	if (!set_preload(preload) || !set("CARDMARK_RUN_PID", pid) ||
+	    !set("CARDMARK_RUN_TRACKED", "0"))
 		return false;
 	if (opt->backend != NULL) {
 		bool mode = is_gc_mode(opt->backend);

@@ -437,7 +437,9 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 
 const char *cardmark_gc_error(void)
 {
-	return error_text;
+	const struct cm_gc_twin *twin = cm_gc_twin();
+
+	return twin ? twin->error() : error_text;
 }
 
 /* A static libgc asks the real environment, which is the program's and its children's. */
@@ -488,7 +490,11 @@ static int enable(const struct cardmark_gc_options *options)
 
 int cardmark_gc_enable(const struct cardmark_gc_options *options)
 {
+	const struct cm_gc_twin *twin = cm_gc_twin();
 	int state, r;
+
+	if (twin)
+		return twin->enable(options);
 
 	/* A thread cancelled half way would leave half of it done. */
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);

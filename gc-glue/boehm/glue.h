@@ -336,6 +336,16 @@ void cm_gc_no_error(void);
 #define CM_GC_NOT_ENABLED                                                                          \
 	"not enabled: call cardmark_gc_enable() first, or start the program with cardmark run"
 
+/* The public calls of another adapter in this process that was enabled before ours, which
+ * is not; else NULL (twin.c). */
+struct cm_gc_twin {
+	int (*enable)(const struct cardmark_gc_options *options);
+	int (*info)(struct cardmark_gc_info *info);
+	int (*write_stats)(const char *path);
+	const char *(*error)(void);
+};
+const struct cm_gc_twin *cm_gc_twin(void);
+
 void cm_gc_report_put(struct cm_gc_out *o);
 /* This process begins to count; a fork child anew; a parent has forked. */
 void cm_gc_report_begin(void);

@@ -21,6 +21,27 @@ static void say(const char *text)
 	cm_gc_say("cardmark run", line);
 }
 
+/* ---- What the process was before exec() ------------------------------------------------ */
+
+static bool tracked_before;
+
+/* No destructor runs where a program becomes another one, so its counters are lost. */
+static void mark_tracked(bool tracked)
+{
+	char *mark = secure_getenv("CARDMARK_RUN_TRACKED");
+
+	if (!mark || !*mark || !cm_gc_is_the_program())
+		return;
+	tracked_before = *mark == '1';
+	if (tracked)
+		*mark = '1';
+}
+
+static const char *lost_counters(void)
+{
+	return cm_gc_statsfile() ? ", but its counters were lost when it became this one" : "";
+}
+
 /* ---- A program without libgc --------------------------------------------------------- */
 
 static bool without_libgc; /* the process that `cardmark run` became, as it is now */
@@ -46,7 +67,13 @@ static void say_without_libgc(void)
 	if (!without_libgc || !cm_gc_is_the_program())
 		return;
 	without_libgc = false;
-	if (children_faults() == faults_before)
+	if (tracked_before)
+		(void)snprintf(
+			text, sizeof(text),
+			"itself ran unchanged; the program that it was before had its writes "
+			"tracked%s",
+			lost_counters());
+	else if (children_faults() == faults_before)
 		(void)snprintf(text, sizeof(text),
 			       "does not use libgc as a shared library; it ran unchanged%s",
 			       stats ? ", and cardmark run counted nothing" : "");
@@ -63,6 +90,9 @@ static void say_without_libgc(void)
 __attribute__((destructor)) static void preload_end(void)
 {
 	say_without_libgc();
+	if (cm_gc_config.enabled && tracked_before && cm_gc_is_the_program() && cm_gc_statsfile())
+		say("was another program before, whose writes were tracked and whose counters were "
+		    "lost when it became this one");
 }
 
 /* Some shells leave by _exit(), and no destructor runs. */
@@ -80,6 +110,7 @@ static void without(void)
 	if (!cm_gc_is_the_program())
 		return;
 	without_libgc = true;
+	mark_tracked(false);
 	cm_gc_keep_stderr();
 	faults_before = children_faults();
 	cm_gc_plt_redirect(NULL, slots, sizeof(slots) / sizeof(*slots), true);
@@ -124,6 +155,7 @@ __attribute__((constructor)) static void preload_start(void)
 		say(text);
 		_exit(2);
 	}
+	mark_tracked(true);
 	if (c->init_called && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
 		cm_gc_api.GC_enable_incremental();
 	if (verbose && *verbose == '1' && cm_gc_is_the_program())

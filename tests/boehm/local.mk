@@ -83,7 +83,7 @@ tests_boehm_surroundings_CFLAGS = $(boehm_cflags)
 tests_boehm_surroundings_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS)
 
 tests_boehm_surroundings_api_SOURCES = tests/boehm/surroundings.c
-tests_boehm_surroundings_api_CPPFLAGS = $(boehm_cppflags) -DSURROUNDINGS_API
+tests_boehm_surroundings_api_CPPFLAGS = $(boehm_cppflags) -DSURROUNDINGS_API=2
 tests_boehm_surroundings_api_CFLAGS = $(boehm_cflags)
 tests_boehm_surroundings_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
 	$(BDWGC_LIBS) $(PTHREAD_LIBS)

@@ -5,7 +5,7 @@
  *   child's, which exits; the parent waits) | run PROGRAM ARG... (the rest; waits) |
  *   exec PROGRAM ARG... | forget FILE (forks a child that lives for minutes and has no
  *   standard error; its id is in FILE) | close N | _exit N | raise SIGNAL | exit N
- * and, with the adapter linked in (SURROUNDINGS_API):
+ * and, with the adapter linked in (SURROUNDINGS_API is 2, or 1 for the first alone):
  *   enable | info SIZE | write FILE | cancelled FILE (writes with a cancellation pending) */
 #include <gc.h>
 #ifdef SURROUNDINGS_API
@@ -58,7 +58,17 @@ static int reap(pid_t pid)
 	return WEXITSTATUS(status);
 }
 
-#ifdef SURROUNDINGS_API
+#if SURROUNDINGS_API == 1
+/* Nothing but the call to enable it: what else the adapter needs must come by itself. */
+static int api_step(char **argv)
+{
+	if (strcmp(*argv, "enable") != 0)
+		return 0;
+	printf("enable: %d\n", cardmark_gc_enable(NULL));
+	fflush(stdout);
+	return 1;
+}
+#elif SURROUNDINGS_API == 2
 static void say(const char *call, int result)
 {
 	printf("%s: %d: %s\n", call, result, cardmark_gc_error());

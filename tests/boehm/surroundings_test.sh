@@ -192,6 +192,10 @@ run 0 "$cardmark" run --stats=%p.twice -- ./two "$program"
 check "$(count '*.twice')" 2 "%p: a report each"
 run 0 "$cardmark" run --stats=chain.json -- "$program" collect 2 exec "$program" collect 5
 check "$(count 'chain.json*') $(get chain.json mode)" "1 auto" "a program that becomes another: one report"
+said 'was another program before.*counters were lost' "what is lost is said"
+run 0 "$cardmark" run --stats=chain2.json -- "$program" collect 2 exec cat /dev/null
+unsaid "$unchanged" "a program that becomes one without libgc: nothing false"
+said 'cat itself ran unchanged; the program that it was before had its writes tracked, but' "what is lost is said"
 run 0 "$cardmark" run --stats=parent.json -- "$program" run "$program"
 check "$(count 'parent.json') $(count 'parent.json.*')" "1 1" "a program that starts another: a report each"
 run 0 "$cardmark" run --stats -- "$program" run "$program"
@@ -307,11 +311,25 @@ check "$(get cancelled.json mode)" auto "its report is whole"
 
 # ---- Static links, and privileges ---------------------------------------------------------------
 
-# From the objects of the two libraries, as archives of them are.
-if ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DSURROUNDINGS_API -I"$srcdir/include" -o static "$srcdir/tests/boehm/surroundings.c" \
-	"$top/gc-glue/boehm/.libs/libcmgc.a" "$top/lib/.libs/libcm.a" -lgc -lpthread -ldl 2>cc; then
+# static_link NAME API: from the objects of the two libraries, as archives of them are.
+static_link()
+{
+	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DSURROUNDINGS_API="$2" -I"$srcdir/include" -o "$1" \
+		"$srcdir/tests/boehm/surroundings.c" "$top/gc-glue/boehm/.libs/libcmgc.a" "$top/lib/.libs/libcm.a" \
+		-lgc -lpthread -ldl 2>cc
+}
+
+if static_link static 1 && static_link privileged 2; then
 	run 0 env CARDMARK_STATS=static.json ./static chdir else enable collect 1
 	check "$(get static.json mode)" auto "linked statically: CARDMARK_STATS is written"
+	run 0 "$cardmark" run --stats=static2.json --backend=mprotect -- ./static enable collect 1
+	check "$(get static2.json backend)" mprotect "linked statically, under cardmark run: that has chosen"
+	check "$(count 'static2.json*')" 1 "one report"
+	run 0 "$cardmark" run --stats=static3.json --backend=mprotect -- ./privileged enable write static4.json
+	check "$(get static4.json backend)" mprotect "its own report is that of the preload object"
+	said '^mode 0 way [12]' "so is what it asks for"
+	run 0 "$cardmark" run -- ./privileged enable write else
+	said '^write: -5: .* else: Is a directory' "so are the words"
 else
 	skip "no static link: $(head -1 cc)"
 fi
@@ -329,14 +347,14 @@ mkdir -m 700 root
 echo precious >root/file
 if [ "$(id -u)" -ne 0 ] || ! command -v setpriv >/dev/null; then
 	skip "set-user-ID programs: need root and setpriv"
-elif [ ! -x static ]; then
+elif [ ! -x privileged ]; then
 	skip "set-user-ID programs: no static link"
-elif ! unprivileged ./static exit 0; then
+elif ! unprivileged ./privileged exit 0; then
 	skip "set-user-ID programs: another user cannot run programs here"
 else
-	chown 0:0 static
-	chmod 4755 static
-	unprivileged ./static enable collect 1
+	chown 0:0 privileged
+	chmod 4755 privileged
+	unprivileged ./privileged enable collect 1
 	if ! grep -q 'euid 0 uid 65534' out; then
 		skip "set-user-ID programs: this file system ignores the bit"
 	else
@@ -344,7 +362,7 @@ else
 		said '^mode 0 ' "it does not obey CARDMARK_GC_MODE and CARDMARK_PAUSE_TARGET"
 		check "$(cat root/file)" precious "it does not obey CARDMARK_STATS"
 		# The control: the same program, of root's own.
-		run 0 env CARDMARK_STATS="$scratch/root/file" CARDMARK_GC_MODE=stop-the-world ./static enable collect 1
+		run 0 env CARDMARK_STATS="$scratch/root/file" CARDMARK_GC_MODE=stop-the-world ./privileged enable collect 1
 		check "$(get root/file mode)" stop-the-world "the control: the same program obeys root"
 	fi
 fi
