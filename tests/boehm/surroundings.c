@@ -91,10 +91,10 @@ static int api_step(char **argv)
 	if (strcmp(*argv, "enable") == 0) {
 		struct cardmark_gc_info i = { .size = sizeof(i) };
 
+		printf("euid %d uid %d\n", geteuid(), getuid());
 		say("enable", cardmark_gc_enable(NULL));
 		if (cardmark_gc_info(&i) == 0)
-			printf("mode %d way %d euid %d uid %d\n", i.mode, i.way, geteuid(),
-			       getuid());
+			printf("mode %d way %d\n", i.mode, i.way);
 		fflush(stdout);
 		return 1;
 	}
