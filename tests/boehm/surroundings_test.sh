@@ -360,6 +360,8 @@ else
 	else
 		said '^enable: 0: ' "a set-user-ID program is enabled"
 		said '^mode 0 ' "it does not obey CARDMARK_GC_MODE and CARDMARK_PAUSE_TARGET"
+		# CARDMARK_RUN_PID would make it another's, and the name FILE.PID.
+		unprivileged env -u CARDMARK_GC_MODE -u CARDMARK_PAUSE_TARGET -u CARDMARK_RUN_PID ./privileged enable collect 1
 		check "$(cat root/file)" precious "it does not obey CARDMARK_STATS"
 		# The control: the same program, of root's own.
 		run 0 env CARDMARK_STATS="$scratch/root/file" CARDMARK_GC_MODE=stop-the-world ./privileged enable collect 1
