@@ -330,10 +330,15 @@ static int open_tracker(void)
 	return 0;
 }
 
+static atomic_flag redirecting = ATOMIC_FLAG_INIT;
+
 static void after_fork(void)
 {
-	/* The core rebuilds the tracker; libgc opens its files again. The world is
-	 * this thread. */
+	/* The core rebuilds the tracker, by a handler of its own or at the first call; libgc opens
+	 * its files again. Neither asks anything of us, so it is all one who comes first. The
+	 * world is this thread: what another one was doing in the parent nobody goes on with. */
+	atomic_flag_clear(&redirecting);
+	cm_gc_record_child();
 	if (cm_gc_config.enabled)
 		cm_gc_report_begin_child();
 }
@@ -354,16 +359,14 @@ static void redirect_signals(void)
 
 void cm_gc_redirect_again(void)
 {
-	static atomic_flag busy = ATOMIC_FLAG_INIT;
-
 	/* Two at once would take each other's right to write to a RELRO page. */
-	if (atomic_flag_test_and_set(&busy))
+	if (atomic_flag_test_and_set(&redirecting))
 		return;
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
 	redirect_signals();
 	if (cm_gc_config.way == CARDMARK_GC_WAY_A)
 		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
-	atomic_flag_clear(&busy);
+	atomic_flag_clear(&redirecting);
 }
 
 int cm_gc_prepare(const struct cardmark_gc_options *options)

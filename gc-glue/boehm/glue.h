@@ -45,6 +45,7 @@ typedef void cm_gc_event_fn(int);
 typedef void cm_gc_resize_fn(size_t);
 typedef int cm_gc_stop_fn(void);
 typedef void cm_gc_push_fn(void);
+typedef void cm_gc_any_fn(void);
 
 /* X(required, result, name, parameters) */
 #define CM_GC_API(X)                                                                               \
@@ -193,6 +194,8 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len);
 ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room);
 ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len);
 int cm_gc_hook_close(int fd);
+/* The mark begins: libgc will read its dirty bits anew. */
+void cm_gc_waya_begins(void);
 bool cm_gc_waya_opened(void);
 /* Did libgc ask for the dirty bits of all of it, the last time it asked for any? */
 bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end);
@@ -211,8 +214,9 @@ bool cm_gc_large_keep(uintptr_t card);
 /* A full collection marks everything. */
 void cm_gc_large_forget(void);
 void cm_gc_large_start(void);
-/* As cm_gc_record_check(). False: ours had been replaced. */
-bool cm_gc_large_check(void);
+/* As cm_gc_record_check(): has ours been replaced? Puts it back. By one thread at a time. */
+bool cm_gc_large_replaced(void);
+void cm_gc_large_put_back(void);
 void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn);
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void);
 
@@ -221,6 +225,39 @@ cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void);
 void cm_gc_growth_start(void);
 void cm_gc_hook_set_free_space_divisor(size_t divisor);
 size_t cm_gc_hook_get_free_space_divisor(void);
+
+/* ---- Callbacks of the program's that ours stand in front of (chain.c) --------------------- */
+
+/* What stands in libgc, if nobody got past us, is entry[front], and calls theirs[front] when it
+ * has done its work. An object whose calls are not redirected sets its own over it, and may call
+ * the entry that it found from there: so its own is put behind the *next* entry, and what the
+ * entries below call stays as it was. Nobody has to know who is inside what, and a program
+ * may leave any of them by longjmp or an exception. */
+#define CM_GC_ENTRIES 8
+
+struct cm_gc_chain {
+	cm_gc_any_fn *const entry[CM_GC_ENTRIES];
+	_Atomic(cm_gc_any_fn *) theirs[CM_GC_ENTRIES];
+	_Atomic unsigned front;
+};
+
+/* Which entry fn is; CM_GC_ENTRIES if none. */
+unsigned cm_gc_chain_find(const struct cm_gc_chain *c, cm_gc_any_fn *fn);
+cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c);
+/* libgc has fn, which is not the front entry: gives the entry that must stand there. By one
+ * thread at a time. */
+cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn);
+/* What the program set by a call that is redirected, and what it is told. */
+void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn);
+cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c);
+
+/* Around a call of a callback of the program's: it may not come back, so while it runs what we
+ * know of the stop under way is put aside. Who jumps out of it leaves the state of "no stop". */
+struct cm_gc_outside {
+	bool stopped, in_stop, asked_for;
+};
+struct cm_gc_outside cm_gc_step_out(void);
+void cm_gc_step_in(struct cm_gc_outside before);
 
 /* ---- Recording (record.c, histogram.c, stall.c) ------------------------------------------- */
 
@@ -265,6 +302,8 @@ void cm_gc_record_install(void);
 /* Puts our callbacks back in front if an object whose slots are not redirected, as
  * it was loaded later, has replaced them. Takes libgc's allocation lock. */
 void cm_gc_record_check(void);
+/* In a fork child: nobody is inside. */
+void cm_gc_record_child(void);
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
 void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn);

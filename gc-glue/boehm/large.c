@@ -27,31 +27,43 @@ static size_t runs_n;
 static bool pushed; /* since they were kept */
 
 static bool on, in_use;
+static struct cm_gc_chain pushes;
+static unsigned
+	pusher; /* the entry that libgc has: others are called by the program's, if at all */
 static struct { /* the object looked at last; start is 0 if it is none of ours */
 	uintptr_t start, end;
 	bool marked;
 } object;
 
-static cm_gc_push_fn *first, *theirs; /* libgc's, and the program's or the same */
-
-static void push(void)
+static void push(unsigned entry)
 {
-	static bool inside;
+	cm_gc_any_fn *theirs;
 
-	/* The program's may be one that was set over ours and calls it for what it found. */
-	if (inside) {
-		if (first)
-			first();
-		return;
+	/* Once: there is no room for more. */
+	if (entry == pusher) {
+		for (size_t i = 0; i < runs_n && !cm_gc_test(CM_GC_TEST_LARGE_FORGET); i++)
+			cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
+		pushed = true;
 	}
-	inside = true;
-	for (size_t i = 0; i < runs_n && !cm_gc_test(CM_GC_TEST_LARGE_FORGET); i++)
-		cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
-	pushed = true;
-	if (theirs)
+	theirs = atomic_load_explicit(&pushes.theirs[entry], memory_order_acquire);
+	if (theirs) {
+		struct cm_gc_outside before = cm_gc_step_out();
+
 		theirs();
-	inside = false;
+		cm_gc_step_in(before);
+	}
 }
+
+#define ENTRIES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define PUSH_ENTRY(n)                                                                              \
+	static void push_##n(void)                                                                 \
+	{                                                                                          \
+		push(n);                                                                           \
+	}
+#define PUSH_NAME(n) push_##n,
+ENTRIES(PUSH_ENTRY)
+
+static struct cm_gc_chain pushes = { .entry = { ENTRIES(PUSH_NAME) } };
 
 /* The object that holds the block at addr, which is not the object looked at last. */
 static void look_up(uintptr_t addr)
@@ -117,7 +129,9 @@ size_t cm_gc_large_begin(const struct cardmark_run **left)
 	pushed = false;
 	object.start = object.end = 0;
 	/* Others may have set theirs since, by a call that is not redirected. */
-	in_use = on && cm_gc_world_stopped && cm_gc_api.GC_get_push_other_roots() == push &&
+	if (on)
+		pusher = cm_gc_chain_find(&pushes, cm_gc_api.GC_get_push_other_roots());
+	in_use = on && cm_gc_world_stopped && pusher < CM_GC_ENTRIES &&
 		 cardmark_table_count(cm_gc_heap.table) <= MOST_CARDS;
 	return n;
 }
@@ -138,33 +152,33 @@ void cm_gc_large_start(void)
 	    !api->GC_base || !api->GC_is_marked || !api->GC_get_kind_and_size ||
 	    !api->GC_set_push_other_roots || !api->GC_get_push_other_roots)
 		return;
-	/* cppcheck-suppress AssignmentIntegerToAddress ; as in pace.c */
-	first = theirs = api->GC_get_push_other_roots();
-	api->GC_set_push_other_roots(push);
+	cm_gc_chain_set(&pushes, api->GC_get_push_other_roots());
+	api->GC_set_push_other_roots(cm_gc_chain_front(&pushes));
 	on = true;
 }
 
-bool cm_gc_large_check(void)
+bool cm_gc_large_replaced(void)
 {
-	cm_gc_push_fn *fn = on ? cm_gc_api.GC_get_push_other_roots() : push;
+	return on && cm_gc_api.GC_get_push_other_roots() != cm_gc_chain_front(&pushes);
+}
 
-	if (fn == push)
-		return true;
-	cm_gc_hook_set_push_other_roots(fn);
-	cm_gc_api.GC_set_push_other_roots(push);
-	return false;
+void cm_gc_large_put_back(void)
+{
+	cm_gc_push_fn *fn = cm_gc_api.GC_get_push_other_roots();
+
+	cm_gc_api.GC_set_push_other_roots(cm_gc_chain_over(&pushes, fn));
 }
 
 void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn)
 {
 	if (on)
-		__atomic_store_n(&theirs, fn, __ATOMIC_RELEASE);
+		cm_gc_chain_set(&pushes, fn);
 	else
 		cm_gc_api.GC_set_push_other_roots(fn);
 }
 
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void)
 {
-	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as above */
-	return on ? theirs : cm_gc_api.GC_get_push_other_roots();
+	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as in pace.c */
+	return on ? cm_gc_chain_get(&pushes) : cm_gc_api.GC_get_push_other_roots();
 }

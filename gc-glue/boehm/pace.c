@@ -39,7 +39,7 @@ struct cm_gc_pace cm_gc_pace;
 static cm_gc_stop_fn *program_stop;
 static uint64_t target, slice;
 
-/* Of the stop under way. */
+/* Of the stop under way. Not while a callback of the program's runs (cm_gc_step_out). */
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
 static bool given_up;           /* before it marked anything */
 static uint64_t t_stop, t_first, limit;
@@ -124,11 +124,39 @@ static bool is_hopeless(uint64_t read_ns)
 	       read_ns + need_ns + card_ns * cards > limit + limit / EQUAL_ATTEMPTS * failures;
 }
 
+struct cm_gc_outside cm_gc_step_out(void)
+{
+	struct cm_gc_outside before = { cm_gc_world_stopped, in_stop, asked_for };
+
+	cm_gc_world_stopped = in_stop = asked_for = false;
+	return before;
+}
+
+void cm_gc_step_in(struct cm_gc_outside before)
+{
+	cm_gc_world_stopped = before.stopped;
+	in_stop = before.in_stop;
+	asked_for = before.asked_for;
+}
+
+static bool program_stops(void)
+{
+	struct cm_gc_outside before;
+	bool result;
+
+	if (!program_stop)
+		return false;
+	before = cm_gc_step_out();
+	result = program_stop() != 0;
+	cm_gc_step_in(before);
+	return result;
+}
+
 static int stop_now(void)
 {
 	uint64_t now;
 
-	if (program_stop && program_stop()) {
+	if (program_stops()) {
 		asked_for = false;
 		return 1;
 	}
@@ -194,6 +222,8 @@ static void stop_ends(bool done)
 {
 	uint64_t now = cm_gc_now(), took = now - t_stop;
 
+	if (!in_stop) /* told twice (chain.c), or it began in a callback that never came back */
+		return;
 	in_stop = false;
 	t_started = now;
 	if (took > target + 1000000)

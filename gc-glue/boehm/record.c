@@ -9,6 +9,7 @@
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -16,9 +17,6 @@
 
 struct cm_gc_recorder *cm_gc_rec;
 bool cm_gc_world_stopped;
-
-static cm_gc_event_fn *program_event;
-static cm_gc_resize_fn *program_resize;
 
 static uint64_t t_begin, t_stopped, t_mark, t_resume, t_dirty;
 static uint64_t stop_cards;
@@ -107,16 +105,13 @@ static void end(uint64_t now)
 	t_begin = 0;
 }
 
-static void on_event(int event)
+/* ---- Our callbacks, and the program's behind them ------------------------------------ */
+
+/* Bears being done twice for one event. */
+static void note_event(int event)
 {
-	static bool inside;
-	int saved = errno;
 	uint64_t now = cm_gc_now();
 
-	/* The program's callback may be one that was set over ours and calls it. */
-	if (inside)
-		return;
-	inside = true;
 	switch (event) {
 	case CM_GC_EV_PRE_STOP_WORLD:
 		begin(now);
@@ -130,6 +125,8 @@ static void on_event(int event)
 		if (!cm_gc_api.threads)
 			begin(now);
 		t_mark = now;
+		if (cm_gc_config.way == CARDMARK_GC_WAY_A)
+			cm_gc_waya_begins();
 		if (cm_gc_config.way == CARDMARK_GC_WAY_B)
 			cm_gc_wayb_feed();
 		break;
@@ -147,81 +144,165 @@ static void on_event(int event)
 		break;
 	}
 	cm_gc_pace_event(event);
+}
+
+static struct cm_gc_chain events, resizes;
+
+static void on_event(unsigned entry, int event)
+{
+	int saved = errno;
+	cm_gc_any_fn *theirs;
+
+	note_event(event);
 	errno = saved;
-	if (program_event)
-		program_event(event);
+	theirs = atomic_load_explicit(&events.theirs[entry], memory_order_acquire);
+	if (theirs) {
+		struct cm_gc_outside before = cm_gc_step_out();
+
+		((cm_gc_event_fn *)theirs)(event);
+		cm_gc_step_in(before);
+	}
 	if (event == CM_GC_EV_POST_START_WORLD) {
+		saved = errno;
 		end(cm_gc_now());
 		errno = saved;
 	}
-	inside = false;
 }
 
-static void on_resize(size_t bytes)
+static void on_resize(unsigned entry, size_t bytes)
 {
-	static bool inside;
 	int saved = errno;
+	cm_gc_any_fn *theirs;
 
-	if (inside)
-		return;
-	inside = true;
 	if (cm_gc_heap.cm)
 		cm_gc_heap_resized(bytes);
 	errno = saved;
-	if (program_resize)
-		program_resize(bytes);
-	inside = false;
+	theirs = atomic_load_explicit(&resizes.theirs[entry], memory_order_acquire);
+	if (theirs) {
+		struct cm_gc_outside before = cm_gc_step_out();
+
+		((cm_gc_resize_fn *)theirs)(bytes);
+		cm_gc_step_in(before);
+	}
+}
+
+#define ENTRIES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define EVENT_ENTRY(n)                                                                             \
+	static void event_##n(int event)                                                           \
+	{                                                                                          \
+		on_event(n, event);                                                                \
+	}
+#define RESIZE_ENTRY(n)                                                                            \
+	static void resize_##n(size_t bytes)                                                       \
+	{                                                                                          \
+		on_resize(n, bytes);                                                               \
+	}
+#define EVENT_NAME(n) (cm_gc_any_fn *)event_##n,
+#define RESIZE_NAME(n) (cm_gc_any_fn *)resize_##n,
+ENTRIES(EVENT_ENTRY)
+ENTRIES(RESIZE_ENTRY)
+
+static struct cm_gc_chain events = { .entry = { ENTRIES(EVENT_NAME) } };
+static struct cm_gc_chain resizes = { .entry = { ENTRIES(RESIZE_NAME) } };
+
+static cm_gc_any_fn *event_now(void)
+{
+	return (cm_gc_any_fn *)cm_gc_api.GC_get_on_collection_event();
+}
+
+static cm_gc_any_fn *resize_now(void)
+{
+	return (cm_gc_any_fn *)cm_gc_api.GC_get_on_heap_resize();
+}
+
+static void put_event(cm_gc_any_fn *fn)
+{
+	cm_gc_api.GC_set_on_collection_event((cm_gc_event_fn *)fn);
+}
+
+static void put_resize(cm_gc_any_fn *fn)
+{
+	cm_gc_api.GC_set_on_heap_resize((cm_gc_resize_fn *)fn);
 }
 
 void cm_gc_record_install(void)
 {
-	program_event = cm_gc_api.GC_get_on_collection_event();
-	cm_gc_api.GC_set_on_collection_event(on_event);
-	program_resize = cm_gc_api.GC_get_on_heap_resize();
-	cm_gc_api.GC_set_on_heap_resize(on_resize);
+	cm_gc_chain_set(&events, event_now());
+	put_event(cm_gc_chain_front(&events));
+	cm_gc_chain_set(&resizes, resize_now());
+	put_resize(cm_gc_chain_front(&resizes));
 }
+
+static bool in_place(void)
+{
+	return event_now() == cm_gc_chain_front(&events) &&
+	       resize_now() == cm_gc_chain_front(&resizes) && !cm_gc_large_replaced();
+}
+
+static void put_back(void)
+{
+	cm_gc_any_fn *event = event_now(), *resize = resize_now();
+
+	if (event != cm_gc_chain_front(&events))
+		put_event(cm_gc_chain_over(&events, event));
+	if (resize != cm_gc_chain_front(&resizes)) {
+		/* It may have been called where ours should have been. */
+		cm_gc_heap.blind = true;
+		put_resize(cm_gc_chain_over(&resizes, resize));
+	}
+	if (cm_gc_large_replaced())
+		cm_gc_large_put_back();
+}
+
+/* Which thread puts them back: the address of its errno. Who sees that they are not in place
+ * waits for it, as the collection that comes next may be its own. Nobody waits with libgc's
+ * lock, and the one waited for needs no other. */
+static _Atomic(int *) putting;
 
 void cm_gc_record_check(void)
 {
-	cm_gc_event_fn *event;
-	cm_gc_resize_fn *resize;
+	int *nobody = NULL, *me = &errno, saved = errno;
 
-	if (!cm_gc_config.enabled || cm_gc_test(CM_GC_TEST_NO_EVENT_DEFENCE))
+	if (!cm_gc_config.enabled || cm_gc_test(CM_GC_TEST_NO_EVENT_DEFENCE) || in_place())
 		return;
-	event = cm_gc_api.GC_get_on_collection_event();
-	resize = cm_gc_api.GC_get_on_heap_resize();
-	if (cm_gc_large_check() && event == on_event && resize == on_resize)
-		return;
-	if (event != on_event) {
-		cm_gc_hook_set_on_collection_event(event);
-		cm_gc_api.GC_set_on_collection_event(on_event);
+	while (!atomic_compare_exchange_strong_explicit(&putting, &nobody, me, memory_order_acquire,
+							memory_order_relaxed)) {
+		if (nobody == me) /* a signal handler that allocates */
+			return;
+		nobody = NULL;
+		sched_yield();
 	}
-	if (resize != on_resize) {
-		/* It may have been called where ours should have been. */
-		cm_gc_heap.blind = true;
-		cm_gc_hook_set_on_heap_resize(resize);
-		cm_gc_api.GC_set_on_heap_resize(on_resize);
-	}
+	put_back();
+	/* Pairs with the acquire above: the next one finds them in place. */
+	atomic_store_explicit(&putting, NULL, memory_order_release);
 	cm_gc_redirect_again();
+	errno = saved;
+}
+
+void cm_gc_record_child(void)
+{
+	/* A thread of the parent's that was at it is not in the child, and left the chain whole. */
+	atomic_store_explicit(&putting, NULL, memory_order_relaxed);
+	cm_gc_world_stopped = false;
 }
 
 /* What the program sets later is called by us, and what it asks for is its own. */
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn)
 {
-	__atomic_store_n(&program_event, fn, __ATOMIC_RELEASE);
+	cm_gc_chain_set(&events, (cm_gc_any_fn *)fn);
 }
 
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void)
 {
-	return program_event;
+	return (cm_gc_event_fn *)cm_gc_chain_get(&events);
 }
 
 void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn)
 {
-	__atomic_store_n(&program_resize, fn, __ATOMIC_RELEASE);
+	cm_gc_chain_set(&resizes, (cm_gc_any_fn *)fn);
 }
 
 cm_gc_resize_fn *cm_gc_hook_get_on_heap_resize(void)
 {
-	return program_resize;
+	return (cm_gc_resize_fn *)cm_gc_chain_get(&resizes);
 }

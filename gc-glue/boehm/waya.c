@@ -133,6 +133,23 @@ off_t cm_gc_hook_lseek(int fd, off_t off, int whence)
 	return position;
 }
 
+/* libgc 8.2 makes a pass, in GC_enable_incremental(), while other threads run, and throws the
+ * answer away (GC_read_dirty(FALSE) in misc.c, then the next stop reads anew). A harvest then
+ * would lose what is written meanwhile, with a backend that reads and clears in two steps
+ * (softdirty, R11), and what is thrown away must be reported again: so in such a pass nothing
+ * is harvested, nothing is cleared, and all of it is dirty. */
+static bool world_runs(void)
+{
+	return cm_gc_api.threads && !cm_gc_world_stopped;
+}
+
+void cm_gc_waya_begins(void)
+{
+	/* Open still: the pass before was left by a jump. What it harvested stays in the table,
+	 * and its answers may not serve another. */
+	pass_open = false;
+}
+
 static void begin_pass(void)
 {
 	if (pass_open)
@@ -216,11 +233,16 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len)
 	if (fd < 0 || fd != pagemap.fd)
 		return read(fd, buf, len);
 	t = cm_gc_now();
-	begin_pass();
 	window = (uintptr_t)position / sizeof(uint64_t) * cardmark_card_size();
-	dirty = fill(buf, n, window);
-	if (cm_gc_ranges_add(&seen, window, window + n * cardmark_card_size()) != 0)
-		seen_lost = true;
+	if (world_runs()) {
+		put_entries(buf, 0, n, ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
+		dirty = n;
+	} else {
+		begin_pass();
+		dirty = fill(buf, n, window);
+		if (cm_gc_ranges_add(&seen, window, window + n * cardmark_card_size()) != 0)
+			seen_lost = true;
+	}
 	position += (off_t)(n * sizeof(uint64_t));
 	cm_gc_record_dirty(cm_gc_now() - t, dirty);
 	errno = saved;
@@ -246,12 +268,8 @@ static void end_pass(void)
 
 	if (!cm_gc_heap.cm)
 		return;
-	/* GC_enable_incremental() makes a pass while other threads run and then
-	 * throws the answer away: what it read must be reported again. */
-	if (cm_gc_api.threads && !cm_gc_world_stopped) {
-		pass_open = false;
+	if (world_runs())
 		return;
-	}
 	if (!pass_open) { /* full collection: marks everything anyway */
 		cm_gc_record_set_full();
 		cm_gc_large_forget();

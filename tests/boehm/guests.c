@@ -11,7 +11,12 @@
  *   handler    sets a SIGSEGV handler that passes faults to the one before
  *   reporter   sets one, by sigaction or signal, that takes every fault for a crash
  *   coroutine  young objects on ucontext stacks that are roots, or the stack in use
- *   idle       never collects */
+ *   idle       never collects
+ *   chain      sets a callback, and MODULE one over it that calls it
+ *   alternate  MODULE sets one of two, by turns, before each round
+ *   oom, finalizer, warn, event, resize, stop
+ *              jumps out of such a function, out of the collector's frames, and does what
+ *              `module` does then */
 #include <gc.h>
 
 #include <dlfcn.h>
@@ -177,6 +182,103 @@ static bool reports_a_crash(void)
 	return true;
 }
 
+/* ---- Jumps ------------------------------------------------------------------- */
+
+static jmp_buf out;
+static volatile bool armed;
+
+static void jump(void)
+{
+	if (!armed)
+		return;
+	armed = false;
+	longjmp(out, 1);
+}
+
+static void *on_oom(size_t bytes)
+{
+	(void)bytes;
+	jump();
+	return NULL;
+}
+
+static void on_finalizer(void *object, void *data)
+{
+	(void)object;
+	(void)data;
+	jump();
+}
+
+static void on_warning(char *text, GC_word word)
+{
+	(void)text;
+	(void)word;
+	jump();
+}
+
+static void jump_on_event(GC_EventType event)
+{
+	events++;
+	if (event == GC_EVENT_PRE_STOP_WORLD)
+		jump();
+}
+
+static void jump_on_resize(GC_word bytes)
+{
+	on_resize(bytes);
+	jump();
+}
+
+static int jump_on_stop(void)
+{
+	stops++;
+	jump();
+	return 0;
+}
+
+__attribute__((noinline)) static void register_finalizers(void)
+{
+	for (int i = 0; i < 100; i++)
+		GC_REGISTER_FINALIZER(leaf(7), on_finalizer, NULL, NULL, NULL);
+}
+
+/* False: this scenario has none. */
+static bool arrange_jump(const char *scenario)
+{
+	if (strcmp(scenario, "oom") == 0)
+		GC_set_oom_fn(on_oom);
+	else if (strcmp(scenario, "finalizer") == 0)
+		register_finalizers();
+	else if (strcmp(scenario, "warn") == 0)
+		GC_set_warn_proc(on_warning);
+	else if (strcmp(scenario, "event") == 0)
+		GC_set_on_collection_event(jump_on_event);
+	else if (strcmp(scenario, "resize") == 0)
+		GC_set_on_heap_resize(jump_on_resize);
+	else if (strcmp(scenario, "stop") == 0)
+		GC_set_stop_func(jump_on_stop);
+	else
+		return false;
+	return true;
+}
+
+static bool jumps(const char *scenario)
+{
+	static void *some;
+
+	armed = true;
+	if (setjmp(out) == 0) {
+		for (int i = 0; i < 1000 && armed; i++) {
+			*(void *volatile *)&some = GC_MALLOC((size_t)100 << 20);
+			litter();
+			if (strcmp(scenario, "stop") == 0)
+				GC_gcollect();
+		}
+	}
+	*(void *volatile *)&some = NULL;
+	return !armed;
+}
+
 /* ---- Coroutines -------------------------------------------------------------- */
 
 static ucontext_t home, inside;
@@ -218,16 +320,37 @@ static void visit(struct GC_stack_base *theirs, const struct GC_stack_base *own)
 	set_stackbottom(NULL, own);
 }
 
+/* ---- The module ---------------------------------------------------------------- */
+
+static unsigned long (*module_events)(void);
+static void (*before_round)(void);
+
+static bool load_module(const char *file, const char *scenario)
+{
+	bool chain = strcmp(scenario, "chain") == 0;
+	void *module = dlopen(file, RTLD_NOW);
+	void (*set)(void) = NULL;
+
+	if (!module) {
+		printf("module: %s\n", dlerror());
+		return false;
+	}
+	*(void **)&set = dlsym(module, chain ? "module_chain" : "module_set");
+	if (strcmp(scenario, "alternate") == 0)
+		*(void **)&before_round = dlsym(module, "module_alternate");
+	*(void **)&module_events = dlsym(module, "module_events");
+	set();
+	return true;
+}
+
 /* ------------------------------------------------------------------------------ */
 
 int main(int argc, char **argv)
 {
 	const char *scenario = argc > 1 ? argv[1] : "";
 	struct GC_stack_base own, theirs = { 0 };
-	unsigned long (*module_events)(void) = NULL;
-	void *module = NULL;
 	uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 0) : 1;
-	bool kept = true;
+	bool kept = true, jumped = false;
 
 	state ^= seed * UINT64_C(0x9e3779b97f4a7c15);
 	if (strcmp(scenario, "events") == 0)
@@ -244,18 +367,18 @@ int main(int argc, char **argv)
 	GC_get_stack_base(&own);
 	if (strcmp(scenario, "events") == 0)
 		set_callbacks();
-	if (strcmp(scenario, "module") == 0) {
-		void (*set)(void) = NULL;
-
-		module = dlopen(argv[2], RTLD_NOW);
-		if (!module) {
-			printf("module: %s\n", dlerror());
-			return 99;
-		}
-		*(void **)&set = dlsym(module, "module_set");
-		*(void **)&module_events = dlsym(module, "module_events");
-		set();
+	if (arrange_jump(scenario)) {
+		GC_set_max_heap_size((size_t)64 << 20);
+		jumped = jumps(scenario);
+		GC_set_max_heap_size(0);
+		kept = jumped;
 	}
+	if (strcmp(scenario, "chain") == 0)
+		GC_set_on_collection_event(on_event);
+	if ((strcmp(scenario, "module") == 0 || strcmp(scenario, "chain") == 0 ||
+	     strcmp(scenario, "alternate") == 0 || jumped) &&
+	    !load_module(argv[2], scenario))
+		return 99;
 	if (strcmp(scenario, "handler") == 0)
 		set_handler();
 	if (strcmp(scenario, "coroutine") == 0) {
@@ -270,6 +393,8 @@ int main(int argc, char **argv)
 	for (int round = 0; round < ROUNDS; round++) {
 		if (strcmp(scenario, "reporter") == 0 && set_reporter(round) != 0)
 			return 3;
+		if (before_round)
+			before_round();
 		for (uintptr_t i = 0; i < STORES; i++) {
 			store((uintptr_t)round * STORES + i);
 			if (stack && i % 20 == 0)
@@ -285,8 +410,10 @@ int main(int argc, char **argv)
 		       GC_get_on_heap_resize() == on_resize && GC_get_stop_func() == on_stop;
 	if (strcmp(scenario, "reporter") == 0)
 		kept = reports_a_crash() && reports_a_crash();
+	if (strcmp(scenario, "chain") == 0)
+		kept = events != 0;
 	if (module_events)
-		kept = (events = module_events()) != 0;
+		kept = kept && (events = module_events()) != 0;
 	printf("libgc: %u lost: %lu collections: %lu events: %lu resizes: %lu stops: %lu faults: "
 	       "%lu "
 	       "seed: %llu\n",

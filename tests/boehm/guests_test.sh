@@ -58,6 +58,23 @@ for way in A B; do
 	[ "$(value stops:)" -gt 0 ] || before_8_2 || fail "$what: its stop function was not called"
 done
 
+# What jumps out of the collector leaves us as we were: the module is noticed, stalls are
+# recorded.
+for way in A B; do
+	for scenario in chain alternate oom finalizer warn event resize stop; do
+		for backend in pagemap uffd mprotect; do
+			more=
+			keeps $backend $way $scenario || continue
+			stalls=$(sed -n 's/.*"stalls": { "count": \([0-9]*\),.*/\1/p' "$scratch/stats")
+			[ "${stalls:-0}" -gt 1000 ] || fail "$what: ${stalls:-no} stalls recorded"
+		done
+	done
+	for scenario in event stop; do
+		more=CARDMARK_PAUSE_TARGET=1
+		keeps auto $way $scenario
+	done
+done
+
 # Set past us, a handler that takes every fault for a crash ends the program.
 more=CARDMARK_GC_TEST_NO_SIGNAL_DEFENCE=1
 for way in A B; do
@@ -74,7 +91,9 @@ keeps mprotect A handler && [ "$(value faults:)" -eq 0 ] && fail "$what: its han
 
 # Way B is fed by a callback that the module replaces.
 more=CARDMARK_GC_TEST_NO_EVENT_DEFENCE=1
-loses auto B module
+for scenario in module alternate oom; do
+	loses auto B $scenario
+done
 
 under -- "$bin/latelibgc"
 if [ "$got" -eq 77 ]; then

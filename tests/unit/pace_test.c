@@ -74,6 +74,7 @@ bool cm_gc_record_full(void)
 }
 
 struct cm_gc_api cm_gc_api;
+bool cm_gc_world_stopped;
 static cm_gc_stop_fn *asks;
 
 static size_t heap_size(void)

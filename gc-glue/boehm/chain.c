@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Callbacks of the program's behind ours. Each entry does our work and then calls what was
+ * set before it: see struct cm_gc_chain. Where two of them come for one event our work is
+ * done twice, so it must bear that: better twice than, at the moment at which one of them
+ * takes the other's place, by none.
+ */
+#include "gc-glue/boehm/glue.h"
+
+unsigned cm_gc_chain_find(const struct cm_gc_chain *c, cm_gc_any_fn *fn)
+{
+	unsigned i = 0;
+
+	while (i < CM_GC_ENTRIES && c->entry[i] != fn)
+		i++;
+	return i;
+}
+
+cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c)
+{
+	return c->entry[atomic_load_explicit(&c->front, memory_order_acquire)];
+}
+
+/* Who sets one function again and again, as alternates of two do, takes no new entry. */
+static unsigned place_of(const struct cm_gc_chain *c, cm_gc_any_fn *fn)
+{
+	unsigned front = atomic_load_explicit(&c->front, memory_order_relaxed);
+
+	for (unsigned i = front + 1; i-- > 0;)
+		if (atomic_load_explicit(&c->theirs[i], memory_order_relaxed) == fn)
+			return i;
+	return front + 1;
+}
+
+cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn)
+{
+	unsigned at = cm_gc_chain_find(c, fn);
+
+	if (at == CM_GC_ENTRIES) {
+		at = place_of(c, fn);
+		/* The last one calls nobody new: fn may call it. */
+		if (at == CM_GC_ENTRIES)
+			return c->entry[CM_GC_ENTRIES - 1];
+		/* Before front, which is published by a release store: who reads the front
+		 * entry's finds it. No event comes to the new entry before the caller has put it
+		 * into libgc; until then fn is called, as it is without us. */
+		atomic_store_explicit(&c->theirs[at], fn, memory_order_relaxed);
+	}
+	/* Else somebody put back what it had found: that is the front one again. */
+	atomic_store_explicit(&c->front, at, memory_order_release);
+	return c->entry[at];
+}
+
+void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn)
+{
+	unsigned front = atomic_load_explicit(&c->front, memory_order_acquire);
+
+	/* An event that comes a step before calls the old one, a step after the new one. */
+	atomic_store_explicit(&c->theirs[front], fn, memory_order_release);
+}
+
+cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c)
+{
+	unsigned front = atomic_load_explicit(&c->front, memory_order_acquire);
+
+	return atomic_load_explicit(&c->theirs[front], memory_order_acquire);
+}
