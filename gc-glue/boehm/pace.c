@@ -321,12 +321,16 @@ void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
 
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn)
 {
-	__atomic_store_n(&program_stop, fn, __ATOMIC_RELEASE);
+	if (cm_gc_pace.on)
+		__atomic_store_n(&program_stop, fn, __ATOMIC_RELEASE);
+	else /* without a target it is libgc that asks it */
+		cm_gc_api.GC_set_stop_func(fn);
 }
 
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void)
 {
-	return program_stop;
+	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as below */
+	return cm_gc_pace.on ? program_stop : cm_gc_api.GC_get_stop_func();
 }
 
 /* False: this libgc lacks a knob. */
