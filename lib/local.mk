@@ -34,7 +34,7 @@ lib_libcm_la_SOURCES = \
 	lib/huge.c lib/huge.h \
 	lib/mappings.c \
 	lib/options.c \
-	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/uapi.h \
+	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/own.c lib/os/own.h lib/os/uapi.h \
 	lib/probe.c \
 	lib/process.c \
 	lib/query.c lib/query.h \

@@ -43,6 +43,7 @@ unit_tests = \
 	tests/unit/hashes_test \
 	tests/unit/maps_test \
 	tests/unit/options_test \
+	tests/unit/own_test \
 	tests/unit/pace_test \
 	tests/unit/pagemap_test \
 	tests/unit/process_test \
@@ -72,6 +73,8 @@ tests_unit_pace_test_CPPFLAGS = $(unit_cppflags) -D_GNU_SOURCE
 tests_unit_pace_test_LDADD = $(unit_ldadd)
 tests_unit_options_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_options_test_LDADD = $(unit_ldadd)
+tests_unit_own_test_CPPFLAGS = $(unit_cppflags)
+tests_unit_own_test_LDADD = $(unit_ldadd) $(PTHREAD_LIBS)
 tests_unit_pagemap_test_CPPFLAGS = $(unit_cppflags)
 tests_unit_pagemap_test_LDADD = $(unit_ldadd)
 tests_unit_process_test_CPPFLAGS = $(unit_cppflags)

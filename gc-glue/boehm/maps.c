@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Reads /proc/self/maps with system calls and a buffer of our own, so that it
- * may run while the world is stopped.
+ * may run while the world is stopped. Bare ones: the C library's are cancellation points,
+ * and all of this runs under libgc's lock.
  */
 #include "gc-glue/boehm/glue.h"
+#include "lib/os/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct reader {
@@ -23,7 +26,7 @@ static int next_char(struct reader *r)
 		ssize_t n;
 
 		do
-			n = read(r->fd, r->buf, sizeof(r->buf));
+			n = syscall(SYS_read, r->fd, r->buf, sizeof(r->buf));
 		while (n < 0 && errno == EINTR);
 		r->failed = n < 0;
 		r->at = 0;
@@ -80,12 +83,41 @@ static bool wanted(const char *line, uintptr_t *start, uintptr_t *end)
 	name = strchr(line, '/');
 	if (name && strncmp(name, "/dev/zero", 9) != 0)
 		return false;
-	return !strstr(line, "[stack") && !strstr(line, "[anon:cardmark");
+	return !strstr(line, "[stack");
+}
+
+/* Mappings of our own, in order of address. */
+struct own {
+	uintptr_t start, end;
+	bool none;
+};
+
+/* What of the mapping is not ours: the kernel makes one of neighbours that look alike. */
+static void give(uintptr_t start, uintptr_t end, struct own *own,
+		 void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
+{
+	while (start < end) {
+		if (!own->none && own->end <= start)
+			own->none = !cm_own_next(start, &own->start, &own->end);
+		if (own->none || own->start >= end) {
+			fn(start, end, arg);
+			return;
+		}
+		if (own->start > start)
+			fn(start, own->start, arg);
+		start = own->end;
+	}
+}
+
+static int open_maps(void)
+{
+	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 }
 
 int cm_gc_maps_each(void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
 {
-	struct reader r = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+	struct reader r = { .fd = open_maps() };
+	struct own own = { 0, 0, false };
 	char line[160];
 	uintptr_t start, end;
 
@@ -93,14 +125,14 @@ int cm_gc_maps_each(void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
 		return -EIO;
 	while (next_line(&r, line, sizeof(line)))
 		if (wanted(line, &start, &end))
-			fn(start, end, arg);
-	close(r.fd);
+			give(start, end, &own, fn, arg);
+	syscall(SYS_close, r.fd);
 	return r.failed ? -EIO : 0;
 }
 
 uint64_t cm_gc_maps_count(void)
 {
-	struct reader r = { .fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC) };
+	struct reader r = { .fd = open_maps() };
 	char line[16];
 	uint64_t n = 0;
 
@@ -108,6 +140,6 @@ uint64_t cm_gc_maps_count(void)
 		return 0;
 	while (next_line(&r, line, sizeof(line)))
 		n++;
-	close(r.fd);
+	syscall(SYS_close, r.fd);
 	return n;
 }

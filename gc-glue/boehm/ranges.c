@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * A sorted set of address ranges in memory of its own (mmap: this runs under
- * libgc's allocation lock, where malloc may be libgc's).
+ * A sorted set of address ranges in memory of its own (not malloc's: this runs under
+ * libgc's allocation lock, and malloc may be libgc's).
  */
 #include "gc-glue/boehm/glue.h"
+#include "lib/os/own.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 static int grow(struct cm_gc_ranges *set)
 {
 	size_t cap = set->cap ? set->cap * 2 : 256;
-	void *v = mmap(NULL, cap * sizeof(*set->v), PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *v;
 
-	if (v == MAP_FAILED)
+	if (cm_own_map(cap * sizeof(*set->v), &v) < 0)
 		return -ENOMEM;
 	if (set->v) {
 		memcpy(v, set->v, set->n * sizeof(*set->v));
-		munmap(set->v, set->cap * sizeof(*set->v));
+		(void)cm_own_unmap(set->v, set->cap * sizeof(*set->v));
 	}
 	set->v = v;
 	set->cap = cap;

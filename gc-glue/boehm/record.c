@@ -7,11 +7,11 @@
  *       |---- stop phase ----|          |-- dirty, mark --|---- resume ----|
  */
 #include "gc-glue/boehm/glue.h"
+#include "lib/os/own.h"
 
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define RAW_MAX 100000
 
@@ -26,10 +26,9 @@ int cm_gc_record_init(bool raw)
 {
 	size_t n = raw ? RAW_MAX : 0;
 	size_t len = sizeof(*cm_gc_rec) + n * sizeof(cm_gc_rec->raw[0]);
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p;
 
-	if (p == MAP_FAILED)
+	if (cm_own_map(len, &p) < 0)
 		return -ENOMEM;
 	cm_gc_rec = p;
 	cm_gc_rec->raw_cap = n;

@@ -3,6 +3,7 @@
  * The seam's Linux side: thin wrappers that return -errno and keep errno. */
 #include "lib/os/maps.h"
 #include "lib/os/os.h"
+#include "lib/os/own.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -74,6 +75,7 @@ static int linux_map(size_t len, void **out)
 	 * commit efa7df3e3bb5). */
 	(void)madvise(p, len, MADV_NOHUGEPAGE);
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "libcardmark");
+	cm_own_add(p, len);
 	errno = saved;
 	*out = p;
 	return 0;
@@ -81,6 +83,7 @@ static int linux_map(size_t len, void **out)
 
 static int linux_unmap(void *addr, size_t len)
 {
+	cm_own_remove(addr);
 	RESULT(int, munmap(addr, len));
 }
 

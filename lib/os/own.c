@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A list without a lock: chunks of slots, which are never given back. A slot is claimed by
+ * exchanging its start for 0, and holds a mapping when its end is set. What a reader sees
+ *   - before that: nothing. Memory that was mapped a moment ago may look like the program's; it
+ *     holds nothing yet, and whoever tracks it reports too much, not too little.
+ *   - of a slot that is given to another mapping meanwhile: another end than a step before, and
+ *     looks again.
+ * A mapping leaves the list before it is unmapped, for a step after it may be another's memory,
+ * which must not be taken for ours. */
+#include "lib/os/own.h"
+
+#include "lib/os/os.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define SLOTS 254 /* a chunk is a page of 4 KiB */
+
+struct slot {
+	_Atomic uintptr_t start, end; /* start 0: free; end 0: not filled in yet */
+};
+
+struct chunk {
+	_Atomic(struct chunk *) next;
+	struct slot slot[SLOTS];
+};
+
+static struct chunk first;
+
+static bool fill(struct chunk *c, uintptr_t start, uintptr_t end)
+{
+	for (int i = 0; i < SLOTS; i++) {
+		uintptr_t none = 0;
+
+		/* Acquire: the end that was removed before is 0 by now, for us and for whoever
+		 * reads this start. */
+		if (atomic_load_explicit(&c->slot[i].start, memory_order_relaxed) != 0 ||
+		    !atomic_compare_exchange_strong_explicit(&c->slot[i].start, &none, start,
+							     memory_order_acq_rel,
+							     memory_order_relaxed))
+			continue;
+		/* Pairs with the acquire in read_slot(). */
+		atomic_store_explicit(&c->slot[i].end, end, memory_order_release);
+		return true;
+	}
+	return false;
+}
+
+static struct chunk *next_chunk(struct chunk *c)
+{
+	struct chunk *next = atomic_load_explicit(&c->next, memory_order_acquire), *fresh;
+	int saved = errno;
+
+	if (next)
+		return next;
+	fresh = mmap(NULL, sizeof(*fresh), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		     0);
+	errno = saved;
+	if (fresh == MAP_FAILED)
+		return NULL;
+	(void)fill(fresh, (uintptr_t)fresh, (uintptr_t)fresh + sizeof(*fresh));
+	if (atomic_compare_exchange_strong_explicit(&c->next, &next, fresh, memory_order_acq_rel,
+						    memory_order_acquire))
+		return fresh;
+	(void)munmap(fresh, sizeof(*fresh)); /* another thread was first */
+	errno = saved;
+	return next;
+}
+
+void cm_own_add(void *addr, size_t len)
+{
+	struct chunk *c = &first;
+
+	/* Without memory for the list it is not in it, and may be reported by whoever tracks it. */
+	while (c && !fill(c, (uintptr_t)addr, (uintptr_t)addr + len))
+		c = next_chunk(c);
+}
+
+void cm_own_remove(void *addr)
+{
+	for (struct chunk *c = &first; c; c = atomic_load_explicit(&c->next, memory_order_acquire))
+		for (int i = 0; i < SLOTS; i++) {
+			struct slot *s = &c->slot[i];
+
+			if (atomic_load_explicit(&s->start, memory_order_relaxed) !=
+			    (uintptr_t)addr)
+				continue;
+			atomic_store_explicit(&s->end, 0, memory_order_relaxed);
+			/* Not free before its end is gone. */
+			atomic_store_explicit(&s->start, 0, memory_order_release);
+			return;
+		}
+}
+
+static bool read_slot(struct slot *s, uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t before, after = atomic_load_explicit(&s->end, memory_order_acquire);
+
+	do {
+		before = after;
+		*start = atomic_load_explicit(&s->start, memory_order_acquire);
+		after = atomic_load_explicit(&s->end, memory_order_acquire);
+	} while (before != after);
+	*end = after;
+	return *end != 0 && *start != 0;
+}
+
+bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t from, to;
+	bool found = false;
+
+	for (struct chunk *c = &first; c; c = atomic_load_explicit(&c->next, memory_order_acquire))
+		for (int i = 0; i < SLOTS; i++)
+			if (read_slot(&c->slot[i], &from, &to) && to > addr &&
+			    (!found || from < *start)) {
+				*start = from;
+				*end = to;
+				found = true;
+			}
+	return found;
+}
+
+int cm_own_map(size_t len, void **out)
+{
+	return cm_os->map(len, out);
+}
+
+int cm_own_unmap(void *addr, size_t len)
+{
+	return cm_os->unmap(addr, len);
+}

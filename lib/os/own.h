@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The library's own memory: what is mapped for tables, trackers and the like. Whoever looks
+ * for memory to track in /proc/self/maps must know it: a table that is tracked reports itself,
+ * and the kernel tells names only where it was built to. The adapters are libraries of their own:
+ * these functions are exported to them, in a version node that promises nobody anything. */
+#ifndef CM_OS_OWN_H
+#define CM_OS_OWN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CM_PRIVATE_EXPORT __attribute__((visibility("default")))
+
+/* As of cm_os, which calls them: any thread, at any time, no lock, no malloc. add is called when
+ * the memory is mapped, and remove while it still is. */
+void cm_own_add(void *addr, size_t len);
+void cm_own_remove(void *addr);
+
+/* The lowest own mapping that ends above addr. False: none. */
+CM_PRIVATE_EXPORT bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end);
+
+/* For an adapter's memory of its own: cm_os->map and unmap. */
+CM_PRIVATE_EXPORT int cm_own_map(size_t len, void **out);
+CM_PRIVATE_EXPORT int cm_own_unmap(void *addr, size_t len);
+
+#endif
