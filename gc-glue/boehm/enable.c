@@ -157,7 +157,6 @@ static struct cm_gc_slot signal_slots[] = {
 };
 static struct cm_gc_slot roots_slot[] = { SLOT("GC_add_roots", cm_gc_hook_add_roots) };
 
-#if defined(__x86_64__)
 static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symbol)
 {
 	for (size_t i = 0; i < n; i++)
@@ -165,7 +164,28 @@ static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symb
 			return slots[i].found;
 	return 0;
 }
-#endif
+
+/* Is libgc alone in its object, and does it map memory through a slot? Then all of its memory is
+ * seen, and nobody else's. */
+static bool memory_is_seen(void)
+{
+	struct cm_gc_slot *s = memory_slots;
+	size_t n = COUNT(memory_slots);
+
+	cm_gc_plt_redirect(cm_gc_api.base, s, n, false);
+	return cm_gc_api.place == CM_GC_ALONE && (found(s, n, "mmap") || found(s, n, "mmap64"));
+}
+
+/* Do slow allocations pass a slot, inside libgc? If not, nobody notices when the program sets
+ * a callback over ours. */
+static bool is_defended(void)
+{
+	struct cm_gc_slot *s = api_slots;
+	size_t n = COUNT(api_slots);
+
+	cm_gc_plt_redirect(cm_gc_api.base, s, n, false);
+	return found(s, n, "GC_generic_malloc") != 0;
+}
 
 /* Why way A cannot be; NULL if it can. */
 static const char *no_way_a(void)
@@ -177,8 +197,12 @@ static const char *no_way_a(void)
 	unsigned v = cm_gc_api.GC_get_version();
 	size_t n = COUNT(way_a_slots);
 
+	if (cm_gc_api.place == CM_GC_IN_PROGRAM)
+		return "libgc is linked into the program: it has no slots of its own to redirect";
+	if (cm_gc_api.place == CM_GC_WITH_OTHERS)
+		return "libgc is linked into an object with other code: its slots are not its own";
 	if (!cm_gc_api.shared)
-		return "libgc is linked statically: it has no slots to redirect";
+		return "this libgc does not map memory through a slot";
 	if (v >> 8 != (8 << 8 | 2))
 		return "way A is for libgc 8.2";
 	cm_gc_plt_redirect(cm_gc_api.base, s, n, false);
@@ -188,29 +212,40 @@ static const char *no_way_a(void)
 	    !(found(s, n, "read") || found(s, n, "__read_chk")) || !found(s, n, "write") ||
 	    !found(s, n, "close"))
 		return "this libgc does not make the calls that way A answers";
-	cm_gc_plt_redirect(cm_gc_api.base, memory_slots, COUNT(memory_slots), false);
-	if (!found(memory_slots, COUNT(memory_slots), "mmap") &&
-	    !found(memory_slots, COUNT(memory_slots), "mmap64"))
-		return "this libgc does not map memory through mmap";
 	return NULL;
 #endif
 }
 
+/* Why way B cannot be; NULL if it can. It lives on a callback: one that the program sets over
+ * ours without anyone's noticing loses objects. Who calls cardmark_gc_enable() is told so. */
+static const char *no_way_b(void)
+{
+	if (!cm_gc_api.GC_set_manual_vdb_allowed)
+		return "this libgc has no GC_set_manual_vdb_allowed";
+	if (cm_gc_config.preloaded && !is_defended())
+		return "the program's calls to libgc can't be redirected, so it could replace the "
+		       "callback that way B lives on";
+	return NULL;
+}
+
 static int choose_way(enum cardmark_gc_way asked)
 {
-	const char *no_a = no_way_a();
-	bool b = cm_gc_api.GC_set_manual_vdb_allowed != NULL;
+	const char *no_a = no_way_a(), *no_b = no_way_b();
 
 	if (asked == CARDMARK_GC_WAY_A && no_a)
 		return cm_gc_fail(-ENOTSUP, "way A was asked for, but %s", no_a);
-	if (asked == CARDMARK_GC_WAY_B && !b)
-		return cm_gc_fail(-ENOTSUP, "way B was asked for, but this libgc has no "
-					    "GC_set_manual_vdb_allowed");
-	if (asked == CARDMARK_GC_WAY_AUTO && no_a && !b)
-		return cm_gc_fail(-ENOTSUP,
-				  "%s, and without GC_set_manual_vdb_allowed way B "
-				  "cannot work either",
-				  no_a);
+	if (asked == CARDMARK_GC_WAY_B && no_b)
+		return cm_gc_fail(-ENOTSUP, "way B was asked for, but %s", no_b);
+	if (no_a && no_b && cm_gc_config.preloaded &&
+	    cm_gc_api.place == CM_GC_IN_PROGRAM) { /* as one whose libgc is not exported */
+		cm_gc_config.mode = CARDMARK_GC_MODE_STOP_THE_WORLD;
+		cm_gc_config.unchanged = true;
+		because("libgc is linked into the program, so that its calls can't be redirected: "
+			"writes are not tracked, and it runs as it is");
+		return 0;
+	}
+	if (asked == CARDMARK_GC_WAY_AUTO && no_a && no_b)
+		return cm_gc_fail(-ENOTSUP, "neither way works: %s; %s", no_a, no_b);
 	cm_gc_config.way = asked ? asked : no_a ? CARDMARK_GC_WAY_B : CARDMARK_GC_WAY_A;
 	if (asked == CARDMARK_GC_WAY_B)
 		because("way B was asked for");
@@ -389,8 +424,13 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 		return cm_gc_fail(-EBUSY, "libgc is in incremental mode already");
 	if (!cm_gc_rec && cm_gc_record_init(raw && *raw == '1') != 0)
 		return cm_gc_fail(-ENOMEM, "no memory for the recorder");
-	if (c->mode == CARDMARK_GC_MODE_AUTO &&
-	    ((r = choose_way(way)) != 0 || (r = open_tracker()) != 0)) {
+	cm_gc_api.shared = memory_is_seen();
+	if (c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT && c->preloaded &&
+	    cm_gc_api.place == CM_GC_IN_PROGRAM)
+		return cm_gc_fail(-ENOTSUP, "libgc is linked into the program: its own mode can't "
+					    "be chosen from outside");
+	if ((c->mode == CARDMARK_GC_MODE_AUTO && (r = choose_way(way)) != 0) ||
+	    (c->mode == CARDMARK_GC_MODE_AUTO && (r = open_tracker()) != 0)) {
 		c->way = CARDMARK_GC_WAY_AUTO;
 		return r;
 	}
@@ -409,27 +449,29 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	/* From here on nothing fails. */
 	pthread_atfork(NULL, cm_gc_report_forked, after_fork);
 	cm_gc_heap.early = !c->init_called && cm_gc_api.shared;
-	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
-	redirect_signals();
-	if (cm_gc_api.shared) {
+	if (cm_gc_api.place != CM_GC_IN_PROGRAM) /* by its own names: others may call it, too */
 		cm_gc_plt_redirect(cm_gc_api.base, getenv_slots, COUNT(getenv_slots), true);
+	if (cm_gc_api.shared) {
 		if (c->mode == CARDMARK_GC_MODE_AUTO)
 			cm_gc_plt_redirect(cm_gc_api.base, memory_slots, COUNT(memory_slots), true);
 		if (c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT)
 			cm_gc_plt_redirect(cm_gc_api.base, mprotect_slot, 1, true);
 	}
-	if (c->way == CARDMARK_GC_WAY_A) {
+	if (c->way == CARDMARK_GC_WAY_A)
 		cm_gc_plt_redirect(cm_gc_api.base, phdr_slot, 1, true);
-		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
-	}
 	if (c->way == CARDMARK_GC_WAY_B)
 		cm_gc_api.GC_set_manual_vdb_allowed(1);
+	/* Callbacks first, then the program's calls. What it sets a step before is found as libgc's
+	 * and called by ours; between, it replaces ours, which the next allocation finds out; a
+	 * step after, it is led to ours. The other way round, what it sets between would be
+	 * forgotten. */
 	cm_gc_record_install();
 	if (c->mode == CARDMARK_GC_MODE_AUTO)
 		cm_gc_large_start();
 	if (c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
 		cm_gc_growth_start();
 	set_knobs();
+	cm_gc_redirect_again();
 	if ((c->init_called || !cm_gc_api.shared) && cm_gc_heap.cm)
 		cm_gc_heap_adopt();
 	if (cm_gc_is_the_program() || cm_gc_statsfile())
@@ -468,6 +510,8 @@ static int enable(const struct cardmark_gc_options *options)
 	int r;
 
 	cm_gc_no_error();
+	if (c->unchanged) /* the preload object could do nothing: this program was made for us */
+		c->enabled = c->unchanged = c->preloaded = false;
 	if (c->enabled && !called) { /* by the preload object */
 		called = true;
 		cm_gc_api.GC_init();
@@ -482,7 +526,7 @@ static int enable(const struct cardmark_gc_options *options)
 		cm_gc_api.GC_init();
 		return 0;
 	}
-	if (cm_gc_api.shared)
+	if (cm_gc_api.place != CM_GC_IN_PROGRAM) /* its slot for getenv() is ours */
 		cm_gc_api.GC_enable_incremental();
 	else
 		enable_static(c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT);

@@ -8,7 +8,6 @@
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <string.h>
 
 #define DECLARE_WEAK(required, result, name, parameters)                                           \
 	extern result name parameters __attribute__((weak, visibility("default")));
@@ -21,12 +20,28 @@ static void *look_up(const char *name, void *weak)
 	return weak ? weak : dlsym(RTLD_DEFAULT, name);
 }
 
+/* The object that holds a function. Not one that has only an entry of its procedure linkage
+ * table for it, as a program at a fixed address has, whose entry then is the function's
+ * address for everyone. */
+static const void *object_of(void *function)
+{
+	const ElfW(Sym) *symbol = NULL;
+	void *extra = NULL;
+	Dl_info info;
+
+	if (!dladdr1(function, &info, &extra, RTLD_DL_SYMENT))
+		return NULL;
+	symbol = extra;
+	return symbol && symbol->st_shndx == SHN_UNDEF ? NULL : info.dli_fbase;
+}
+
 int cm_gc_api_load(void)
 {
 	struct cm_gc_api *api = &cm_gc_api;
-	Dl_info info;
-	bool missing = false;
+	const void *other = NULL; /* an object that holds a part of it, too */
 
+	api->partial = false;
+	api->base = NULL;
 	/* A union, as C has no cast between function and object pointers. */
 #define LOOK_UP(required, result, name, parameters)                                                \
 	{                                                                                          \
@@ -34,27 +49,33 @@ int cm_gc_api_load(void)
 			result(*function) parameters;                                              \
 			void *object;                                                              \
 		} u;                                                                               \
+		const void *base;                                                                  \
 		u.function = name;                                                                 \
 		u.object = look_up(#name, u.object);                                               \
 		api->name = u.function;                                                            \
 		if (required && !u.object)                                                         \
-			missing = true;                                                            \
-		if (required && u.object && !api->base && dladdr(u.object, &info)) {               \
-			api->base = info.dli_fbase;                                                \
-			strncpy(api->object, info.dli_fname, sizeof(api->object) - 1);             \
-		}                                                                                  \
+			api->partial = true;                                                       \
+		base = u.object ? object_of(u.object) : NULL;                                      \
+		if (required && base && api->base && base != api->base)                            \
+			other = base;                                                              \
+		if (required && base && !api->base)                                                \
+			api->base = base;                                                          \
 	}
 	CM_GC_API(LOOK_UP)
 #undef LOOK_UP
 	if (!api->GC_init)
 		return cm_gc_fail(-ENOTSUP, "there is no libgc in this process");
-	if (missing)
+	api->place = api->base ? cm_gc_plt_place(api->base) : CM_GC_WITH_OTHERS;
+	if (other && (api->place == CM_GC_IN_PROGRAM || cm_gc_plt_place(other) == CM_GC_IN_PROGRAM))
+		return cm_gc_fail(-ENOTSUP, "there are two copies of libgc in this process, one of "
+					    "them linked into the program");
+	if (api->partial && api->place == CM_GC_IN_PROGRAM)
+		return cm_gc_fail(-ENOTSUP, "libgc is linked into the program, which does not "
+					    "export all of its functions (link with -rdynamic)");
+	if (api->partial)
 		return cm_gc_fail(-ENOTSUP, "this libgc lacks functions of version 8.0");
 	if (api->GC_get_version() >> 16 < 8)
 		return cm_gc_fail(-ENOTSUP, "this libgc is older than 8.0");
-	const char *name = strrchr(api->object, '/');
-
-	api->shared = strncmp(name ? name + 1 : api->object, "libgc.so", 8) == 0;
 	api->threads = api->GC_get_suspend_signal != NULL;
 	return 0;
 }

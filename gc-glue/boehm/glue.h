@@ -87,18 +87,25 @@ typedef void cm_gc_any_fn(void);
 	X(0, void *, GC_generic_malloc_ignore_off_page, (size_t, int))                             \
 	X(0, void *, GC_generic_malloc_uncollectable, (size_t, int))
 
+enum cm_gc_place {                    /* of the object that holds libgc */
+		   CM_GC_WITH_OTHERS, /* an object with other things in it */
+		   CM_GC_IN_PROGRAM,  /* linked into the program itself */
+		   CM_GC_ALONE        /* nothing but libgc, whatever its name is */
+};
+
 struct cm_gc_api {
 #define CM_GC_API_FIELD(required, result, name, parameters) result(*name) parameters;
 	CM_GC_API(CM_GC_API_FIELD)
 #undef CM_GC_API_FIELD
 	const void *base; /* load address of the object that holds libgc */
-	char object[256]; /* its file name; "" if it is the program itself */
-	bool shared;
+	enum cm_gc_place place;
+	bool shared;  /* alone, and calls mmap through a slot: all of its memory is seen */
+	bool partial; /* some of its functions are not exported */
 	bool threads; /* a threaded build: stop events exist */
 };
 extern struct cm_gc_api cm_gc_api;
 
-/* Finds libgc in this process. -ENOTSUP: none, or one too old. */
+/* Finds libgc in this process. -ENOTSUP: none, a part of one, two, or one too old. */
 int cm_gc_api_load(void);
 
 /* ---- Redirected slots (plt.c) ------------------------------------------------ */
@@ -114,6 +121,9 @@ struct cm_gc_slot {
  * is not one. Our own object is left
  * alone. Not while the world is stopped. */
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
+
+/* What the object that holds addr is: found out by what it exports, not by its name. */
+enum cm_gc_place cm_gc_plt_place(const void *addr);
 
 /* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
 
@@ -354,6 +364,8 @@ struct cm_gc_config {
 	uint64_t target_ns;
 	char why[512];
 	bool enabled, init_called;
+	bool unchanged; /* for the reason in why nothing is done to the program */
+	bool preloaded; /* the program was not made for us: nobody may count on what it does */
 	pid_t pid;
 	uint64_t start_ns;
 	bool verify; /* the tracker verifies itself */

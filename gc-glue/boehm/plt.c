@@ -33,6 +33,9 @@ struct object {
 	uintptr_t bias, relro_start, relro_end;
 	const ElfW(Sym) * symbols;
 	const char *strings;
+	uintptr_t jmprel, rela, hash, gnu_hash;
+	size_t pltrelsz, relasz;
+	bool rel; /* not RELA: none of our architectures */
 };
 
 /* glibc relocates the pointers of the dynamic section in place, except where
@@ -91,24 +94,13 @@ static bool contains(const struct dl_phdr_info *info, uintptr_t addr)
 	return false;
 }
 
-static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
+/* False: it has no symbols. */
+static bool read_object(const struct dl_phdr_info *info, struct object *out)
 {
-	struct walk *w = arg;
 	struct object o = { .bias = info->dlpi_addr };
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uintptr_t jmprel = 0, rela = 0;
-	size_t pltrelsz = 0, relasz = 0;
-	bool pltrel_is_rela = true;
 	const ElfW(Dyn) *d = NULL;
 
-	(void)size;
-	if (w->base && !contains(info, (uintptr_t)w->base))
-		return 0;
-	/* Ours: the adapter, and the core, which may be an object of its own: our sigaction()
-	 * calls it, and it the real one. A string of the core's is where the core is. */
-	if (contains(info, (uintptr_t)&cm_gc_config) ||
-	    contains(info, (uintptr_t)cardmark_version()))
-		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
 
@@ -128,28 +120,51 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
 			o.strings = (const char *)pointer(&o, d->d_un.d_ptr);
 			break;
 		case DT_JMPREL:
-			jmprel = pointer(&o, d->d_un.d_ptr);
+			o.jmprel = pointer(&o, d->d_un.d_ptr);
 			break;
 		case DT_PLTRELSZ:
-			pltrelsz = d->d_un.d_val;
+			o.pltrelsz = d->d_un.d_val;
 			break;
 		case DT_PLTREL:
-			pltrel_is_rela = d->d_un.d_val == DT_RELA;
+			o.rel = d->d_un.d_val != DT_RELA;
 			break;
 		case DT_RELA:
-			rela = pointer(&o, d->d_un.d_ptr);
+			o.rela = pointer(&o, d->d_un.d_ptr);
 			break;
 		case DT_RELASZ:
-			relasz = d->d_un.d_val;
+			o.relasz = d->d_un.d_val;
+			break;
+		case DT_HASH:
+			o.hash = pointer(&o, d->d_un.d_ptr);
+			break;
+		case DT_GNU_HASH:
+			o.gnu_hash = pointer(&o, d->d_un.d_ptr);
 			break;
 		default:
 			break;
 		}
 	}
-	if (!o.symbols || !o.strings || !pltrel_is_rela)
+	*out = o;
+	return o.symbols && o.strings;
+}
+
+static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct walk *w = arg;
+	struct object o;
+
+	(void)size;
+	if (w->base && !contains(info, (uintptr_t)w->base))
 		return 0;
-	walk_table(w, &o, jmprel, pltrelsz);
-	walk_table(w, &o, rela, relasz);
+	/* Ours: the adapter, and the core, which may be an object of its own: our sigaction()
+	 * calls it, and it the real one. A string of the core's is where the core is. */
+	if (contains(info, (uintptr_t)&cm_gc_config) ||
+	    contains(info, (uintptr_t)cardmark_version()))
+		return 0;
+	if (!read_object(info, &o) || o.rel)
+		return 0;
+	walk_table(w, &o, o.jmprel, o.pltrelsz);
+	walk_table(w, &o, o.rela, o.relasz);
 	return 0;
 }
 
@@ -161,4 +176,97 @@ unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n
 		slots[i].found = 0;
 	dl_iterate_phdr(walk_object, &w);
 	return w.count;
+}
+
+/* ---- What an object is ---------------------------------------------------------------- */
+
+struct look {
+	uintptr_t addr;
+	unsigned index; /* of the object: the program comes first */
+	enum cm_gc_place place;
+};
+
+/* Is this what libgc exports? In some builds it takes the place of malloc and of calls that it
+ * has to know of. */
+static bool is_of_libgc(const char *name)
+{
+	static const char *const others[] = {
+		"malloc",       "calloc",         "realloc",         "free",
+		"memalign",     "posix_memalign", "aligned_alloc",   "valloc",
+		"pvalloc",      "cfree",          "strdup",          "strndup",
+		"dlopen",       "pthread_create", "pthread_join",    "pthread_detach",
+		"pthread_exit", "pthread_cancel", "pthread_sigmask", "_init",
+		"_fini",
+	};
+
+	if (strncmp(name, "GC_", 3) == 0 || strncmp(name, "_GC_", 4) == 0 ||
+	    strncmp(name, "AO_", 3) == 0)
+		return true;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (strcmp(name, others[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool is_foreign(const struct object *o, size_t i)
+{
+	const ElfW(Sym) *s = &o->symbols[i];
+	unsigned type = s->st_info & 0xf;
+
+	return s->st_shndx != SHN_UNDEF && (type == STT_FUNC || type == STT_GNU_IFUNC) &&
+	       !is_of_libgc(o->strings + s->st_name);
+}
+
+/* The number of symbols is in no header: it is where the last chain of the hash table ends. */
+static bool gnu_hash_has_foreign(const struct object *o)
+{
+	const uint32_t *h = (const uint32_t *)o->gnu_hash;
+	const uint32_t *buckets = (const uint32_t *)((const ElfW(Addr) *)(h + 4) + h[2]);
+	const uint32_t *chain = buckets + h[0];
+
+	for (uint32_t b = 0; b < h[0]; b++)
+		for (uint32_t i = buckets[b]; i >= h[1]; i++) {
+			if (is_foreign(o, i))
+				return true;
+			if (chain[i - h[1]] & 1)
+				break;
+		}
+	return false;
+}
+
+static bool has_foreign(const struct object *o)
+{
+	const uint32_t *h = (const uint32_t *)o->hash;
+
+	if (o->gnu_hash)
+		return gnu_hash_has_foreign(o);
+	for (uint32_t i = 0; h && i < h[1]; i++)
+		if (is_foreign(o, i))
+			return true;
+	return !h;
+}
+
+static int look_at(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct look *l = arg;
+	struct object o;
+
+	(void)size;
+	if (!contains(info, l->addr)) {
+		l->index++;
+		return 0;
+	}
+	if (l->index == 0)
+		l->place = CM_GC_IN_PROGRAM;
+	else if (read_object(info, &o) && !has_foreign(&o))
+		l->place = CM_GC_ALONE;
+	return 1;
+}
+
+enum cm_gc_place cm_gc_plt_place(const void *addr)
+{
+	struct look l = { (uintptr_t)addr, 0, CM_GC_WITH_OTHERS };
+
+	dl_iterate_phdr(look_at, &l);
+	return l.place;
 }

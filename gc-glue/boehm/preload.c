@@ -144,8 +144,16 @@ __attribute__((constructor)) static void preload_start(void)
 	const struct cm_gc_config *c = &cm_gc_config;
 	const char *verbose = secure_getenv("CARDMARK_RUN_VERBOSE");
 	char text[800];
-	int r = cm_gc_prepare(NULL);
+	int r;
 
+	cm_gc_config.preloaded = true;
+	r = cm_gc_prepare(NULL);
+	if (cm_gc_api.partial && cm_gc_api.place == CM_GC_IN_PROGRAM) {
+		if (cm_gc_is_the_program())
+			say("has libgc linked into it, most of which can't be seen from outside; "
+			    "it ran unchanged");
+		return;
+	}
 	if (!cm_gc_api.GC_init) {
 		without();
 		return;
@@ -155,7 +163,11 @@ __attribute__((constructor)) static void preload_start(void)
 		say(text);
 		_exit(2);
 	}
-	mark_tracked(true);
+	mark_tracked(!c->unchanged);
+	if (c->unchanged && cm_gc_is_the_program()) {
+		(void)snprintf(text, sizeof(text), "is left as it is: %s", c->why);
+		say(text);
+	}
 	if (c->init_called && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
 		cm_gc_api.GC_enable_incremental();
 	if (verbose && *verbose == '1' && cm_gc_is_the_program())

@@ -226,6 +226,8 @@ static void put_resize(cm_gc_any_fn *fn)
 
 void cm_gc_record_install(void)
 {
+	if (cm_gc_chain_find(&events, event_now()) < CM_GC_ENTRIES)
+		return; /* done before */
 	cm_gc_chain_set(&events, event_now());
 	put_event(cm_gc_chain_front(&events));
 	cm_gc_chain_set(&resizes, resize_now());

@@ -112,6 +112,9 @@ static const char *why_now(void)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
 
+	if (c->mode == CARDMARK_GC_MODE_STOP_THE_WORLD && cm_gc_api.GC_is_incremental_mode &&
+	    cm_gc_api.GC_is_incremental_mode())
+		return "the program has turned on an incremental mode of libgc's own";
 	if (c->mode != CARDMARK_GC_MODE_AUTO)
 		return c->why;
 	if (cm_gc_api.GC_is_incremental_mode && !cm_gc_api.GC_is_incremental_mode())

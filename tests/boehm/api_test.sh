@@ -46,6 +46,11 @@ if static_torture torture_static -L"$lib" -lcardmark-gc &&
 	static_torture torture_hooks "$bin/.libs/libcmgc-hooks.a"; then
 	api "$scratch/torture_static" -t 2 -d 2 -f
 	api "$scratch/torture_static" -t 1 -d 1 -l 3
+	settings="CARDMARK_VERIFY=hash CARDMARK_STATS=$scratch/stats"
+	api "$scratch/torture_static" -t 1 -d 2
+	if grep -q 'not reported' "$scratch/out" || ! grep -q '"verify_missed": 0' "$scratch/stats"; then
+		fail "static: memory of our own was taken for heap"
+	fi
 	settings=CARDMARK_GC_TEST_DROP=20
 	timeout 60 env $settings "$scratch/torture_hooks" -s 1 -d 3 >"$scratch/out" 2>&1
 	[ $? -ne 0 ] && pass "static, negative control: $(tail -1 "$scratch/out")" ||

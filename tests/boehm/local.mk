@@ -9,6 +9,7 @@ boehm_tests = \
 	tests/boehm/guests_test.sh \
 	tests/boehm/large_test.sh \
 	tests/boehm/pace_test.sh \
+	tests/boehm/places_test.sh \
 	tests/boehm/preload_test.sh \
 	tests/boehm/roots_test.sh \
 	tests/boehm/stacks_test.sh \
