@@ -397,6 +397,8 @@ void cm_gc_redirect_again(void)
 	/* Two at once would take each other's right to write to a RELRO page. */
 	if (atomic_flag_test_and_set(&redirecting))
 		return;
+	/* Before the walk: what is too early for it is found by the next one. */
+	atomic_store_explicit(&cm_gc_plt_early, false, memory_order_relaxed);
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
 	redirect_signals();
 	if (cm_gc_config.way == CARDMARK_GC_WAY_A)

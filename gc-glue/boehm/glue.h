@@ -118,8 +118,9 @@ struct cm_gc_slot {
 
 /* Counts (apply false) or redirects the slots of the object loaded at base, or
  * of every object if base is NULL. Returns how many; a slot that can't be written
- * is not one. Our own object is left
- * alone. Not while the world is stopped. */
+ * is not one, nor is one of an object that another thread still loads: then cm_gc_plt_early
+ * is set. Our own object is left alone. Not while the world is stopped. */
+extern _Atomic bool cm_gc_plt_early;
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
 
 /* What the object that holds addr is: found out by what it exports, not by its name. */

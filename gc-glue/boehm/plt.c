@@ -3,11 +3,25 @@
  * Redirects calls of loaded objects: writes our function into their PLT and GOT
  * slots. Only the callers asked for are touched: the same libc function called
  * from elsewhere in the process is not affected.
+ *
+ * An object is in the list of dl_iterate_phdr() before another thread's dlopen() has relocated
+ * it. Who makes a page of it read-only then crashes ld.so, and what is written there is
+ * overwritten. That ld.so is at work is told by nothing that can be asked without waiting
+ * for it, and it may be waiting for us: constructors allocate. So each slot must show that it
+ * is ready, or is left alone until the next time:
+ *   - ld.so makes an object's RELRO pages read-only when it has relocated all of it, and never
+ *     touches them again. One step before they are writable, and we keep away.
+ *   - in an object without such pages nobody changes protections, and ld.so writes each slot
+ *     once: what holds the address that the file has is still to be written.
+ * dlclose() unmaps an object with the list's lock, which dl_iterate_phdr() holds around us.
  */
 #include "gc-glue/boehm/glue.h"
 
+#include <errno.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -21,16 +35,18 @@
 #define RELOC_GOT ~0u
 #endif
 
+_Atomic bool cm_gc_plt_early;
+
 struct walk {
 	const void *base;
 	struct cm_gc_slot *slots;
 	size_t n;
 	bool apply;
-	unsigned count;
+	unsigned count, early; /* slots redirected; slots that were not ready */
 };
 
 struct object {
-	uintptr_t bias, relro_start, relro_end;
+	uintptr_t bias, relro_start, relro_end, size;
 	const ElfW(Sym) * symbols;
 	const char *strings;
 	uintptr_t jmprel, rela, hash, gnu_hash;
@@ -43,6 +59,31 @@ struct object {
 static uintptr_t pointer(const struct object *o, uintptr_t value)
 {
 	return value < o->bias ? value + o->bias : value;
+}
+
+/* Asked of the kernel by adding 0 where it is: nothing to open, no signal, and a write of ld.so's
+ * beside it is not undone. */
+static bool is_read_only(uintptr_t addr)
+{
+	uint32_t none = 0;
+	int saved = errno;
+	bool refused;
+
+	refused = syscall(SYS_futex, &none, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0, addr,
+			  FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 0)) < 0 &&
+		  errno == EFAULT;
+	errno = saved;
+	return refused;
+}
+
+static bool is_ready(const struct object *o, uintptr_t slot)
+{
+	if (o->relro_start < o->relro_end)
+		return is_read_only(o->relro_start) &&
+		       is_read_only(o->relro_end - sizeof(uint32_t));
+	/* Relocated, it is above the object's own size, which is where addresses in the file are.
+	 */
+	return __atomic_load_n((uintptr_t *)slot, __ATOMIC_RELAXED) >= o->size;
 }
 
 static bool write_slot(const struct object *o, uintptr_t slot, void *value)
@@ -74,6 +115,10 @@ static void walk_table(struct walk *w, const struct object *o, uintptr_t table, 
 		for (size_t k = 0; k < w->n; k++) {
 			if (strcmp(name, w->slots[k].symbol) != 0)
 				continue;
+			if (w->apply && !is_ready(o, o->bias + r[i].r_offset)) {
+				w->early++;
+				continue;
+			}
 			if (w->apply &&
 			    !write_slot(o, o->bias + r[i].r_offset, w->slots[k].replacement))
 				continue;
@@ -110,6 +155,9 @@ static bool read_object(const struct dl_phdr_info *info, struct object *out)
 			o.relro_start = (o.bias + p->p_vaddr) & ~(page - 1);
 			o.relro_end = (o.bias + p->p_vaddr + p->p_memsz) & ~(page - 1);
 		}
+		/* In an object at a fixed address they are addresses, and it was there first. */
+		if (p->p_type == PT_LOAD && o.bias && p->p_vaddr + p->p_memsz > o.size)
+			o.size = p->p_vaddr + p->p_memsz;
 	}
 	for (; d && d->d_tag != DT_NULL; d++) {
 		switch (d->d_tag) {
@@ -170,11 +218,13 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply)
 {
-	struct walk w = { base, slots, n, apply, 0 };
+	struct walk w = { base, slots, n, apply, 0, 0 };
 
 	for (size_t i = 0; i < n; i++)
 		slots[i].found = 0;
 	dl_iterate_phdr(walk_object, &w);
+	if (w.early)
+		atomic_store_explicit(&cm_gc_plt_early, true, memory_order_relaxed);
 	return w.count;
 }
 

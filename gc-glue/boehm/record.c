@@ -260,12 +260,29 @@ static void put_back(void)
  * lock, and the one waited for needs no other. */
 static _Atomic(int *) putting;
 
+/* An object was still being loaded when its calls were to be redirected. Until they are, what it
+ * sets is noticed as this is. */
+#define LOOK_AGAIN 64
+
+static void look_again(void)
+{
+	static _Atomic unsigned calls;
+
+	if (atomic_load_explicit(&cm_gc_plt_early, memory_order_relaxed) &&
+	    atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % LOOK_AGAIN == 0)
+		cm_gc_redirect_again();
+}
+
 void cm_gc_record_check(void)
 {
 	int *nobody = NULL, *me = &errno, saved = errno;
 
-	if (!cm_gc_config.enabled || cm_gc_test(CM_GC_TEST_NO_EVENT_DEFENCE) || in_place())
+	if (!cm_gc_config.enabled || cm_gc_test(CM_GC_TEST_NO_EVENT_DEFENCE))
 		return;
+	if (in_place()) {
+		look_again();
+		return;
+	}
 	while (!atomic_compare_exchange_strong_explicit(&putting, &nobody, me, memory_order_acquire,
 							memory_order_relaxed)) {
 		if (nobody == me) /* a signal handler that allocates */
