@@ -109,6 +109,33 @@ static char *hook_secure_getenv(const char *name)
 
 /* ---- Slots -------------------------------------------------------------------- */
 
+/* Way B lives on them. So they stay allowed, and the program is told what it said. */
+static int program_allows_vdb;
+
+static void hook_set_manual_vdb_allowed(int value)
+{
+	if (cm_gc_config.way != CARDMARK_GC_WAY_B) {
+		cm_gc_api.GC_set_manual_vdb_allowed(value);
+		return;
+	}
+	program_allows_vdb = value;
+	if (!value && !strstr(cm_gc_config.why, "manual dirty bits"))
+		because("the program forbade manual dirty bits, which way B needs: they stay on");
+}
+
+static int hook_get_manual_vdb_allowed(void)
+{
+	return cm_gc_config.way == CARDMARK_GC_WAY_B ? program_allows_vdb
+						     : cm_gc_api.GC_get_manual_vdb_allowed();
+}
+
+static void allow_manual_vdb(void)
+{
+	if (cm_gc_api.GC_get_manual_vdb_allowed)
+		program_allows_vdb = cm_gc_api.GC_get_manual_vdb_allowed();
+	cm_gc_api.GC_set_manual_vdb_allowed(1);
+}
+
 #define SLOT(symbol, function)                                                                     \
 	{                                                                                          \
 		symbol, (void *)function, 0                                                        \
@@ -138,6 +165,8 @@ static struct cm_gc_slot api_slots[] = {
 	SLOT("GC_get_on_collection_event", cm_gc_hook_get_on_collection_event),
 	SLOT("GC_set_on_heap_resize", cm_gc_hook_set_on_heap_resize),
 	SLOT("GC_get_on_heap_resize", cm_gc_hook_get_on_heap_resize),
+	SLOT("GC_set_manual_vdb_allowed", hook_set_manual_vdb_allowed),
+	SLOT("GC_get_manual_vdb_allowed", hook_get_manual_vdb_allowed),
 	SLOT("GC_set_stop_func", cm_gc_hook_set_stop_func),
 	SLOT("GC_get_stop_func", cm_gc_hook_get_stop_func),
 	SLOT("GC_set_free_space_divisor", cm_gc_hook_set_free_space_divisor),
@@ -462,7 +491,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	if (c->way == CARDMARK_GC_WAY_A)
 		cm_gc_plt_redirect(cm_gc_api.base, phdr_slot, 1, true);
 	if (c->way == CARDMARK_GC_WAY_B)
-		cm_gc_api.GC_set_manual_vdb_allowed(1);
+		allow_manual_vdb();
 	/* Callbacks first, then the program's calls. What it sets a step before is found as libgc's
 	 * and called by ours; between, it replaces ours, which the next allocation finds out; a
 	 * step after, it is led to ours. The other way round, what it sets between would be

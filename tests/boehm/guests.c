@@ -12,6 +12,7 @@
  *   reporter   sets one, by sigaction or signal, that takes every fault for a crash
  *   coroutine  young objects on ucontext stacks that are roots, or the stack in use
  *   idle       never collects
+ *   manualoff  forbids manual dirty bits, which way B gives the collector
  *   chain      sets a callback, and MODULE one over it that calls it
  *   alternate  MODULE sets one of two, by turns, before each round
  *   oom, finalizer, warn, event, resize, stop
@@ -355,6 +356,8 @@ int main(int argc, char **argv)
 	state ^= seed * UINT64_C(0x9e3779b97f4a7c15);
 	if (strcmp(scenario, "events") == 0)
 		set_callbacks();
+	if (strcmp(scenario, "manualoff") == 0)
+		GC_set_manual_vdb_allowed(0);
 	GC_INIT();
 	if (strcmp(scenario, "idle") == 0) {
 		struct leaf *l = leaf(7);
@@ -408,6 +411,8 @@ int main(int argc, char **argv)
 	if (strcmp(scenario, "events") == 0)
 		kept = events && resizes && GC_get_on_collection_event() == on_event &&
 		       GC_get_on_heap_resize() == on_resize && GC_get_stop_func() == on_stop;
+	if (strcmp(scenario, "manualoff") == 0)
+		kept = GC_get_manual_vdb_allowed() == 0;
 	if (strcmp(scenario, "reporter") == 0)
 		kept = reports_a_crash() && reports_a_crash();
 	if (strcmp(scenario, "chain") == 0)

@@ -44,7 +44,7 @@ loses()
 }
 
 for way in A B; do
-	for scenario in module events closefrom handler reporter coroutine idle; do
+	for scenario in module events closefrom handler reporter coroutine manualoff idle; do
 		for backend in pagemap softdirty uffd mprotect alldirty; do
 			more=
 			keeps $backend $way $scenario
