@@ -7,6 +7,8 @@
  */
 #include "gc-glue/boehm/glue.h"
 
+#include <string.h>
+
 unsigned cm_gc_chain_find(const struct cm_gc_chain *c, cm_gc_any_fn *fn)
 {
 	unsigned i = 0;
@@ -64,4 +66,35 @@ cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c)
 	unsigned front = atomic_load_explicit(&c->front, memory_order_acquire);
 
 	return atomic_load_explicit(&c->theirs[front], memory_order_acquire);
+}
+
+/* Not where it is in the program: then nothing tells it from the program's other code. But
+ * nobody puts a second entry in front there, and one calls itself only then. */
+static bool libgc_calls(const void *caller)
+{
+	return cm_gc_api.place == CM_GC_IN_PROGRAM ||
+	       ((uintptr_t)caller >= (uintptr_t)cm_gc_api.base &&
+		(uintptr_t)caller < cm_gc_api.end);
+}
+
+cm_gc_any_fn *cm_gc_chain_enter(struct cm_gc_chain *c, unsigned entry, const void *caller,
+				unsigned *at)
+{
+	if (libgc_calls(caller))
+		memset(c->busy, 0, sizeof(c->busy));
+	for (unsigned i = entry + 1; i-- > 0;) {
+		cm_gc_any_fn *fn = atomic_load_explicit(&c->theirs[i], memory_order_acquire);
+
+		if (c->busy[i])
+			continue;
+		*at = i;
+		c->busy[i] = fn != NULL;
+		return fn;
+	}
+	return NULL;
+}
+
+void cm_gc_chain_leave(struct cm_gc_chain *c, unsigned at)
+{
+	c->busy[at] = false;
 }

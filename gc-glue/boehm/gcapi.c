@@ -38,6 +38,7 @@ static const void *object_of(void *function)
 int cm_gc_api_load(void)
 {
 	struct cm_gc_api *api = &cm_gc_api;
+	uintptr_t end;
 	const void *other = NULL; /* an object that holds a part of it, too */
 
 	api->partial = false;
@@ -65,8 +66,9 @@ int cm_gc_api_load(void)
 #undef LOOK_UP
 	if (!api->GC_init)
 		return cm_gc_fail(-ENOTSUP, "there is no libgc in this process");
-	api->place = api->base ? cm_gc_plt_place(api->base) : CM_GC_WITH_OTHERS;
-	if (other && (api->place == CM_GC_IN_PROGRAM || cm_gc_plt_place(other) == CM_GC_IN_PROGRAM))
+	api->place = api->base ? cm_gc_plt_place(api->base, &api->end) : CM_GC_WITH_OTHERS;
+	if (other &&
+	    (api->place == CM_GC_IN_PROGRAM || cm_gc_plt_place(other, &end) == CM_GC_IN_PROGRAM))
 		return cm_gc_fail(-ENOTSUP, "there are two copies of libgc in this process, one of "
 					    "them linked into the program");
 	if (api->partial && api->place == CM_GC_IN_PROGRAM)

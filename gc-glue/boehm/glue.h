@@ -98,6 +98,7 @@ struct cm_gc_api {
 	CM_GC_API(CM_GC_API_FIELD)
 #undef CM_GC_API_FIELD
 	const void *base; /* load address of the object that holds libgc */
+	uintptr_t end;    /* of that object */
 	enum cm_gc_place place;
 	bool shared;  /* alone, and calls mmap through a slot: all of its memory is seen */
 	bool partial; /* some of its functions are not exported */
@@ -124,7 +125,7 @@ extern _Atomic bool cm_gc_plt_early;
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
 
 /* What the object that holds addr is: found out by what it exports, not by its name. */
-enum cm_gc_place cm_gc_plt_place(const void *addr);
+enum cm_gc_place cm_gc_plt_place(const void *addr, uintptr_t *end);
 
 /* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
 
@@ -242,14 +243,16 @@ size_t cm_gc_hook_get_free_space_divisor(void);
 /* What stands in libgc, if nobody got past us, is entry[front], and calls theirs[front] when it
  * has done its work. An object whose calls are not redirected sets its own over it, and may call
  * the entry that it found from there: so its own is put behind the *next* entry, and what the
- * entries below call stays as it was. Nobody has to know who is inside what, and a program
- * may leave any of them by longjmp or an exception. */
+ * entries below call stays as it was. Where it got hold of an entry that leads to itself, the
+ * next lower one is called: `busy` is what is under way, and begins anew with each call that
+ * libgc itself makes, so a program may leave any of them by longjmp or an exception. */
 #define CM_GC_ENTRIES 8
 
 struct cm_gc_chain {
 	cm_gc_any_fn *const entry[CM_GC_ENTRIES];
 	_Atomic(cm_gc_any_fn *) theirs[CM_GC_ENTRIES];
 	_Atomic unsigned front;
+	bool busy[CM_GC_ENTRIES]; /* under libgc's lock */
 };
 
 /* Which entry fn is; CM_GC_ENTRIES if none. */
@@ -261,6 +264,12 @@ cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn);
 /* What the program set by a call that is redirected, and what it is told. */
 void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn);
 cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c);
+
+/* This entry was called, from there: what it has to call of the program's; NULL if nothing. Leave
+ * it with *at when that is done. */
+cm_gc_any_fn *cm_gc_chain_enter(struct cm_gc_chain *c, unsigned entry, const void *caller,
+				unsigned *at);
+void cm_gc_chain_leave(struct cm_gc_chain *c, unsigned at);
 
 /* Around a call of a callback of the program's: it may not come back, so while it runs what we
  * know of the stop under way is put aside. Who jumps out of it leaves the state of "no stop". */

@@ -35,9 +35,10 @@ static struct { /* the object looked at last; start is 0 if it is none of ours *
 	bool marked;
 } object;
 
-static void push(unsigned entry)
+static void push(unsigned entry, const void *caller)
 {
 	cm_gc_any_fn *theirs;
+	unsigned at;
 
 	/* Once: there is no room for more. */
 	if (entry == pusher) {
@@ -45,12 +46,13 @@ static void push(unsigned entry)
 			cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
 		pushed = true;
 	}
-	theirs = atomic_load_explicit(&pushes.theirs[entry], memory_order_acquire);
+	theirs = cm_gc_chain_enter(&pushes, entry, caller, &at);
 	if (theirs) {
 		struct cm_gc_outside before = cm_gc_step_out();
 
 		theirs();
 		cm_gc_step_in(before);
+		cm_gc_chain_leave(&pushes, at);
 	}
 }
 
@@ -58,7 +60,7 @@ static void push(unsigned entry)
 #define PUSH_ENTRY(n)                                                                              \
 	static void push_##n(void)                                                                 \
 	{                                                                                          \
-		push(n);                                                                           \
+		push(n, __builtin_return_address(0));                                              \
 	}
 #define PUSH_NAME(n) push_##n,
 ENTRIES(PUSH_ENTRY)

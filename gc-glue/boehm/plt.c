@@ -233,6 +233,7 @@ unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n
 struct look {
 	uintptr_t addr;
 	unsigned index; /* of the object: the program comes first */
+	uintptr_t end;
 	enum cm_gc_place place;
 };
 
@@ -306,6 +307,13 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *arg)
 		l->index++;
 		return 0;
 	}
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+		uintptr_t end = info->dlpi_addr + p->p_vaddr + p->p_memsz;
+
+		if (p->p_type == PT_LOAD && end > l->end)
+			l->end = end;
+	}
 	if (l->index == 0)
 		l->place = CM_GC_IN_PROGRAM;
 	else if (read_object(info, &o) && !has_foreign(&o))
@@ -313,10 +321,11 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-enum cm_gc_place cm_gc_plt_place(const void *addr)
+enum cm_gc_place cm_gc_plt_place(const void *addr, uintptr_t *end)
 {
-	struct look l = { (uintptr_t)addr, 0, CM_GC_WITH_OTHERS };
+	struct look l = { (uintptr_t)addr, 0, 0, CM_GC_WITH_OTHERS };
 
 	dl_iterate_phdr(look_at, &l);
+	*end = l.end;
 	return l.place;
 }

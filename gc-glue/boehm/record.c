@@ -147,19 +147,21 @@ static void note_event(int event)
 
 static struct cm_gc_chain events, resizes;
 
-static void on_event(unsigned entry, int event)
+static void on_event(unsigned entry, int event, const void *caller)
 {
 	int saved = errno;
 	cm_gc_any_fn *theirs;
+	unsigned at;
 
 	note_event(event);
 	errno = saved;
-	theirs = atomic_load_explicit(&events.theirs[entry], memory_order_acquire);
+	theirs = cm_gc_chain_enter(&events, entry, caller, &at);
 	if (theirs) {
 		struct cm_gc_outside before = cm_gc_step_out();
 
 		((cm_gc_event_fn *)theirs)(event);
 		cm_gc_step_in(before);
+		cm_gc_chain_leave(&events, at);
 	}
 	if (event == CM_GC_EV_POST_START_WORLD) {
 		saved = errno;
@@ -168,20 +170,22 @@ static void on_event(unsigned entry, int event)
 	}
 }
 
-static void on_resize(unsigned entry, size_t bytes)
+static void on_resize(unsigned entry, size_t bytes, const void *caller)
 {
 	int saved = errno;
 	cm_gc_any_fn *theirs;
+	unsigned at;
 
 	if (cm_gc_heap.cm)
 		cm_gc_heap_resized(bytes);
 	errno = saved;
-	theirs = atomic_load_explicit(&resizes.theirs[entry], memory_order_acquire);
+	theirs = cm_gc_chain_enter(&resizes, entry, caller, &at);
 	if (theirs) {
 		struct cm_gc_outside before = cm_gc_step_out();
 
 		((cm_gc_resize_fn *)theirs)(bytes);
 		cm_gc_step_in(before);
+		cm_gc_chain_leave(&resizes, at);
 	}
 }
 
@@ -189,12 +193,12 @@ static void on_resize(unsigned entry, size_t bytes)
 #define EVENT_ENTRY(n)                                                                             \
 	static void event_##n(int event)                                                           \
 	{                                                                                          \
-		on_event(n, event);                                                                \
+		on_event(n, event, __builtin_return_address(0));                                   \
 	}
 #define RESIZE_ENTRY(n)                                                                            \
 	static void resize_##n(size_t bytes)                                                       \
 	{                                                                                          \
-		on_resize(n, bytes);                                                               \
+		on_resize(n, bytes, __builtin_return_address(0));                                  \
 	}
 #define EVENT_NAME(n) (cm_gc_any_fn *)event_##n,
 #define RESIZE_NAME(n) (cm_gc_any_fn *)resize_##n,

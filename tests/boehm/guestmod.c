@@ -39,9 +39,11 @@ void module_set(void)
 	set(on_event);
 }
 
-/* Over what was there. */
+/* Over what is there, if that is another: it may be one that calls this one. */
 void module_chain(void)
 {
+	if (get() == on_chained)
+		return;
 	before = get();
 	set(on_chained);
 }

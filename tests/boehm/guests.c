@@ -13,7 +13,7 @@
  *   coroutine  young objects on ucontext stacks that are roots, or the stack in use
  *   idle       never collects
  *   manualoff  forbids manual dirty bits, which way B gives the collector
- *   chain      sets a callback, and MODULE one over it that calls it
+ *   chain      sets a callback, and MODULE one over it that calls it, again and again
  *   alternate  MODULE sets one of two, by turns, before each round
  *   oom, finalizer, warn, event, resize, stop
  *              jumps out of such a function, out of the collector's frames, and does what
@@ -339,6 +339,8 @@ static bool load_module(const char *file, const char *scenario)
 	*(void **)&set = dlsym(module, chain ? "module_chain" : "module_set");
 	if (strcmp(scenario, "alternate") == 0)
 		*(void **)&before_round = dlsym(module, "module_alternate");
+	if (chain)
+		before_round = set;
 	*(void **)&module_events = dlsym(module, "module_events");
 	set();
 	return true;
