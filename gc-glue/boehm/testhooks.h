@@ -12,14 +12,15 @@
 #include <stdbool.h>
 
 #define CM_GC_TESTS(X)                                                                             \
-	X(DROP)              /* so many per cent of the dirty cards are called clean */            \
-	X(LARGE_FORGET)      /* dirty pages of large objects are not marked from */                \
-	X(NO_EVENT_DEFENCE)  /* callbacks that are replaced stay so */                             \
-	X(NO_LARGE)          /* large objects are as all others */                                 \
-	X(NO_ROOT_DEFENCE)   /* the last page of an unaligned root is left to libgc */             \
-	X(NO_SIGNAL_DEFENCE) /* calls that set SIGSEGV handlers are not redirected */              \
-	X(NO_STACK_DEFENCE)  /* mark stacks in the heap are not told by what libgc reads */        \
-	X(RATE)              /* libgc's constants with this rate, and no pacing */
+	X(DROP)               /* so many per cent of the dirty cards are called clean */           \
+	X(LARGE_FORGET)       /* dirty pages of large objects are not marked from */               \
+	X(NO_EVENT_DEFENCE)   /* callbacks that are replaced stay so */                            \
+	X(NO_LOADING_DEFENCE) /* objects that another thread loads are redirected, too */          \
+	X(NO_LARGE)           /* large objects are as all others */                                \
+	X(NO_ROOT_DEFENCE)    /* the last page of an unaligned root is left to libgc */            \
+	X(NO_SIGNAL_DEFENCE)  /* calls that set SIGSEGV handlers are not redirected */             \
+	X(NO_STACK_DEFENCE)   /* mark stacks in the heap are not told by what libgc reads */       \
+	X(RATE)               /* libgc's constants with this rate, and no pacing */
 
 enum cm_gc_test {
 #define CM_GC_TEST_ENUM(name) CM_GC_TEST_##name,

@@ -1,6 +1,6 @@
 # Tests of the Boehm GC adapter. They preload it into programs that know nothing
 # of it: not for builds with a sanitizer, whose runtime must come first.
-EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
+EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/loadmod.c tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
 boehm_tests = \
 	tests/boehm/api_test.sh \
 	tests/boehm/control_test.sh \
@@ -8,6 +8,7 @@ boehm_tests = \
 	tests/boehm/growth_test.sh \
 	tests/boehm/guests_test.sh \
 	tests/boehm/large_test.sh \
+	tests/boehm/loading_test.sh \
 	tests/boehm/pace_test.sh \
 	tests/boehm/places_test.sh \
 	tests/boehm/preload_test.sh \
@@ -21,7 +22,8 @@ boehm_tests = \
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
-check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc tests/boehm/pace \
+check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc \
+	tests/boehm/loading tests/boehm/pace \
 	tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
 	tests/boehm/torture tests/boehm/torture_api
 boehm_hooks = tests/boehm/hooks.la
@@ -64,6 +66,13 @@ tests_boehm_large_LDADD = $(BDWGC_LIBS) -ldl
 
 tests_boehm_latelibgc_SOURCES = tests/boehm/latelibgc.c
 tests_boehm_latelibgc_LDADD = -ldl
+
+tests_boehm_loading_SOURCES = tests/boehm/loading.c
+tests_boehm_loading_CPPFLAGS = $(boehm_cppflags)
+tests_boehm_loading_CFLAGS = $(boehm_cflags)
+tests_boehm_loading_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
+# What it loads uses two variables of it.
+tests_boehm_loading_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
 tests_boehm_pace_SOURCES = tests/boehm/pace.c
 tests_boehm_pace_CFLAGS = $(boehm_cflags)
