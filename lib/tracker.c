@@ -27,13 +27,10 @@ static bool try_lock(struct cardmark *cm)
 	return false;
 }
 
-bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
+static bool wait_for_lock(struct cardmark *cm, uint64_t wait_ns)
 {
-	uint64_t start;
+	uint64_t start = cm_os->now();
 
-	if (try_lock(cm))
-		return true;
-	start = cm_os->now();
 	do {
 		if (cm_fork_ready(wait_ns)) {
 			if (cm->torn)
@@ -46,18 +43,46 @@ bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
 	return false;
 }
 
+bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
+{
+	bool locked;
+
+	if (try_lock(cm))
+		return true;
+	atomic_fetch_add_explicit(&cm->queue, 1, memory_order_relaxed);
+	locked = wait_for_lock(cm, wait_ns);
+	atomic_fetch_sub_explicit(&cm->queue, 1, memory_order_relaxed);
+	return locked;
+}
+
 /* One step before, nobody else has the lock; one step after, all that was done under it
  * is there to be seen. Signals that came meanwhile are delivered last. */
 void cm_tracker_unlock(struct cardmark *cm)
 {
 	sigset_t before = cm->signals;
 
+	atomic_store_explicit(&cm->last, pthread_self(), memory_order_relaxed);
 	(void)pthread_mutex_unlock(&cm->lock);
 	cm_signals_restore(&before);
 }
 
+/* A thread that calls again and again finds the lock free each time, and those who wait look
+ * when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
+ * had it last lets another go first. */
+static void let_others_go_first(struct cardmark *cm)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		if (atomic_load_explicit(&cm->queue, memory_order_relaxed) == 0 ||
+		    !pthread_equal(atomic_load_explicit(&cm->last, memory_order_relaxed),
+				   pthread_self()))
+			return;
+		(void)sched_yield();
+	}
+}
+
 int cm_tracker_enter(struct cardmark *cm)
 {
+	let_others_go_first(cm);
 	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
 		return 0;
 	if (!cm_fork_done())
@@ -449,6 +474,7 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact)
 	cm_verify_close_files(&cm->verify);
 	/* Whoever waited for the lock is in the parent. */
 	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
+	atomic_store_explicit(&cm->queue, 0, memory_order_relaxed);
 	if (cm->torn)
 		return; /* in our parent already */
 	/* A raw clone in the middle of a call left the range map in an unknown

@@ -57,6 +57,8 @@ struct cardmark {
 	struct cm_counters counters;
 	_Atomic bool told_all;       /* a collect without the lock: nothing is new any more */
 	_Atomic unsigned waiting;    /* collects that want the lock: a preclean lets them */
+	_Atomic unsigned queue;      /* calls that wait for it */
+	_Atomic(pthread_t) last;     /* the thread that had it last */
 	_Atomic uint64_t all_dirty;  /* counted without the lock */
 	struct cardmark_stats stats; /* what the counters do not have */
 	char why[512];
