@@ -44,6 +44,10 @@ static inline int cm_next_mapped(uintptr_t at, uintptr_t end, int prot, struct c
 
 	if (error == 0)
 		error = cm_reach(out->start, end, true, prot, &out->end);
+	/* Neither mapped nor vacant: it changes under us, or the kernel does not mean what
+	 * Linux means by it. */
+	if (error == 0 && out->start < end && out->end == out->start)
+		error = -EIO;
 	return error < 0 ? error : out->start < end;
 }
 

@@ -432,8 +432,25 @@ static void untrack_with_nothing_allowed(void *arg)
 	untrack_with_holes(arg);
 }
 
+static int never_vacant(uintptr_t addr, size_t len, int prot)
+{
+	(void)addr;
+	(void)len;
+	(void)prot;
+	return 0;
+}
+
+static void untrack_and_be_told_nothing_is_vacant(void *arg)
+{
+	struct cm_os *os = broken_os_begin();
+
+	os->vacant = never_vacant;
+	untrack_with_holes(arg);
+}
+
 static void gives_back_card_by_card(void)
 {
+	check_in(FILES, untrack_and_be_told_nothing_is_vacant);
 	check_in(FILES, untrack_with_nothing_allowed);
 	check_in(PROC, untrack_with_nothing_allowed);
 }
