@@ -3,6 +3,7 @@
  * Which backends work here: found out by using them on scratch pages, because
  * kernel versions lie (a vendor has PAGEMAP_SCAN in 6.6; clear_refs "succeeds"
  * on kernels that track nothing) (R11, R12). */
+#include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
@@ -20,116 +21,188 @@ const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1] = {
 
 enum { PAGES = 4 };
 
+/* What a kernel did in a trial is a fact, and kept. That a call failed is none: what was used
+ * up may be there later, and what is refused may be refused to this thread only (seccomp). */
 static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cardmark_probe cache[CARDMARK_BACKEND_COUNT - 1];
 static int cached_error[CARDMARK_BACKEND_COUNT - 1];
 static bool cached[CARDMARK_BACKEND_COUNT - 1];
 
+/* ---- Words ------------------------------------------------------------------- */
+
+/* "why: what the kernel said". Where why says it all, only that. */
+static void explain(char *text, size_t len, const char *why, int error)
+{
+	bool whole = error == 0 || error == -ENOTSUP || error == -EBUSY;
+
+	(void)snprintf(text, len, "%s%s%s", why, whole ? "" : ": ",
+		       whole ? "" : cm_errno_text(error));
+}
+
+/* The error of the closed list for a backend that can't be opened. */
+static int open_error(int error)
+{
+	switch (error) {
+	case -EINVAL:
+	case -ENOSYS:
+	case -ENOTTY:
+	case -ENODEV:
+	case -ENOENT: /* no /proc */
+		return -ENOTSUP;
+	default:
+		return cm_closed_error(error);
+	}
+}
+
+/* ---- A trial --------------------------------------------------------------------- */
+
+struct trial {
+	struct cm_backend *b;
+	struct cm_ranges all;
+	struct cm_cards cards;
+	struct cm_counters counters;
+	bool guessed;
+	int error; /* of a call that failed */
+};
+
 /* What a harvest says of the scratch pages, a bit each; ~0u if it guessed. */
-static unsigned reported(struct cm_backend *b, const struct cm_ranges *all, struct cm_cards *cards)
+static unsigned reported(struct trial *t)
 {
 	unsigned bits = 0;
 
-	cm_cards_clear_all(cards);
-	if (b->ops->harvest(b, all, CM_ALL, cards) != 0)
+	cm_cards_clear_all(&t->cards);
+	if (t->b->ops->harvest(t->b, &t->all, CM_ALL, &t->cards) != 0) {
+		t->guessed = true;
 		return ~0u;
+	}
 	for (unsigned i = 0; i < PAGES; i++)
-		if (cm_cards_test(cards, all->v[0].start + i * cardmark_card_size()))
+		if (cm_cards_test(&t->cards, t->all.v[0].start + i * cardmark_card_size()))
 			bits |= 1u << i;
 	return bits;
 }
 
-/* A write by the kernel on our behalf. */
-static bool kernel_store(char *to)
+/* A write by the kernel on our behalf. EFAULT: the page refuses it. */
+static int kernel_store(char *to)
 {
-	int ends[2];
-	bool done;
+	int ends[2], error = cm_os->pipe(ends);
+	ssize_t n;
 
-	if (cm_os->pipe(ends) < 0)
-		return false;
-	done = cm_os->write(ends[1], "x", 1) == 1 && cm_os->read(ends[0], to, 1) == 1;
+	if (error < 0)
+		return error;
+	n = cm_os->write(ends[1], "x", 1);
+	if (n == 1)
+		n = cm_os->read(ends[0], to, 1);
 	(void)cm_os->close(ends[0]);
 	(void)cm_os->close(ends[1]);
-	return done;
+	return n == 1 ? 0 : n < 0 ? (int)n : -EIO;
 }
 
 /* "" if it behaves, or what it did wrong. */
-static const char *behaviour(struct cm_backend *b, unsigned caps, const struct cm_ranges *all,
-			     struct cm_cards *cards)
+static const char *behaviour(struct trial *t, unsigned caps)
 {
-	volatile char *page = (volatile char *)all->v[0].start;
+	volatile char *page = (volatile char *)t->all.v[0].start;
 	size_t card = cardmark_card_size();
 	unsigned got;
 
 	for (size_t i = 0; i < PAGES; i++)
 		page[i * card] = 1;
-	if (b->ops->add(b, &all->v[0]) < 0)
-		return "memory could not be put under watch";
-	if (reported(b, all, cards) != 0xf)
+	t->error = t->b->ops->add(t->b, &t->all.v[0]);
+	if (t->error < 0)
+		return "memory cannot be put under watch";
+	if (reported(t) != 0xf)
 		return "it does not report pages that were written before it first looked";
 	if (!(caps & CARDMARK_CAP_PRECISE))
 		return "";
-	if (reported(b, all, cards) != 0)
+	if (reported(t) != 0)
 		return "clearing does not clear: it reports pages nobody wrote";
 	page[card] = 2;
-	got = reported(b, all, cards);
+	got = reported(t);
 	if (got == 0)
 		return "it accepts the requests but reports no write: the kernel is built without "
 		       "it";
 	if (got != 0x2)
 		return "it reports pages nobody wrote, or misses some";
 	if (caps & CARDMARK_CAP_KERNEL_WRITES) {
-		if (!kernel_store((char *)(all->v[0].start + 2 * card)))
-			return "read(2) into watched memory fails";
-		if (reported(b, all, cards) != 0x4)
+		t->error = kernel_store((char *)(t->all.v[0].start + 2 * card));
+		if (t->error == -EFAULT)
+			t->error = 0; /* it does what it promised not to do: a fact */
+		else if (t->error < 0)
+			return "no pipe for the trial";
+		else if (reported(t) != 0x4)
 			return "it misses a read(2) into watched memory";
+		else
+			return reported(t) == 0 ? "" : "clearing does not clear";
+		return "read(2) into watched memory fails";
 	}
-	return reported(b, all, cards) == 0 ? "" : "clearing does not clear";
+	return reported(t) == 0 ? "" : "clearing does not clear";
 }
 
-static const char *try_backend(const struct cm_backend_ops *ops, struct cardmark_probe *out,
-			       int *error)
+/* 0, -ENOTSUP for what the kernel did, or the error of the call that failed. */
+static int judge(struct trial *t, const char **why)
 {
-	static const char no_memory[] = "no memory for scratch pages";
-	struct cm_counters counters = { 0 };
+	int noted = atomic_load_explicit(&t->counters.last_errno, memory_order_relaxed);
+
+	if (**why == '\0')
+		return 0;
+	if (t->error < 0)
+		return t->error;
+	if (!t->guessed && noted == 0)
+		return -ENOTSUP;
+	*why = "a call failed in the middle of its trial";
+	return noted != 0 ? -noted : -EAGAIN;
+}
+
+static int try_open_one(struct trial *t, const struct cm_backend_ops *ops, void *mem,
+			struct cardmark_probe *out, const char **why)
+{
 	struct cm_backend_params params = { .chunk_bytes = (size_t)1 << 26,
 					    .vec_len = 512,
-					    .counters = &counters };
-	struct cm_ranges all = { 0 };
-	struct cm_cards cards = { 0 };
-	struct cm_backend *b = NULL;
+					    .counters = &t->counters };
 	size_t len = PAGES * cardmark_card_size();
-	const char *why = no_memory;
-	void *mem = NULL;
+	int error = cm_cards_init(&t->cards);
 
-	*error = -ENOMEM;
-	if (cm_os->map(len, &mem) < 0)
-		return no_memory;
-	*error = cm_cards_init(&cards);
-	if (*error == 0)
-		*error = cm_ranges_reserve(&all, 1);
-	if (*error == 0)
-		*error = cm_cards_reserve(&cards, (uintptr_t)mem, (uintptr_t)mem + len);
-	if (*error == 0)
-		*error = ops->open(&b, &params, &why);
-	if (*error == 0) {
-		cm_ranges_add(&all, (struct cm_range){ (uintptr_t)mem, (uintptr_t)mem + len,
-						       CM_KIND_PRIVATE, PROT_READ | PROT_WRITE });
-		out->capabilities = ops->capabilities_now != NULL ? ops->capabilities_now(b)
-								  : ops->capabilities;
-		out->categories = ops->categories(b);
-		out->level = ops->level;
-		if (out->categories & CARDMARK_PAGE_GUARD)
-			out->level++;
-		why = behaviour(b, out->capabilities, &all, &cards);
-		if (*why != '\0')
-			*error = -ENOTSUP;
-		ops->close(b, &all);
-	}
-	cm_cards_free(&cards);
-	cm_ranges_free(&all);
+	if (error == 0)
+		error = cm_ranges_reserve(&t->all, 1);
+	if (error == 0)
+		error = cm_cards_reserve(&t->cards, (uintptr_t)mem, (uintptr_t)mem + len);
+	if (error == 0)
+		error = ops->open(&t->b, &params, why);
+	if (error < 0)
+		return error;
+	cm_ranges_add(&t->all, (struct cm_range){ (uintptr_t)mem, (uintptr_t)mem + len,
+						  CM_KIND_PRIVATE, PROT_READ | PROT_WRITE });
+	out->capabilities =
+		ops->capabilities_now != NULL ? ops->capabilities_now(t->b) : ops->capabilities;
+	out->categories = ops->categories(t->b);
+	out->level = ops->level;
+	if (out->categories & CARDMARK_PAGE_GUARD)
+		out->level++;
+	*why = behaviour(t, out->capabilities);
+	error = judge(t, why);
+	ops->close(t->b, &t->all);
+	return error;
+}
+
+/* *fact: the kernel did what it did, and will do so again. */
+static int try_backend(const struct cm_backend_ops *ops, struct cardmark_probe *out,
+		       const char **why, bool *fact)
+{
+	struct trial t = { .b = NULL };
+	size_t len = PAGES * cardmark_card_size();
+	void *mem = NULL;
+	int error;
+
+	*fact = false;
+	*why = "no memory for scratch pages";
+	error = cm_os->map(len, &mem);
+	if (error < 0)
+		return error;
+	error = try_open_one(&t, ops, mem, out, why);
+	*fact = t.b != NULL && (error == 0 || error == -ENOTSUP);
+	cm_cards_free(&t.cards);
+	cm_ranges_free(&t.all);
 	(void)cm_os->unmap(mem, len);
-	return why;
+	return error;
 }
 
 static const char *remark(enum cardmark_backend backend, unsigned caps)
@@ -168,12 +241,6 @@ void cm_probe_unlock(void)
 void cm_probe_reset_lock(void)
 {
 	(void)pthread_mutex_init(&cache_lock, NULL);
-}
-
-/* Said for good? What is used up or out of reach now may be there later. */
-static bool final(int error)
-{
-	return error == -ENOTSUP || error == -EPERM || error == -EACCES;
 }
 
 /* Is the kernel older than 6.9, whose fix no trial can show (R18)? A vendor's older
@@ -215,33 +282,58 @@ static void describe_kernel(struct cardmark_probe *p)
 		append(p->reason, sizeof p->reason, "; does not know GUARD (6.16)");
 }
 
-static int probe_one(size_t i, struct cardmark_probe *out)
+/* Under the lock. */
+static void find_out(size_t i)
 {
 	struct cardmark_probe *p = &cache[i];
+	const char *why;
+	int error;
+
+	p->backend = cm_backends[i]->id;
+	error = try_backend(cm_backends[i], p, &why, &cached[i]);
+	if (error < 0 && open_error(error) != -ENOMEM) /* not by one call that was interrupted */
+		error = try_backend(cm_backends[i], p, &why, &cached[i]);
+	p->usable = error == 0;
+	if (!p->usable)
+		p->level = p->capabilities = 0, p->categories = 0;
+	explain(p->reason, sizeof p->reason, p->usable ? remark(p->backend, p->capabilities) : why,
+		error);
+	cached_error[i] = error;
+}
+
+static int probe_one(size_t i, struct cardmark_probe *out)
+{
+	sigset_t before, traps;
 	int error;
 
 	(void)cm_fork_set_up(); /* a fork waits for the probe to end */
+	/* A handler on this thread that forks would wait for the lock for ever. */
+	cm_signals_block(&before);
+	/* A trap of the trial would end a program that blocks SIGSEGV. */
+	(void)sigemptyset(&traps);
+	(void)sigaddset(&traps, SIGSEGV);
+	(void)pthread_sigmask(SIG_UNBLOCK, &traps, NULL);
 	cm_probe_lock();
-	if (!cached[i]) {
-		const char *why;
-
-		p->backend = cm_backends[i]->id;
-		why = try_backend(cm_backends[i], p, &cached_error[i]);
-		if (final(cached_error[i])) /* not by one call that was interrupted */
-			why = try_backend(cm_backends[i], p, &cached_error[i]);
-		p->usable = cached_error[i] == 0;
-		if (p->usable)
-			why = remark(p->backend, p->capabilities);
-		else
-			p->level = p->capabilities = 0, p->categories = 0;
-		(void)snprintf(p->reason, sizeof p->reason, "%s", why);
-		cached[i] = p->usable || final(cached_error[i]);
-	}
-	*out = *p;
+	if (!cached[i])
+		find_out(i);
+	*out = cache[i];
 	error = cached_error[i];
 	cm_probe_unlock();
+	cm_signals_restore(&before);
 	describe_kernel(out);
 	return error;
+}
+
+/* It worked when it was tried, and now it does not: the next one who asks tries again. */
+static void forget(size_t i)
+{
+	sigset_t before;
+
+	cm_signals_block(&before);
+	cm_probe_lock();
+	cached[i] = false;
+	cm_probe_unlock();
+	cm_signals_restore(&before);
 }
 
 int cardmark_probe(struct cardmark_probe *out, size_t n)
@@ -251,41 +343,61 @@ int cardmark_probe(struct cardmark_probe *out, size_t n)
 	return CARDMARK_BACKEND_COUNT - 1;
 }
 
-int cm_probe_choose(const struct cardmark_options *o, const struct cm_backend_ops **out, char *why,
+/* Opens a backend. -errno, and why not in reason. */
+static int open_one(size_t i, const struct cardmark_options *o,
+		    const struct cm_backend_params *params, struct cm_backend **out, char *reason,
 		    size_t len)
 {
+	bool automatic = o->backend == CARDMARK_BACKEND_AUTO;
 	struct cardmark_probe p;
+	const char *why = "";
+	int error;
+
+	if (automatic && o->flags & CARDMARK_OPEN_CONCURRENT &&
+	    !(cm_backends[i]->capabilities & CARDMARK_CAP_CONCURRENT)) {
+		/* Not tried: softdirty's trial clears the whole process's bits. */
+		explain(reason, len, "not sound while mutators write", 0);
+		return -ENOTSUP;
+	}
+	error = probe_one(i, &p);
+	explain(reason, len, p.reason, 0);
+	if (error < 0)
+		return error;
+	if (p.suspect && automatic)
+		return -ENOTSUP;
+	error = cm_backends[i]->open(out, params, &why);
+	if (error < 0) {
+		explain(reason, len, why, error);
+		forget(i);
+	}
+	return error;
+}
+
+int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
+		  const struct cm_backend_params *params, char *why, size_t len)
+{
+	char reason[sizeof(((struct cardmark_probe *)0)->reason)];
+	int result = -ENOTSUP;
 	size_t used = 0;
 
 	*why = '\0';
 	for (size_t i = 0; i < CARDMARK_BACKEND_COUNT - 1; i++) {
-		const struct cm_backend_ops *ops = cm_backends[i];
-		const char *reason = p.reason;
+		const char *name = cardmark_backend_name(cm_backends[i]->id);
 		int error;
 
-		if (o->backend != CARDMARK_BACKEND_AUTO && o->backend != ops->id)
+		if (o->backend != CARDMARK_BACKEND_AUTO && o->backend != cm_backends[i]->id)
 			continue;
-		if (o->backend == CARDMARK_BACKEND_AUTO && o->flags & CARDMARK_OPEN_CONCURRENT &&
-		    !(ops->capabilities & CARDMARK_CAP_CONCURRENT)) {
-			/* Not tried: softdirty's trial clears the whole process's bits. */
-			reason = "not sound while mutators write";
-			error = -ENOTSUP;
-		} else {
-			error = probe_one(i, &p);
-			if (error == 0 && p.suspect && o->backend == CARDMARK_BACKEND_AUTO)
-				error = -ENOTSUP;
-		}
-		if (o->backend != CARDMARK_BACKEND_AUTO && error < 0)
-			return cm_fail(cm_closed_error(error), "backend %s can't work here: %s",
-				       cardmark_backend_name(ops->id), p.reason);
-		if (error == 0) {
-			*out = ops;
+		error = open_one(i, o, params, out, reason, sizeof reason);
+		if (error == 0)
 			return 0;
-		}
-		if (used < len) /* cut short rather than lost */
+		error = open_error(error);
+		if (o->backend != CARDMARK_BACKEND_AUTO)
+			return cm_fail(error, "backend %s can't work here: %s", name, reason);
+		if (error == -ENOMEM)
+			result = error; /* with more of it one might work */
+		if (used < len)         /* cut short rather than lost */
 			used += (size_t)snprintf(why + used, len - used, "%s%s: %s",
-						 used == 0 ? "" : "; ",
-						 cardmark_backend_name(ops->id), reason);
+						 used == 0 ? "" : "; ", name, reason);
 	}
-	return cm_fail(-ENOTSUP, "no backend can work here: %s", why);
+	return cm_fail(result, "no backend can work here: %s", why);
 }

@@ -81,12 +81,16 @@ static int set_up(struct cardmark_process *p)
 	size_t card = cardmark_card_size();
 	struct cm_masks any = { .any_of = POPULATED };
 	uintptr_t next;
+	int error;
 
 	if (!has_memory(p))
 		return fail_open(p->pid, -ESRCH);
-	p->categories = cm_pagescan_categories(p->pagemap.fd);
-	if (p->categories == 0)
-		return cm_fail(-ENOTSUP, CM_PAGESCAN_NONE);
+	error = cm_pagescan_categories(p->pagemap.fd, &p->categories);
+	if (error == -ENOTSUP)
+		return cm_fail(error, CM_PAGESCAN_NONE);
+	if (error < 0)
+		return cm_fail(cm_closed_error(error), "PAGEMAP_SCAN fails on process %d: %s",
+			       p->pid, cm_errno_text(error));
 	/* x86-64 leaves the last card of user space out. */
 	p->limit = CM_ADDRESS_LIMIT;
 	if (look(p, &any, p->limit - card, p->limit, 1, 0, &next) == -EFAULT)

@@ -174,8 +174,6 @@ static void clear_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
 int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 {
 	struct cardmark_options o;
-	const struct cm_backend_ops *ops;
-	const char *why = "";
 	struct cardmark *cm;
 	void *mem;
 	int error;
@@ -193,32 +191,27 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 		return cm_fail(-ENOMEM, "no memory for a tracker");
 	cm = mem;
 	(void)pthread_mutex_init(&cm->lock, NULL);
-	error = cm_probe_choose(&o, &ops, cm->why, sizeof cm->why);
+	struct cm_backend_params params = { .chunk_bytes = o.chunk_bytes,
+					    .vec_len = o.vec_len,
+					    .concurrent = (o.flags & CARDMARK_OPEN_CONCURRENT) != 0,
+					    .threads = o.threads,
+					    .counters = &cm->counters };
+	error = cm_probe_open(&cm->backend, &o, &params, cm->why, sizeof cm->why);
 	if (error < 0)
 		goto unmap;
 	cm->chunk_bytes = o.chunk_bytes;
 	cm->huge = o.huge;
 	cm->discards = (o.flags & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE)) != 0;
 	cm->discard_is_write = (o.flags & CARDMARK_OPEN_DISCARD_IS_WRITE) != 0;
-	if (ops->capabilities & CARDMARK_CAP_CONCURRENT) /* pieces can be left out */
+	/* Can pieces be left out? */
+	if (cm->backend->ops->capabilities & CARDMARK_CAP_CONCURRENT)
 		cm->backoff.collects = o.backoff;
 	cm->backoff.least = CM_BACKOFF_RUN_CARDS;
 	error = cm_verify_open(cm, &o);
 	if (error == 0)
 		error = init_sets(cm);
 	if (error < 0)
-		goto free_sets;
-	struct cm_backend_params params = { .chunk_bytes = o.chunk_bytes,
-					    .vec_len = o.vec_len,
-					    .concurrent = (o.flags & CARDMARK_OPEN_CONCURRENT) != 0,
-					    .threads = o.threads,
-					    .counters = &cm->counters };
-	error = ops->open(&cm->backend, &params, &why);
-	if (error < 0) {
-		error = cm_fail(cm_closed_error(error), "%s: %s", cardmark_backend_name(ops->id),
-				why);
-		goto free_sets;
-	}
+		goto close_backend;
 	error = cm_fork_register(cm);
 	if (error < 0) {
 		error = cm_fail(error, error == -EBUSY
@@ -232,10 +225,9 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	return 0;
 
 close_backend:
-	ops->close(cm->backend, &cm->ranges);
-free_sets:
 	free_sets(cm);
-	cm_verify_close(cm);
+	cm_verify_close(cm); /* names the backend */
+	cm->backend->ops->close(cm->backend, &cm->ranges);
 unmap:
 	(void)pthread_mutex_destroy(&cm->lock);
 	(void)cm_os->unmap(cm, round_to_cards(sizeof *cm));

@@ -114,10 +114,10 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact);
 /* lib/options.c: defaults, then options, then the environment. */
 int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);
 
-/* lib/probe.c: best usable backend for these options, or the one asked for;
- * fills why. */
-int cm_probe_choose(const struct cardmark_options *options, const struct cm_backend_ops **out,
-		    char *why, size_t len);
+/* lib/probe.c: opens the best backend that can be opened for these options, or the one asked
+ * for; fills why with what speaks against better ones. An error of the closed list. */
+int cm_probe_open(struct cm_backend **out, const struct cardmark_options *options,
+		  const struct cm_backend_params *params, char *why, size_t len);
 /* Around a fork. */
 void cm_probe_lock(void);
 void cm_probe_unlock(void);

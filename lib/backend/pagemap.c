@@ -33,16 +33,15 @@ static int open_files(struct pagemap *p, const char **why)
 		       : error == -ENOSYS ? "this kernel is built without userfaultfd"
 		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp or a "
 					    "security module)"
-					  : "userfaultfd could not be opened";
+					  : "a userfaultfd cannot be opened";
 		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
 	}
 	error = cm_file_take(&p->pagemap, cm_os->open_self("pagemap", O_RDONLY));
 	if (error < 0) {
 		close_files(p);
-		*why = "/proc/self/pagemap could not be opened";
-		return error == -EACCES ? -EPERM : error == -ENOENT ? -ENOTSUP : error;
+		*why = "/proc/self/pagemap cannot be opened";
 	}
-	return 0;
+	return error;
 }
 
 static int pagemap_open(struct cm_backend **out, const struct cm_backend_params *params,
@@ -65,19 +64,19 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 		(void)cm_os->unmap(p, bytes);
 		return error;
 	}
-	p->categories = cm_pagescan_categories(p->pagemap.fd);
-	if (p->categories == 0) {
+	error = cm_pagescan_categories(p->pagemap.fd, &p->categories);
+	if (error < 0) {
 		close_files(p);
 		(void)cm_os->unmap(p, bytes);
-		*why = CM_PAGESCAN_NONE;
-		return -ENOTSUP;
+		*why = error == -ENOTSUP ? CM_PAGESCAN_NONE : "PAGEMAP_SCAN fails";
+		return error;
 	}
 	p->guard = p->categories & PAGE_IS_GUARD;
 	error = cm_crew_open(&p->crew, params, cm_pagemap_help);
 	if (error < 0) {
 		close_files(p);
 		(void)cm_os->unmap(p, bytes);
-		*why = "the threads that share in a collect could not be started";
+		*why = "the threads that share in a collect cannot be started (RLIMIT_NPROC?)";
 		return error;
 	}
 	p->owed_seen = cm_owed_seen();

@@ -21,31 +21,37 @@ static inline void cm_pagescan_masks(struct pm_scan_arg *arg, const struct cm_ma
 }
 
 /* A category the kernel does not know is refused with EINVAL before it looks
- * at any page, so an empty get tells. SOFT_DIRTY came with 6.8, GUARD with 6.16. */
-static inline bool cm_pagescan_knows(int fd, uint64_t category)
+ * at any page, so an empty get tells. SOFT_DIRTY came with 6.8, GUARD with 6.16. 1, 0, or
+ * -errno: could not be asked. */
+static inline int cm_pagescan_knows(int fd, uint64_t category)
 {
 	struct page_region region;
 	struct pm_scan_arg arg = { .size = sizeof arg, .vec = (uintptr_t)&region, .vec_len = 1 };
+	long n;
 
 	arg.category_mask = category;
 	arg.return_mask = category;
 	arg.end = cardmark_card_size();
-	return cm_os->scan(fd, &arg) >= 0;
+	n = cm_os->scan(fd, &arg);
+	return n >= 0 ? 1 : n == -EINVAL || n == -ENOTTY ? 0 : (int)n;
 }
 
-/* All that this kernel can answer; 0: it has no PAGEMAP_SCAN. */
-static inline uint64_t cm_pagescan_categories(int fd)
+/* All that this kernel can answer. -ENOTSUP: it has no PAGEMAP_SCAN. */
+static inline int cm_pagescan_categories(int fd, uint64_t *out)
 {
-	uint64_t known = 0;
+	static const uint64_t newer[] = { CARDMARK_PAGE_SOFT_DIRTY, CARDMARK_PAGE_GUARD };
+	int known = cm_pagescan_knows(fd, PAGE_IS_WRITTEN);
 
-	if (!cm_pagescan_knows(fd, PAGE_IS_WRITTEN))
-		return 0;
-	known = CARDMARK_PAGE_ALL & ~(CARDMARK_PAGE_SOFT_DIRTY | CARDMARK_PAGE_GUARD);
-	if (cm_pagescan_knows(fd, PAGE_IS_SOFT_DIRTY))
-		known |= CARDMARK_PAGE_SOFT_DIRTY;
-	if (cm_pagescan_knows(fd, PAGE_IS_GUARD))
-		known |= CARDMARK_PAGE_GUARD;
-	return known;
+	*out = CARDMARK_PAGE_ALL & ~(CARDMARK_PAGE_SOFT_DIRTY | CARDMARK_PAGE_GUARD);
+	if (known <= 0)
+		return known < 0 ? known : -ENOTSUP;
+	for (size_t i = 0; i < sizeof newer / sizeof *newer; i++) {
+		known = cm_pagescan_knows(fd, newer[i]);
+		if (known < 0)
+			return known;
+		*out |= known ? newer[i] : 0;
+	}
+	return 0;
 }
 
 #define CM_PAGESCAN_NONE "this kernel has no PAGEMAP_SCAN: Linux 6.7 or newer has it"

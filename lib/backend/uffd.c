@@ -76,14 +76,16 @@ static int open_files(struct uffd *t, const char **why)
 		*why = error == -EINVAL
 			       ? "the kernel has no userfaultfd write-protection (5.7, x86-64)"
 		       : error == -ENOSYS ? "the kernel has no userfaultfd"
-					  : "userfaultfd is refused to this process";
+		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp, or "
+					    "vm.unprivileged_userfaultfd)"
+					  : "a userfaultfd cannot be opened";
 		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
 	}
 	error = cm_file_take(&t->pagemap, cm_os->open_self("pagemap", O_RDONLY));
 	if (error < 0) {
 		*why = "/proc/self/pagemap cannot be opened";
 	} else {
-		*why = "no pipe for the monitor thread";
+		*why = "the monitor thread has no pipe";
 		error = open_pipe(t);
 	}
 	if (error < 0)
@@ -126,7 +128,7 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	if (error == 0)
 		error = open_files(t, why);
 	if (error == 0) {
-		*why = "no thread for the monitor";
+		*why = "the monitor thread cannot be started (RLIMIT_NPROC?)";
 		error = start_monitor(t);
 		if (error < 0)
 			close_files(t);
@@ -135,7 +137,7 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 		*out = &t->b;
 	else
 		free_memory(t);
-	return listed(error);
+	return error;
 }
 
 /* Before 6.4 one call must stay within one mapping, or it does nothing and says
