@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Only in the adapter of the tests; see the header. */
+#ifndef CM_GC_TEST_HOOKS
+#define CM_GC_TEST_HOOKS 1
+#endif
 #include "gc-glue/boehm/testhooks.h"
 
 #include <stdint.h>
