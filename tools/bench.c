@@ -119,7 +119,8 @@ static int read_option(int c, struct bench_plan *plan, struct asked *asked)
 	case 'b':
 	case 'p':
 		if ((c == 'b' ? asked->n_backends : asked->n_programs) == MANY)
-			return tool_usage_error("bench", "at most %d of these", MANY);
+			return tool_usage_error("bench", "--%s may be given %d times",
+						c == 'b' ? "backend" : "program", MANY);
 		if (c == 'b')
 			asked->backends[asked->n_backends++] = optarg;
 		else
@@ -208,13 +209,15 @@ static int parse(int argc, char **argv, struct bench_plan *plan, struct asked *a
 	if (asked->compare && argc - optind != 2)
 		return tool_usage_error("bench", "--compare takes two results files");
 	if (!asked->compare && optind < argc)
-		return tool_usage_error("bench", "what is \"%s\"?", argv[optind]);
+		return tool_usage_error("bench", "unexpected argument \"%s\"", argv[optind]);
 	if (!asked->compare && asked->fail_above >= 0)
 		return tool_usage_error("bench", "--fail-above goes with --compare");
 	if (asked->barriers && asked->n_programs > 0)
 		return tool_usage_error("bench", "--barriers=PROGRAM names its program");
 	if (asked->resume != NULL && argc > 2)
-		return tool_usage_error("bench", "--resume goes on as it began: no other options");
+		return tool_usage_error(
+			"bench",
+			"--resume takes no other options: it goes on with those the bench had");
 	return -1;
 }
 

@@ -191,7 +191,7 @@ bool barriers_load(const char *file, struct barriers *b)
 		tool_message("report", "%s: version %" PRIu64 " of the format, not %d", file,
 			     bench_count_of(root, "version"), BARRIERS_VERSION);
 	else if (!(good = load_root(root, b)))
-		tool_message("report", "%s: damaged: what is in it does not fit together", file);
+		tool_message("report", "%s is damaged: its parts do not fit together", file);
 	json_decref(root);
 	return good;
 }

@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	int status = -1;
 
 	if (argc < 2)
-		return tool_usage_error(NULL, "what shall I do? probe, run, bench or report");
+		return tool_usage_error(NULL, "no command is named: probe, run, bench or report");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
 		print_help();
 		status = TOOL_OK;

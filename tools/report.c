@@ -89,7 +89,8 @@ static int parse(int argc, char **argv, struct asked *asked)
 	}
 	for (; optind < argc; optind++) {
 		if (asked->n_files == MANY_FILES)
-			return tool_usage_error("report", "at most %d files", MANY_FILES);
+			return tool_usage_error("report", "more than %d files are named",
+						MANY_FILES);
 		asked->files[asked->n_files++] = argv[optind];
 	}
 	/* The others can stand alone. */

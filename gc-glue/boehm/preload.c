@@ -56,6 +56,15 @@ static uint64_t children_faults(void)
 	return (uint64_t)u.ru_minflt + (uint64_t)u.ru_majflt;
 }
 
+static int is_libgc(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const char *slash = strrchr(info->dlpi_name, '/');
+
+	(void)size;
+	(void)arg;
+	return strncmp(slash ? slash + 1 : info->dlpi_name, "libgc.so", 8) == 0;
+}
+
 /* Only here, at the end of the process, is it true: a shell, a script or env becomes
  * another program by exec(), and one that does is not asked. */
 static void say_without_libgc(void)
@@ -73,6 +82,9 @@ static void say_without_libgc(void)
 			"itself ran unchanged; the program that it was before had its writes "
 			"tracked%s",
 			lost_counters());
+	else if (dl_iterate_phdr(is_libgc, NULL))
+		(void)snprintf(text, sizeof(text),
+			       "loaded libgc after its start, too late for us: it ran unchanged");
 	else if (children_faults() == faults_before)
 		(void)snprintf(text, sizeof(text),
 			       "does not use libgc as a shared library; it ran unchanged%s",

@@ -278,8 +278,8 @@ static bool taken(const char *name)
 	const struct timespec *t = &asked_for.started;
 	struct stat st;
 
-	return !asked_for.run_pid && lstat(name, &st) == 0 && S_ISREG(st.st_mode) &&
-	       !(st.st_dev == ours.dev && st.st_ino == ours.ino) &&
+	return !asked_for.run_pid && named_descriptor(name) < 0 && lstat(name, &st) == 0 &&
+	       S_ISREG(st.st_mode) && !(st.st_dev == ours.dev && st.st_ino == ours.ino) &&
 	       (st.st_mtim.tv_sec > t->tv_sec ||
 		(st.st_mtim.tv_sec == t->tv_sec && st.st_mtim.tv_nsec >= t->tv_nsec));
 }

@@ -149,6 +149,9 @@ run 7 "$cardmark" run -- sh -c 'exit 7'
 check "$(grep -c "cardmark run: sh $unchanged" out)" 1 "a shell that leaves by _exit"
 run 0 "$cardmark" run -- cat /dev/null
 check "$(grep -c "cardmark run: cat $unchanged" out)" 1 "a program that leaves by exit"
+run 0 "$cardmark" run -- "$top/tests/boehm/latelibgc"
+unsaid "$unchanged" "a program that loads libgc later: nothing false"
+said 'loaded libgc after its start' "it says so"
 run 0 "$cardmark" run --stats=none.json -- cat /dev/null
 said 'counted nothing' "that there is no report"
 check "$(count 'none.json*')" 0 "no report"
