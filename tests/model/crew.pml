@@ -3,7 +3,7 @@
  * A shared collect (lib/backend/crew.c, owed.c): tracker 0 has a helper, which may be stopped
  * between any two steps for as long as it likes; then its unit is late, and what it still
  * clears is owed, also by tracker 1, if that has got the memory meanwhile. The list of what is
- * owed has one place here, or none to spare. docs/model.md. */
+ * owed has one place here; with -DNO_PLACE it may be another's. docs/model.md. */
 #include "reached.pml"
 #define CARD 1 /* each is on its own ... */
 #define ELSE 2 /* ... and other memory of tracker 0's */
@@ -163,14 +163,16 @@ inline owe()
 {
 	late = true;
 	if
-	:: state != LATE ->
+	:: true ->
 #ifndef BREAK_NOT_FORGOTTEN
 		forgotten = most(forgotten, state);
 #endif
 		state = FILLING;
 		span = question;
 		atomic { state = LATE; listed = true }
-	:: atomic { unlisted = true; listed = false } /* all places are of others that are late */
+#ifdef NO_PLACE /* all places are of others that are late, or not */
+	:: atomic { unlisted = true; listed = false }
+#endif
 	fi
 }
 
