@@ -11,6 +11,8 @@ AM_TESTS_ENVIRONMENT = \
 
 check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
+	tests/soundness/attempt.c tests/soundness/attempt.h \
+	tests/soundness/duel.c tests/soundness/duel.h \
 	tests/soundness/program.h tests/soundness/program_state.h \
 	tests/soundness/program_make.c tests/soundness/program_memory.c \
 	tests/soundness/program_oracle.c tests/soundness/program_run.c \
@@ -93,6 +95,7 @@ live_tests = \
 	tests/soundness/program_test \
 	tests/soundness/inject_test \
 	tests/soundness/random_test \
+	tests/soundness/stops_test \
 	tests/soundness/verify_controls_test \
 	tests/live/chunks_test \
 	tests/live/collect_test \
@@ -141,6 +144,7 @@ tests_soundness_program_controls_test_LDADD = tests/libsupport.la
 tests_soundness_program_test_LDADD = tests/libsupport.la
 tests_soundness_inject_test_LDADD = tests/libsupport.la
 tests_soundness_random_test_LDADD = tests/libsupport.la
+tests_soundness_stops_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_soundness_verify_controls_test_LDADD = tests/libsupport.la
 tests_live_chunks_test_LDADD = tests/libsupport.la
 tests_live_collect_test_LDADD = tests/libsupport.la

@@ -10,6 +10,7 @@
  * PROGRAM [BACKEND] [--all] [--seed=N] [--only=SCENARIO] [--fault=CALL,N,HOW,ERRNO,ON]
  * --all, or CARDMARK_INJECT=all: every error for every call, and no sampling.
  * CARDMARK_INJECT=N: at most N runs a scenario (400; at least 12). */
+#include "tests/soundness/attempt.h"
 #include "tests/soundness/scenarios.h"
 #include "tests/soundness/trial.h"
 
@@ -19,16 +20,10 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static struct {
 	enum cardmark_backend backend;
@@ -38,93 +33,7 @@ static struct {
 	unsigned long most; /* runs of a scenario */
 	uint64_t rng;
 	const char *only;
-	int report; /* in the child */
 } run;
-
-/* ---- One run in a child ---------------------------------------------------------------- */
-
-static const char *const outcome_names[] = { "fine", "complained", "crashed", "hung" };
-
-struct verdict {
-	enum outcome outcome;
-	char text[512];
-};
-
-/* Waits for the end of a child's process group. */
-static int reap(pid_t pid, bool hung)
-{
-	int status = 0;
-
-	if (hung)
-		(void)kill(-pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	(void)kill(-pid, SIGKILL); /* what it may have left behind */
-	return status;
-}
-
-/* Reads what the child complains of until its end. False: it does not end. */
-static bool listen_to(int fd, char *text, size_t size, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	size_t have = 0;
-
-	text[0] = '\0';
-	for (;;) {
-		char rest[64];
-		bool full = have + 1 >= size;
-		ssize_t n;
-
-		if (poll(&p, 1, timeout_ms) == 0)
-			return false;
-		n = read(fd, full ? rest : text + have, full ? sizeof rest : size - 1 - have);
-		if (n <= 0 && errno != EINTR)
-			return true;
-		if (n > 0 && !full) {
-			have += (size_t)n;
-			text[have] = '\0';
-		}
-	}
-}
-
-static struct verdict try(void (*act)(void), const struct inject_fault *fault, int timeout_ms)
-{
-	struct rlimit no_core = { 0, 0 };
-	struct verdict v = { FINE, "" };
-	bool ended;
-	int ends[2], status;
-	pid_t pid;
-
-	if (pipe(ends) != 0)
-		abort();
-	pid = fork();
-	if (pid == 0) {
-		(void)setpgid(0, 0);
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)setrlimit(RLIMIT_CORE, &no_core);
-		(void)close(ends[0]);
-		trial_begin(run.backend, run.capabilities, ends[1]);
-		inject_begin(fault);
-		act();
-		_exit(0);
-	}
-	if (pid < 0)
-		abort();
-	(void)setpgid(pid, pid);
-	(void)close(ends[1]);
-	ended = listen_to(ends[0], v.text, sizeof v.text, timeout_ms);
-	status = reap(pid, !ended);
-	(void)close(ends[0]);
-	if (!ended)
-		v.outcome = HUNG;
-	else if (!WIFEXITED(status))
-		v.outcome = CRASHED;
-	else if (WEXITSTATUS(status) != 0)
-		v.outcome = COMPLAINED;
-	if (v.outcome == CRASHED)
-		(void)snprintf(v.text, sizeof v.text, "signal %d", WTERMSIG(status));
-	return v;
-}
 
 /* ---- Every fault ------------------------------------------------------------------------- */
 
@@ -147,7 +56,7 @@ static const char *how_name(unsigned how)
 
 static void try_fault(const struct scenario *s, const struct inject_fault *f, struct tally *tally)
 {
-	struct verdict v = try(s->act, f, TIMEOUT_MS);
+	struct verdict v = attempt(s->act, run.backend, run.capabilities, f, TIMEOUT_MS);
 
 	tally->run++;
 	tally->fired += atomic_load_explicit(&inject->fired, memory_order_relaxed) != 0;
@@ -234,7 +143,7 @@ static void sample_fault(const struct scenario *s, const struct inject_fault *f,
 static void run_scenario(const struct scenario *s)
 {
 	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = try(s->act, &none, TIMEOUT_MS);
+	struct verdict v = attempt(s->act, run.backend, run.capabilities, &none, TIMEOUT_MS);
 	unsigned counts[INJECT_COUNT];
 	struct tally tally = { 0 };
 	char name[96];
@@ -262,7 +171,8 @@ static void run_scenario(const struct scenario *s)
 static void expect(const struct bad_scenario *s)
 {
 	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = try(s->act, &none, s->outcome == HUNG ? 500 : TIMEOUT_MS);
+	struct verdict v = attempt(s->act, run.backend, run.capabilities, &none,
+				   s->outcome == HUNG ? 500 : TIMEOUT_MS);
 	char name[96];
 
 	(void)snprintf(name, sizeof name, "control: a scenario that %s is found", s->does);
@@ -293,10 +203,11 @@ static void errors_taken_as_clean(void)
 	default:
 		return; /* everything is dirty: there is no error to take as clean */
 	}
-	(void)try(scenario_collect, &none, TIMEOUT_MS);
+	(void)attempt(scenario_collect, run.backend, run.capabilities, &none, TIMEOUT_MS);
 	calls = atomic_load_explicit(&inject->calls[f.call], memory_order_relaxed);
 	for (f.nth = 1; f.nth <= calls; f.nth++) {
-		struct verdict v = try(scenario_collect, &f, TIMEOUT_MS);
+		struct verdict v =
+			attempt(scenario_collect, run.backend, run.capabilities, &f, TIMEOUT_MS);
 		lost += v.outcome == COMPLAINED && strncmp(v.text, "LOST", 4) == 0;
 	}
 	tap_note("%s: an error of %s taken as clean: %u of %u runs lose writes", run.name,
@@ -331,7 +242,8 @@ static void look_up_backend(void)
 static bool usable(void)
 {
 	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = try(look_up_backend, &none, TIMEOUT_MS);
+	struct verdict v =
+		attempt(look_up_backend, run.backend, run.capabilities, &none, TIMEOUT_MS);
 
 	run.capabilities = inject->fault.nth;
 	if (v.outcome == FINE)

@@ -54,6 +54,11 @@ bool trial_can(unsigned capability)
 	return (t.capabilities & capability) != 0;
 }
 
+enum cardmark_backend trial_backend(void)
+{
+	return t.backend;
+}
+
 static unsigned char *page(size_t i)
 {
 	return t.mem + i * t.card;

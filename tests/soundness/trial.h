@@ -17,6 +17,7 @@
 /* What a trial starts with: once, before anything else. Messages go to report. */
 void trial_begin(enum cardmark_backend backend, unsigned capabilities, int report);
 bool trial_can(unsigned capability);
+enum cardmark_backend trial_backend(void);
 _Noreturn void trial_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* In a process that has not probed yet: what fails each time is taken as not there. */

@@ -2,6 +2,8 @@
 #include "tests/support/inject_os.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,13 +33,30 @@ unsigned inject_hows(enum inject_call call)
 	return calls[call].hows;
 }
 
-/* 0, or how this call is to fail. */
-static unsigned fate(enum inject_call call)
+static _Thread_local bool stands_by;
+
+/* The clock is the kernel's own: that of the table may stand still. */
+static void stop_thread(void)
+{
+	uint64_t end = cm_os_linux.now() + inject->fault.stop_ms * UINT64_C(1000000);
+	int saved = errno;
+
+	atomic_fetch_add_explicit(&inject->stopped, 1, memory_order_seq_cst);
+	if (inject->fault.signal)
+		(void)pthread_kill(pthread_self(), SIGUSR1);
+	while (!atomic_load_explicit(&inject->go, memory_order_acquire) && cm_os_linux.now() < end)
+		cm_os_linux.nap(100000);
+	atomic_fetch_add_explicit(&inject->gone_on, 1, memory_order_seq_cst);
+	errno = saved;
+}
+
+/* 0, or how this call is to fail or to stop. */
+static unsigned reach(enum inject_call call)
 {
 	const struct inject_fault *f = &inject->fault;
 	unsigned n;
 
-	if (atomic_load_explicit(&inject->off, memory_order_relaxed))
+	if (stands_by || atomic_load_explicit(&inject->off, memory_order_relaxed))
 		return 0;
 	n = atomic_fetch_add_explicit(&inject->calls[call], 1, memory_order_relaxed) + 1;
 	if (call != f->call || f->nth == 0 || (f->on ? n < f->nth : n != f->nth))
@@ -45,6 +64,34 @@ static unsigned fate(enum inject_call call)
 	atomic_fetch_add_explicit(&inject->fired, 1, memory_order_relaxed);
 	return f->how;
 }
+
+/* How a call fails, 0 if it does not; and whether it stops on the way out. */
+struct visit {
+	unsigned how;
+	bool stops;
+};
+
+static struct visit enter(enum inject_call call)
+{
+	struct visit v = { .how = reach(call) };
+
+	if (inject->fault.stop_ms != 0 && v.how != 0) {
+		v.stops = v.how == INJECT_AFTER;
+		if (!v.stops)
+			stop_thread();
+		v.how = 0;
+	}
+	return v;
+}
+
+static void leave(const struct visit *v)
+{
+	if (v->stops)
+		stop_thread();
+}
+
+/* First in each function of the table: what is after the call is there at its end. */
+#define VISIT(name) struct visit visit __attribute__((cleanup(leave))) = enter(INJECT_##name)
 
 /* What the library gets to see of a failed call. */
 static int seen(void)
@@ -54,17 +101,18 @@ static int seen(void)
 
 #define FAIL(name, call)                                                                           \
 	do {                                                                                       \
-		unsigned how_ = fate(INJECT_##name);                                               \
-		if (how_ == 0)                                                                     \
+		VISIT(name);                                                                       \
+		if (visit.how == 0)                                                                \
 			return (call);                                                             \
-		if (how_ == INJECT_AFTER)                                                          \
+		if (visit.how == INJECT_AFTER)                                                     \
 			(void)(call);                                                              \
 		return seen();                                                                     \
 	} while (0)
 
 static int failing_map(size_t len, void **out)
 {
-	int error = fate(INJECT_map) != 0 ? seen() : cm_os_linux.map(len, out);
+	VISIT(map);
+	int error = visit.how != 0 ? seen() : cm_os_linux.map(len, out);
 
 	if (error == 0)
 		atomic_fetch_add_explicit(&inject->maps, 1, memory_order_relaxed);
@@ -73,7 +121,8 @@ static int failing_map(size_t len, void **out)
 
 static int failing_unmap(void *addr, size_t len)
 {
-	unsigned how = fate(INJECT_unmap);
+	VISIT(unmap);
+	unsigned how = visit.how;
 
 	if (how != INJECT_BEFORE && cm_os_linux.unmap(addr, len) == 0)
 		atomic_fetch_sub_explicit(&inject->maps, 1, memory_order_relaxed);
@@ -122,7 +171,9 @@ static int failing_close(int fd)
 /* EBADF is what closed descriptors say, and no others. */
 static int failing_fd_id(int fd, struct cm_file_id *out)
 {
-	if (fate(INJECT_fd_id) == 0)
+	VISIT(fd_id);
+
+	if (visit.how == 0)
 		return cm_os_linux.fd_id(fd, out);
 	if (seen() == -EBADF)
 		(void)cm_os_linux.close(fd);
@@ -131,7 +182,9 @@ static int failing_fd_id(int fd, struct cm_file_id *out)
 
 static bool failing_fd_is(int fd, const char *suffix)
 {
-	return fate(INJECT_fd_is) == 0 && cm_os_linux.fd_is(fd, suffix);
+	VISIT(fd_is);
+
+	return visit.how == 0 && cm_os_linux.fd_is(fd, suffix);
 }
 
 static int failing_open_self(const char *name, int flags)
@@ -146,7 +199,8 @@ static int failing_open_proc(int pid, const char *name, int flags)
 
 static ssize_t failing_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
-	unsigned how = fate(INJECT_pread);
+	VISIT(pread);
+	unsigned how = visit.how;
 
 	if (how == INJECT_SHORT)
 		return cm_os_linux.pread(fd, buf, len / 2, offset);
@@ -160,7 +214,8 @@ static ssize_t failing_pread(int fd, void *buf, size_t len, uint64_t offset)
 
 static ssize_t failing_read(int fd, void *buf, size_t len)
 {
-	unsigned how = fate(INJECT_read);
+	VISIT(read);
+	unsigned how = visit.how;
 
 	if (how == INJECT_SHORT)
 		return cm_os_linux.read(fd, buf, len / 2);
@@ -173,7 +228,8 @@ static ssize_t failing_read(int fd, void *buf, size_t len)
 
 static ssize_t failing_write(int fd, const void *buf, size_t len)
 {
-	unsigned how = fate(INJECT_write);
+	VISIT(write);
+	unsigned how = visit.how;
 
 	if (how == INJECT_SHORT)
 		return cm_os_linux.write(fd, buf, len / 2);
@@ -188,7 +244,8 @@ static int failing_pipe(int ends[2])
 
 static int failing_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 {
-	unsigned how = fate(INJECT_poll);
+	VISIT(poll);
+	unsigned how = visit.how;
 	int ready = how == INJECT_BEFORE ? 0 : cm_os_linux.poll(fds, n, timeout_ms);
 
 	/* It may have waited until after the fault was gone. */
@@ -234,7 +291,8 @@ static int failing_futex_wake(_Atomic uint32_t *word, unsigned n)
 
 static long failing_scan(int fd, struct pm_scan_arg *arg)
 {
-	unsigned how = fate(INJECT_scan);
+	VISIT(scan);
+	unsigned how = visit.how;
 	long n = how == INJECT_BEFORE ? 0 : cm_os_linux.scan(fd, arg);
 
 	if (how == 0)
@@ -270,6 +328,11 @@ void inject_begin(const struct inject_fault *fault)
 	cm_os = &table;
 }
 
+struct cm_os *inject_table(void)
+{
+	return &table;
+}
+
 static uint64_t still(void)
 {
 	return 1;
@@ -288,4 +351,21 @@ void inject_stop(void)
 void inject_end(void)
 {
 	cm_os = &cm_os_linux;
+}
+
+void inject_count_anew(void)
+{
+	for (size_t i = 0; i < INJECT_COUNT; i++)
+		atomic_store_explicit(&inject->calls[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&inject->off, false, memory_order_relaxed);
+}
+
+void inject_go(void)
+{
+	atomic_store_explicit(&inject->go, true, memory_order_release);
+}
+
+void inject_stand_by(void)
+{
+	stands_by = true;
 }

@@ -2,7 +2,8 @@
  *
  * Fault injection at the seam: counts the calls of every function of struct
  * cm_os, and lets one call, or all from one on, fail with a chosen error, before
- * or after it has had its effect. What it counts is shared with fork children. */
+ * or after it has had its effect; or stop its thread for a time, before or after it.
+ * What it counts is shared with fork children. */
 #ifndef CM_TESTS_INJECT_OS_H
 #define CM_TESTS_INJECT_OS_H
 
@@ -62,6 +63,10 @@ struct inject_fault {
 	/* For controls. The failure is kept from the library: the answer looks well
 	 * and empty. */
 	bool lie;
+	/* Not 0: the call does not fail. It stops its thread, before or after its effect,
+	 * until inject_go() or for so long. */
+	unsigned stop_ms;
+	bool signal; /* and gets SIGUSR1 there */
 };
 
 struct inject_state {
@@ -69,7 +74,9 @@ struct inject_state {
 	_Atomic bool off;
 	_Atomic unsigned calls[INJECT_COUNT];
 	_Atomic unsigned fired;
-	_Atomic int maps; /* made and not given back yet */
+	_Atomic int maps;                  /* made and not given back yet */
+	_Atomic unsigned stopped, gone_on; /* threads, so far */
+	_Atomic bool go;
 };
 
 extern struct inject_state *inject; /* MAP_SHARED */
@@ -81,10 +88,19 @@ unsigned inject_hows(enum inject_call call);
 void inject_set_up(void);
 /* Counts from zero and puts the table in place of cm_os. */
 void inject_begin(const struct inject_fault *fault);
+/* The table in use: for controls that break a rule as well. */
+struct cm_os *inject_table(void);
 /* Nobody is late any more because the machine is busy. */
 void inject_stop_clock(void);
 /* The fault is gone, and no more calls are counted. */
 void inject_stop(void);
 void inject_end(void);
+
+/* Calls are counted from one again: what has been set up is not what is looked at. */
+void inject_count_anew(void);
+/* Whoever stands in a call goes on. */
+void inject_go(void);
+/* Calls of this thread are not counted and do not stop it, nor those of children it makes. */
+void inject_stand_by(void);
 
 #endif
