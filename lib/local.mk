@@ -45,7 +45,8 @@ lib_libcm_la_SOURCES = \
 	lib/tracker.c lib/tracker.h \
 	lib/verify.c lib/verify.h
 lib_libcm_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
-lib_libcm_la_LIBADD = $(PTHREAD_LIBS)
+lib_libcm_la_CPPFLAGS = $(AM_CPPFLAGS) $(CM_PERTURB_CPPFLAGS)
+lib_libcm_la_LIBADD = $(perturb_libs) $(PTHREAD_LIBS)
 
 lib_LTLIBRARIES += lib/libcardmark.la
 lib_libcardmark_la_SOURCES =

@@ -203,6 +203,7 @@ include tests/boehm/local.mk
 include tests/fuzz/local.mk
 include tests/jemalloc/local.mk
 include tests/model/local.mk
+include tests/perturb/local.mk
 include tests/tools/local.mk
 include tests/snapshot/local.mk
 include tests/redis/local.mk

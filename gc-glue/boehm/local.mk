@@ -34,12 +34,13 @@ gc_glue_sources = \
 
 noinst_LTLIBRARIES += gc-glue/boehm/libcmgc.la
 gc_glue_boehm_libcmgc_la_SOURCES = $(gc_glue_sources)
-gc_glue_boehm_libcmgc_la_CPPFLAGS = $(gc_glue_cppflags)
+gc_glue_boehm_libcmgc_la_CPPFLAGS = $(gc_glue_cppflags) $(CM_PERTURB_CPPFLAGS)
 gc_glue_boehm_libcmgc_la_CFLAGS = $(gc_glue_cflags)
 
 lib_LTLIBRARIES += gc-glue/boehm/libcardmark-gc.la
 gc_glue_boehm_libcardmark_gc_la_SOURCES =
-gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la $(PTHREAD_LIBS)
+gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la \
+	$(perturb_libs) $(PTHREAD_LIBS)
 # nodelete: libgc's slots and callbacks point into it.
 gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map

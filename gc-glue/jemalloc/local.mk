@@ -16,12 +16,13 @@ gc_glue_jemalloc_libcmje_la_SOURCES = \
 	gc-glue/jemalloc/tcache.c \
 	gc-glue/jemalloc/util.c \
 	gc-glue/jemalloc/watch.c
+gc_glue_jemalloc_libcmje_la_CPPFLAGS = $(AM_CPPFLAGS) $(CM_PERTURB_CPPFLAGS)
 gc_glue_jemalloc_libcmje_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 
 lib_LTLIBRARIES += gc-glue/jemalloc/libcardmark-jemalloc.la
 gc_glue_jemalloc_libcardmark_jemalloc_la_SOURCES =
 gc_glue_jemalloc_libcardmark_jemalloc_la_LIBADD = gc-glue/jemalloc/libcmje.la lib/libcardmark.la \
-	$(PTHREAD_LIBS)
+	$(perturb_libs) $(PTHREAD_LIBS)
 # nodelete: jemalloc's hooks point into it, as do atfork handlers.
 gc_glue_jemalloc_libcardmark_jemalloc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
 	-Wl,--version-script=$(srcdir)/gc-glue/jemalloc/libcardmark-jemalloc.map
