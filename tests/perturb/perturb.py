@@ -36,7 +36,7 @@ class Job:
     def __init__(self, name, argv, share, most_us, env=None):
         self.name, self.argv, self.share, self.most_us = name, argv, share, most_us
         self.env = env or {}
-        self.sites = []
+        self.sites, self.took = [], 0.0
         self.failure = None
 
 
@@ -110,6 +110,7 @@ class Run:
                 self.seen, self.slept = read_log(directory + '/log')
 
     def run(self, build, job, env, directory):
+        begun = time.monotonic()
         argv = [os.path.join(build, job.argv[0])] + job.argv[1:]
         with open(directory + '/output', 'w+', errors='replace') as out:
             p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=out,
@@ -125,15 +126,15 @@ class Run:
             p.wait()
             out.seek(0)
             lines = out.read().splitlines()
-        self.lines = lines
+        self.seconds = time.monotonic() - begun
         self.skipped = status == 77 or not any(line.startswith(('ok', '[  PASSED')) and '# SKIP' not in line for line in lines)
-        self.bad = [line for line in lines if re.search(r'^not ok|LOST|hangs|crashed|failed: |^\[  FAILED', line)]
         if status is None:
             self.bad.append('hangs: no end in %d seconds' % HANGS)
         elif status not in (0, 77):
             self.bad.append('killed by signal %d' % -status if status < 0 else 'ends with status %d' % status)
-        elif status == 77:
-            self.bad = []
+        if self.bad:
+            told = r'^not ok|^# .*(LOST|lost|hangs|crashed|failed: )|^\[  FAILED'
+            self.bad = [line for line in lines if re.search(told, line)][:8] + self.bad
 
 
 def write_sites(path, sites):
@@ -194,11 +195,11 @@ class Machine:
             logged = Run(self.build, job, log=True)
             if logged.bad:
                 job.failure = (None, logged)
-            job.sites = logged.seen
+            job.sites, job.took = logged.seen, logged.seconds
         self.each(look, jobs)
         for job in jobs:
             if job.failure:
-                self.say('FAIL %s, without delays:\n    %s' % (job.name, '\n    '.join(job.failure[1].bad[:6])))
+                self.say('FAIL %s, without delays:\n    %s' % (job.name, '\n    '.join(job.failure[1].bad)))
             elif not job.sites:
                 self.say('SKIP %s: not for this kernel' % job.name)
         return [job for job in jobs if job.sites and not job.failure]
@@ -237,9 +238,10 @@ class Machine:
         """Delta debugging: leaves out a half, a quarter, ... as long as it still fails."""
         seed, i, sites = job.failure[0]
         seed = seed * 1000 + i
-        again = self.fails(job, sites, seed, self.options.tries)
+        tries = 5 * self.options.tries
+        again = self.fails(job, sites, seed, tries)
         if again is None:
-            return sites, 'did not fail again in %d runs: all sites that slept' % self.options.tries
+            return sites, 'did not fail again in %d runs: all sites that slept' % tries
         sites, parts = again.slept, 2
         while len(sites) > 1 and time.monotonic() < until:
             size = (len(sites) + parts - 1) // parts
@@ -260,7 +262,7 @@ class Machine:
     def show(self, job, until):
         (seed, i, _), run = job.failure
         keep = os.path.join(self.build, 'perturb-%s.sites' % re.sub(r'\W+', '-', job.name))
-        self.say('FAIL %s, seed %d, group %d:\n    %s' % (job.name, seed, i, '\n    '.join(run.bad[:6])))
+        self.say('FAIL %s, seed %d, group %d:\n    %s' % (job.name, seed, i, '\n    '.join(run.bad)))
         sites, how = self.reduce(job, until)
         write_sites(keep, sites)
         self.say('    delayed at, %s:' % how)
@@ -296,7 +298,7 @@ def sweep_all(machine, jobs):
             options.seed + sweeps - 1, runs, turns, time.monotonic() - begun))
     for job in able:
         if not job.failure:
-            machine.say('ok   %s: each of %d sites had its turn' % (job.name, len(job.sites)))
+            machine.say('ok   %s: each of %d sites had its turn (%.1f s a run)' % (job.name, len(job.sites), job.took))
     for job in able:
         if job.failure:
             machine.show(job, time.monotonic() + options.reduce)
@@ -394,7 +396,7 @@ def main():
     parser.add_argument('--soak', action='store_true', help='sweeps with other seeds until the seconds are over')
     parser.add_argument('--only', default='', help='tests, or mutants, whose names match')
     parser.add_argument('--jobs', type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument('--tries', type=int, default=6, help='runs to see whether fewer sites still fail')
+    parser.add_argument('--tries', type=int, default=8, help='runs to see whether fewer sites still fail')
     parser.add_argument('--reduce', type=int, default=60, help='seconds for that')
     parser.add_argument('--mutants', metavar='SOURCES')
     parser.add_argument('--list', action='store_true')
