@@ -303,9 +303,9 @@ def sweep_all(machine, jobs):
         if job.failure:
             machine.show(job, time.monotonic() + options.reduce)
     failed = sum(1 for job in jobs if job.failure)
-    print('perturb: seed %d, %d sweeps, %d passed, %d failed, %d skipped' % (
-        options.seed, sweeps, len([job for job in able if not job.failure]), failed,
-        len(jobs) - len(able) - sum(1 for job in jobs if job.failure and job not in able)))
+    passed = sum(1 for job in able if not job.failure)
+    print('perturb: seed %d, %d sweeps' % (options.seed, sweeps))
+    print('perturb: %d passed, %d failed, %d skipped' % (passed, failed, len(jobs) - passed - failed))
     return 1 if failed or not able else 0
 
 
@@ -383,7 +383,7 @@ def mutants(options, jobs):
             if text is not None:
                 wrong.append(text)
                 print('FAIL ' + text, flush=True)
-    print('perturb: %d mutants, %d found, %d failed' % (n, n - len(wrong), len(wrong)))
+    print('perturb: %d mutants must be found\nperturb: %d passed, %d failed, 0 skipped' % (n, n - len(wrong), len(wrong)))
     return 1 if wrong or n == 0 else 0
 
 
