@@ -253,7 +253,9 @@ CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, uns
  * is stopped. */
 CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
 
-/* Is every card of [addr, addr + len) tracked? O(log ranges). May run while
+/* Is every card of [addr, addr + len) tracked? Takes no lock and waits for nobody: a card
+ * is tracked from before its track returns until its untrack begins. O(len / 64 cards).
+ * false in a child that clone(2) made while a thread was inside the library. May run while
  * the world is stopped. */
 CARDMARK_API bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len);
 
@@ -355,7 +357,8 @@ CARDMARK_API int cardmark_discarded(struct cardmark *cm, struct cardmark_table *
 /* Gives up userfaultfd, signal handler and descriptors for a while, as a dump by
  * CRIU needs (it refuses a process that uses userfaultfd). Until resume everything
  * tracked counts as dirty; ranges can still be tracked and untracked. Suspending
- * what is suspended does nothing. Not while the world is stopped. -EBUSY. */
+ * what is suspended does nothing. Not while the world is stopped. -EBUSY, also while a thread
+ * that shares in collects is still in the kernel. */
 CARDMARK_API int cardmark_suspend(struct cardmark *cm);
 
 /* Comes back, with everything dirty. On failure the tracker stays suspended: call
@@ -382,8 +385,10 @@ enum cardmark_scan_op {
 };
 
 enum cardmark_scan_flags {
-	/* Leave out memory that is only new: cards of ranges not cleared since
-	 * they were tracked. A clearing scan arms them without a word. */
+	/* Leave out memory that is only new: cards of ranges not cleared since they were
+	 * tracked, nor known to the caller by a collect that said ALL_DIRTY. Memory tracked
+	 * while such a collect ran is still new. A clearing scan arms it, and does not report
+	 * it. */
 	CARDMARK_SCAN_IGNORE_NEW = 1 << 0
 };
 
