@@ -29,39 +29,39 @@ BITMAP = TEXT_BYTES * 2 // 8
 MODULE = 4 + NAME_BYTES + 2 * BITMAP
 HANGS = 90  # seconds: no test of these takes so long, delayed or not
 MUTANT_SECONDS = 120
+LONG_US, SHORT_US = 50000, 8000
 BACKENDS = ['pagemap', 'uffd', 'mprotect', 'softdirty']
 
 
 class Job:
-    def __init__(self, name, argv, share, most_us, env=None):
+    def __init__(self, name, argv, share, most_us):
         self.name, self.argv, self.share, self.most_us = name, argv, share, most_us
-        self.env = env or {}
         self.sites, self.took = [], 0.0
         self.failure = None
 
 
 def all_jobs():
-    """Share: groups of sites in a sweep of five minutes. Tests that say how long something may take, or
-    that an answer is exact, are delayed for less than a collect waits (20 ms)."""
+    """Share: groups of sites in a sweep of five minutes, more where a run is short. The longest delay of what
+    is made for it lets every wait of the library run out. Tests that expect exact answers are delayed for less
+    than a collect waits (20 ms)."""
     jobs = []
-    for case in ['ranges handed over', 'children', 'new memory']:
-        for backend in BACKENDS:
+    for backend in BACKENDS:
+        for case in ['ranges handed over', 'children', 'new memory']:
             jobs.append(Job('stress %s %s' % (backend, case),
-                            ['tests/perturb/stress', backend, '--seconds=1', case], 40, 50000))
-    for case in ['forks', 'ends']:
-        jobs.append(Job('stress_jemalloc pagemap ' + case,
-                        ['tests/perturb/stress_jemalloc', 'pagemap', '--seconds=1', case], 40, 50000))
-    for test in ['threads', 'track', 'preclean', 'suspend', 'sigsegv', 'handover']:
-        for backend in BACKENDS:
-            jobs.append(Job('%s %s' % (test, backend), ['tests/live/%s_test' % test, backend], 10, 8000))
-    for test in ['random', 'program']:
-        for backend in BACKENDS:
-            jobs.append(Job('%s %s' % (test, backend), ['tests/soundness/%s_test' % test, backend], 10, 8000,
-                            {'CARDMARK_TEST_SECONDS': '1', 'CARDMARK_TEST_SMALL': '1'}))
-    for test in ['fork', 'arena', 'rows', 'hooks']:
-        jobs.append(Job('jemalloc %s pagemap' % test, ['tests/jemalloc/%s_prefixed_test' % test, 'pagemap'], 10, 8000,
-                        {'CARDMARK_TEST_SECONDS': '1', 'CARDMARK_TEST_SMALL': '1'}))
-    jobs.append(Job('crew', ['tests/unit/crew_test'], 10, 8000))
+                            ['tests/perturb/stress', backend, '--seconds=1', case], 40, LONG_US))
+        for case in ['forks', 'ends']:
+            jobs.append(Job('stress_jemalloc %s %s' % (backend, case),
+                            ['tests/perturb/stress_jemalloc', backend, '--seconds=1', case],
+                            40 if backend == 'pagemap' else 20, LONG_US))
+        for test, share in [('threads', 15), ('track', 20), ('preclean', 20), ('suspend', 30), ('sigsegv', 30),
+                            ('handover', 6)]:
+            jobs.append(Job('%s %s' % (test, backend), ['tests/live/%s_test' % test, backend], share, SHORT_US))
+        for test in ['random', 'program']:
+            jobs.append(Job('%s %s' % (test, backend), ['tests/soundness/%s_test' % test, backend], 12, SHORT_US))
+    for test, share in [('fork', 20), ('arena', 30), ('hooks', 6), ('handover', 6), ('rows', 4)]:
+        jobs.append(Job('jemalloc %s pagemap' % test, ['tests/jemalloc/%s_prefixed_test' % test, 'pagemap'], share,
+                        SHORT_US))
+    jobs.append(Job('crew', ['tests/unit/crew_test'], 4, SHORT_US))
     return jobs
 
 
@@ -95,7 +95,8 @@ class Run:
 
     def __init__(self, build, job, sites=None, seed=0, log=False):
         self.bad, self.seen, self.slept = [], [], []
-        env = dict(os.environ, CARDMARK_BUILDDIR=build, CARDMARK_TEST_SEED=str(1 + seed), **job.env)
+        env = dict(os.environ, CARDMARK_BUILDDIR=build, CARDMARK_TEST_SEED=str(1 + seed),
+                   CARDMARK_TEST_SECONDS='1', CARDMARK_TEST_SMALL='1')
         for name in list(env):
             if name.startswith('PERTURB_'):
                 del env[name]
