@@ -4,8 +4,9 @@
  * exchanging its start for 0, and holds a mapping when its end is set. What a reader sees
  *   - before that: nothing. Memory that was mapped a moment ago may look like the program's; it
  *     holds nothing yet, and whoever tracks it reports too much, not too little.
- *   - of a slot that is given to another mapping meanwhile: another end than a step before, and
- *     looks again.
+ *   - of a slot that is emptied meanwhile, and perhaps used again: that it was, and looks
+ *     again. That the end is the same does not tell: the first mapping may have come back.
+ *
  * A mapping leaves the list before it is unmapped, for a step after it may be another's memory,
  * which must not be taken for ours. */
 #include "lib/os/own.h"
@@ -15,10 +16,11 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define SLOTS 254 /* a chunk is a page of 4 KiB */
+#define SLOTS 170 /* a chunk is a page of 4 KiB */
 
 struct slot {
 	_Atomic uintptr_t start, end; /* start 0: free; end 0: not filled in yet */
+	_Atomic unsigned emptied;     /* how often */
 };
 
 struct chunk {
@@ -87,7 +89,10 @@ void cm_own_remove(void *addr)
 			    (uintptr_t)addr)
 				continue;
 			atomic_store_explicit(&s->end, 0, memory_order_relaxed);
-			/* Not free before its end is gone. */
+			/* Release: who finds the count raised finds the end gone. */
+			(void)atomic_fetch_add_explicit(&s->emptied, 1, memory_order_release);
+			/* Not free before that: who finds the next start finds the count raised.
+			 * Pairs with the acquires in fill() and read_slot(). */
 			atomic_store_explicit(&s->start, 0, memory_order_release);
 			return;
 		}
@@ -95,14 +100,15 @@ void cm_own_remove(void *addr)
 
 static bool read_slot(struct slot *s, uintptr_t *start, uintptr_t *end)
 {
-	uintptr_t before, after = atomic_load_explicit(&s->end, memory_order_acquire);
+	unsigned before, after = atomic_load_explicit(&s->emptied, memory_order_acquire);
 
 	do {
 		before = after;
+		/* The end first: whoever has it finds its start, or a later one. */
+		*end = atomic_load_explicit(&s->end, memory_order_acquire);
 		*start = atomic_load_explicit(&s->start, memory_order_acquire);
-		after = atomic_load_explicit(&s->end, memory_order_acquire);
+		after = atomic_load_explicit(&s->emptied, memory_order_acquire);
 	} while (before != after);
-	*end = after;
 	return *end != 0 && *start != 0;
 }
 

@@ -117,10 +117,10 @@ documented()
 	[ ! -s out ]
 }
 
-models='cardmark told notes seqlock crew fork'
+models='cardmark told notes seqlock own crew fork'
 
 : >reached
-for run in cardmark 'cardmark -DFORK' 'cardmark -DSOFTDIRTY' told notes seqlock 'crew -DNO_PLACE' fork; do
+for run in cardmark 'cardmark -DFORK' 'cardmark -DSOFTDIRTY' told notes seqlock own 'crew -DNO_PLACE' fork; do
 	# shellcheck disable=SC2086
 	check "$run: nothing is lost" sound $run
 	echo "# $(states) states"
@@ -146,6 +146,7 @@ for model in $models; do
 		crew/COUNT_FIRST) what='a write is reported too late' ;;
 		notes/*) what='memory of the arena is called "not in it"' ;;
 		seqlock/UNBOUNDED) error=deadlock what='a reader waits for ever' ;;
+		own/*) what='what is no mapping of ours is called one, or one is missed' ;;
 		seqlock/*) what='an answer is of no state that the map was in' ;;
 		fork/NOT_CLAIMED) error=rebuilt_twice what='the child is rebuilt twice' ;;
 		fork/UNLOCKED_TWICE) error=two_inside what='two threads are inside' ;;
