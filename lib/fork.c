@@ -236,6 +236,10 @@ int cm_fork_register(struct cardmark *cm)
 		return error;
 	lock_list(&before);
 	cm->next = list;
+	/* A child that is cloned (clone(2)) one step before the store has the list without this
+	 * tracker, one step after with the others behind it: one that is not in the list is not
+	 * rebuilt. */
+	atomic_thread_fence(memory_order_release);
 	list = cm;
 	unlock_list(&before);
 	return 0;
