@@ -161,7 +161,7 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 	if (table->owner == cm) {
 		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
 		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);
-		atomic_fetch_sub_explicit(&cm->waiting, 1, memory_order_relaxed);
+		cm_count_down(&cm->waiting);
 	}
 	if (!locked) {
 		/* Nothing was cleared, so the next collect reports it all. */

@@ -78,7 +78,7 @@ static void rebuild_all(void)
 		/* Held meanwhile: a child that is cloned now finds it torn. */
 		bool intact = pthread_mutex_trylock(&cm->lock) == 0 || whole;
 
-		cm_tracker_rebuild(cm, intact);
+		cm_tracker_rebuild(cm, intact, whole);
 	}
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_init(&cm->lock, NULL);

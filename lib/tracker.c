@@ -51,7 +51,7 @@ bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
 		return true;
 	atomic_fetch_add_explicit(&cm->queue, 1, memory_order_relaxed);
 	locked = wait_for_lock(cm, wait_ns);
-	atomic_fetch_sub_explicit(&cm->queue, 1, memory_order_relaxed);
+	cm_count_down(&cm->queue);
 	return locked;
 }
 
@@ -460,8 +460,10 @@ bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 
 /* ---- Fork, suspend --------------------------------------------------------- */
 
-void cm_tracker_rebuild(struct cardmark *cm, bool intact)
+void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool prepared)
 {
+	const struct cm_backend_ops *ops = cm->backend->ops;
+
 	cm->stats.forks++;
 	cm_verify_close_files(&cm->verify);
 	/* Whoever waited for the lock is in the parent. */
@@ -473,9 +475,14 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact)
 	 * state, for good. */
 	if (!intact) {
 		cm->torn = true;
-		cm->backend->ops->abandon(cm->backend);
+		ops->abandon(cm->backend);
+	} else if (!cm->suspended && ops->starts_thread && !prepared) {
+		/* To start one takes malloc, whose lock a thread of the parent may have had when
+		 * clone(2) made this process behind the C library's back. */
+		ops->abandon(cm->backend);
+		cm->lost = true;
 	} else if (!cm->suspended) {
-		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
+		cm->lost = ops->rebuild(cm->backend, &cm->ranges) < 0;
 	}
 }
 

@@ -68,6 +68,17 @@ struct cardmark {
 #define CM_WAIT_COLLECT_NS 20000000ull /* inside a pause: then all is dirty */
 #define CM_WAIT_CALL_NS 2000000000ull  /* elsewhere: then -EBUSY */
 
+/* Of a call that waits. Not below 0: a handler may have forked meanwhile, and the child
+ * begins with none. */
+static inline void cm_count_down(_Atomic unsigned *calls)
+{
+	unsigned n = atomic_load_explicit(calls, memory_order_relaxed);
+
+	while (n != 0 && !atomic_compare_exchange_weak_explicit(
+				 calls, &n, n - 1, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 /* Takes the lock, with this thread's signals blocked. Rebuilds trackers first if this is
  * a fork child that has not yet. False: it did not come in time, or the tracker is torn. */
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
@@ -108,8 +119,8 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 void cm_tracker_recheck(struct cardmark *cm);
 /* lib/tracker.c. */
 /* Called in the child by one thread, before any other can have the lock. intact: nobody
- * was inside at the fork. */
-void cm_tracker_rebuild(struct cardmark *cm, bool intact);
+ * was inside at the fork. prepared: it was fork(2), whose handlers ran. */
+void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool prepared);
 
 /* lib/options.c: defaults, then options, then the environment. */
 int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);

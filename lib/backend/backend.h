@@ -144,7 +144,8 @@ struct cm_backend_ops {
 
 	/* In a child that was made while a thread was inside: the books may be half written.
 	 * Closes what acts on the parent, and makes writable what is known to be protected.
-	 * Nothing is called afterwards. */
+	 * Nothing is called afterwards; of a backend that starts_thread, in a child where none
+	 * may be started, close, suspend and rebuild are. */
 	void (*abandon)(struct cm_backend *b);
 };
 

@@ -160,13 +160,20 @@ static int pagemap_add(struct cm_backend *b, const struct cm_range *piece)
 
 /* After new files: registrations went with the old ones, and all that is present
  * counts as written. A range that is gone is no reason to give up: scanning it fails,
- * and then it is dirty. But no scan will fail where something else is mapped now. */
-static void watch_all(struct pagemap *p, const struct cm_ranges *all)
+ * and then it is dirty. But no scan will fail where something else is mapped now.
+ * -EBUSY: an old userfaultfd still has some of it. When another thread closes that, its
+ * number is free first, and what it had armed is let go of later; until then a scan would
+ * find it armed, and call it clean. */
+static int watch_all(struct pagemap *p, const struct cm_ranges *all)
 {
+	int error = 0;
+
 	for (size_t i = 0; i < all->n; i++) {
-		(void)watch(p, &all->v[i]);
+		if (watch(p, &all->v[i]) == -EBUSY)
+			error = -EBUSY;
 		cm_note_anew(p->base.params.counters, all->v[i].start, all->v[i].end);
 	}
+	return error;
 }
 
 enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all)
@@ -181,12 +188,14 @@ enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *
 		return CM_FILES_NONE;
 	give_up_files(p, all);
 	error = open_files(p, &why);
+	if (error == 0)
+		error = watch_all(p, all);
 	if (error < 0) {
+		give_up_files(p, all);
 		cm_note_errno(p->base.params.counters, error);
 		return CM_FILES_NONE;
 	}
 	CM_COUNT(p->base.params.counters->reopened);
-	watch_all(p, all);
 	return CM_FILES_ANEW;
 }
 
@@ -318,14 +327,16 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	/* The inherited descriptors act on the parent (R5): only close them. */
 	close_files(p);
 	error = open_files(p, &why);
+	if (error == 0)
+		error = watch_all(p, all);
 	if (error < 0) {
+		give_up_files(p, all);
 		cm_note_errno(b->params.counters, error);
 		return error;
 	}
 	p->suspended = false;
 	/* In a child the list of what is owed is another one. */
 	p->owed_seen = cm_owed_seen();
-	watch_all(p, all);
 	return 0;
 }
 

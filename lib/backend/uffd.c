@@ -511,6 +511,7 @@ static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 /* The monitor is in the parent, and nothing of ours is protected here. */
 static void uffd_abandon(struct cm_backend *b)
 {
+	self(b)->running = false;
 	close_files(self(b));
 }
 
