@@ -110,11 +110,17 @@ static bool set_preload(const char *preload)
 
 static bool set_stats(const char *stats)
 {
-	char path[TOOL_PATH];
+	char path[TOOL_PATH], *id;
 
 	if (strcmp(stats, "-") == 0)
 		return set("CARDMARK_STATS", stats);
-	return absolute(stats, path) && set("CARDMARK_STATS", path);
+	if (!absolute(stats, path))
+		return false;
+	/* A %p in a directory's name is none for the process id: the program finds the rest. */
+	id = strstr(path, "%p");
+	if (id != NULL && *stats != '/' && id < path + strlen(path) - strlen(stats))
+		return set("CARDMARK_STATS", stats);
+	return set("CARDMARK_STATS", path);
 }
 
 bool run_prepare(const struct run_options *opt, const char *preload)

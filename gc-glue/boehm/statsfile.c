@@ -23,6 +23,7 @@
 static struct {
 	char asked[PATH_MAX]; /* as the variable has it */
 	char path[PATH_MAX];  /* absolute, or "-"; "": none */
+	size_t name_at;       /* in path; what is before it the user did not write */
 	bool too_long;
 	pid_t run_pid;
 	struct timespec started;
@@ -41,6 +42,7 @@ static void resolve(const char *s)
 	int n;
 
 	asked_for.too_long = false;
+	asked_for.name_at = 0;
 	asked_for.path[0] = '\0';
 	if (!fits(snprintf(asked_for.asked, PATH_MAX, "%s", s))) {
 		asked_for.too_long = true;
@@ -57,7 +59,9 @@ static void resolve(const char *s)
 	if (!fits(n)) {
 		asked_for.too_long = true;
 		asked_for.path[0] = '\0';
+		return;
 	}
+	asked_for.name_at = (size_t)n - strlen(s);
 }
 
 /* The first time before the program's main(), which may change the directory; again when
@@ -89,10 +93,16 @@ const char *cm_gc_statsfile(void)
 	return *asked_for.path || asked_for.too_long ? asked_for.asked : NULL;
 }
 
+/* Where the process id goes; NULL: nowhere. */
+static const char *id_in(const char *path)
+{
+	return strstr(path + (path == asked_for.path ? asked_for.name_at : 0), "%p");
+}
+
 /* path with the process id in it, for %p or after it. False: too long. */
 static bool name_of(char name[PATH_MAX], const char *path, bool numbered)
 {
-	const char *p = strstr(path, "%p");
+	const char *p = id_in(path);
 
 	if (p)
 		return fits(snprintf(name, PATH_MAX, "%.*s%ld%s", (int)(p - path), path,
@@ -306,7 +316,7 @@ __attribute__((destructor)) static void at_exit(void)
 
 	if (!cm_gc_config.enabled || (!*path && !asked_for.too_long))
 		return;
-	if (cm_gc_config.pid != getpid() && !strstr(path, "%p"))
+	if (cm_gc_config.pid != getpid() && !id_in(path))
 		return;
 	if (another && named_descriptor(path) >= 0) {
 		cm_gc_say("cardmark run",
@@ -314,7 +324,7 @@ __attribute__((destructor)) static void at_exit(void)
 			  "written here; --stats=FILE gives them a file");
 		return;
 	}
-	if (!numbered && !strstr(path, "%p") && taken(path)) {
+	if (!numbered && !id_in(path) && taken(path)) {
 		numbered = true;
 		if (name_of(name, path, true))
 			say_number(name);

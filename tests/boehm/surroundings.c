@@ -186,8 +186,8 @@ int main(int argc, char **argv)
 {
 	(void)argc;
 #ifndef SURROUNDINGS_API
+	GC_set_handle_fork(1); /* before it starts */
 	GC_INIT();
-	GC_set_handle_fork(1);
 	collect(1);
 #endif
 	return steps(argv + 1);

@@ -99,6 +99,13 @@ cp -L relative.so 'a b/preload.so'
 run 1 env CARDMARK_PRELOAD="a b/preload.so" "$cardmark" run -- "$program"
 said 'spaces and colons' "a preload object that LD_PRELOAD cannot name is an error"
 
+mkdir '%pure' '%pure/else'
+cd '%pure' || exit 99
+run 0 "$cardmark" run --stats=name.json -- "$program" chdir else
+run 0 "$cardmark" run --stats=%p.id -- "$program" chdir else
+cd .. || exit 99
+check "$(get '%pure/name.json' mode) $(count '%pure/*.id')" "auto 1" "a %p in a directory's name is no process id"
+
 # ---- The locale, and names -----------------------------------------------------------------
 
 mkdir locales
