@@ -110,6 +110,7 @@ live_tests = \
 	tests/live/pair_test \
 	tests/live/preclean_test \
 	tests/live/pressure_test \
+	tests/live/probe_test \
 	tests/live/process_test \
 	tests/live/query_test \
 	tests/live/quiet_test \
@@ -159,6 +160,7 @@ tests_live_noproc_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_pair_test_LDADD = tests/libsupport.la
 tests_live_preclean_test_LDADD = tests/libsupport.la
 tests_live_pressure_test_LDADD = tests/libsupport.la
+tests_live_probe_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_process_test_LDADD = tests/libsupport.la
 tests_live_sigsegv_test_LDADD = tests/libsupport.la
 tests_live_query_test_LDADD = tests/libsupport.la

@@ -47,14 +47,14 @@ static int listed(int error)
 static int open_uffd(struct uffd *t)
 {
 	uint64_t features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+	int error = cm_file_take(&t->uffd, cm_os->uffd_open(false, features));
 
-	t->privileged = true;
-	if (cm_file_take(&t->uffd, cm_os->uffd_open(false, features)) == 0)
-		return 0;
+	t->privileged = error == 0;
 	/* Without privilege (5.11): the kernel's own writes to a protected card fail
-	 * with EFAULT. */
-	t->privileged = false;
-	return cm_file_take(&t->uffd, cm_os->uffd_open(true, features));
+	 * with EFAULT. A shortage is no lack of privilege. */
+	if (error == -EPERM || error == -EACCES)
+		error = cm_file_take(&t->uffd, cm_os->uffd_open(true, features));
+	return error;
 }
 
 static int open_pipe(struct uffd *t)
@@ -292,6 +292,18 @@ static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
 
 /* ---- Harvest and scan ------------------------------------------------------ */
 
+/* Is all of it watched by a userfaultfd? If it can't be asked, it is not. */
+static bool is_watched(struct uffd *t, uintptr_t start, uintptr_t end)
+{
+	int error;
+
+	CM_COUNT(t->b.params.counters->kernel_calls);
+	error = cm_os->uffd_watched(t->uffd.fd, start, end - start, t->nowhere);
+	if (error < 0 && error != -ENOENT)
+		cm_note_errno(t->b.params.counters, error);
+	return error == 0;
+}
+
 /* The first mapping in [at, end) that no userfaultfd watches: 1, 0 if there is
  * none, or -errno: can't be asked. A hole is not a mapping. */
 static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm_range *out)
@@ -307,9 +319,7 @@ static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm
 		out->start = vma.start > at ? vma.start : at;
 		out->end = vma.end < end ? vma.end : end;
 		out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
-		CM_COUNT(t->b.params.counters->kernel_calls);
-		if (cm_os->uffd_watched(t->uffd.fd, out->start, out->end - out->start, t->nowhere) <
-		    0)
+		if (!is_watched(t, out->start, out->end))
 			return 1;
 	}
 	return 0;
@@ -361,9 +371,7 @@ static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
 	bool sure = true;
 	int found;
 
-	CM_COUNT(t->b.params.counters->kernel_calls);
-	if (cm_os->uffd_watched(t->uffd.fd, piece->start, piece->end - piece->start, t->nowhere) ==
-	    0)
+	if (is_watched(t, piece->start, piece->end))
 		return true;
 	while ((found = next_unwatched(t, at, piece->end, &anew)) > 0) {
 		cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
