@@ -8,6 +8,8 @@
  *
  * We harvest at the first read of a pass and answer all of it from the table,
  * as the same page may be read twice. What the pass read is cleared at its end.
+ *
+ * Bare system calls: the C library's are cancellation points, and libgc holds its lock.
  */
 #include "gc-glue/boehm/glue.h"
 
@@ -49,11 +51,11 @@ static int make_stand_in(struct stand_in *s)
 		return -1;
 	high = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD);
 	if (high >= 0) {
-		close(fd);
+		(void)syscall(SYS_close, fd);
 		fd = high;
 	}
 	if (fstat(fd, &st) != 0) {
-		close(fd);
+		(void)syscall(SYS_close, fd);
 		return -1;
 	}
 	*s = (struct stand_in){ fd, st.st_dev, st.st_ino };
@@ -94,12 +96,12 @@ int cm_gc_hook_open(const char *path, int flags, ...)
 		pass_open = false;
 		return make_stand_in(&pagemap);
 	}
-	fd = open(path, flags, mode);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 	if (fd >= 0 && (fd == clear_refs.fd || fd == pagemap.fd)) {
 		/* The program closed ours and the number was given out again. */
 		int other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-		close(fd);
+		(void)syscall(SYS_close, fd);
 		fd = other;
 	}
 	return fd;
@@ -114,10 +116,10 @@ int cm_gc_hook_close(int fd)
 	bool mine;
 
 	if (!s)
-		return close(fd);
+		return (int)syscall(SYS_close, fd);
 	mine = ours(s);
 	s->fd = -1;
-	return mine ? close(fd) : 0;
+	return mine ? (int)syscall(SYS_close, fd) : 0;
 }
 
 bool cm_gc_waya_opened(void)
@@ -231,7 +233,7 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len)
 	size_t n = len / sizeof(uint64_t);
 
 	if (fd < 0 || fd != pagemap.fd)
-		return read(fd, buf, len);
+		return syscall(SYS_read, fd, buf, len);
 	t = cm_gc_now();
 	window = (uintptr_t)position / sizeof(uint64_t) * cardmark_card_size();
 	if (world_runs()) {
@@ -296,7 +298,7 @@ ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)
 	uint64_t t;
 
 	if (fd < 0 || fd != clear_refs.fd)
-		return write(fd, buf, len);
+		return syscall(SYS_write, fd, buf, len);
 	t = cm_gc_now();
 	end_pass();
 	cm_gc_record_dirty(cm_gc_now() - t, 0);
