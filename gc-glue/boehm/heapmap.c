@@ -5,6 +5,11 @@
  * the others are tables and mark stacks, which libgc writes to while it marks
  * and which tracking would slow down. Old tables are put into the heap later
  * without any event: so only what is tracked may ever be called clean.
+ *
+ * `tracked` never has more than the tracker watches: a piece is added a step after, and removed a
+ * step before. `mapped` has all memory that may hold heap, until it is known to be gone; where that
+ * fails, `blind` has /proc/self/maps asked instead, and if that cannot be read, all is dirty.
+ * Nobody reads these but under libgc's lock.
  */
 #include "gc-glue/boehm/glue.h"
 
@@ -167,7 +172,9 @@ void cm_gc_heap_resized(size_t bytes)
 		delta = bytes;
 	heap_bytes = bytes;
 	if (!cm_gc_api.shared) {
-		cm_gc_maps_each(find_new, &delta);
+		/* What is not found for want of a descriptor stays dirty: nothing is heap only
+		 * because it is in these sets. */
+		(void)cm_gc_maps_each(find_new, &delta);
 		return;
 	}
 	/* Of mappings of the right size, the heap is the one that libgc already has
@@ -206,7 +213,7 @@ static void adopt(uintptr_t start, uintptr_t end, void *arg)
 
 void cm_gc_heap_adopt(void)
 {
-	cm_gc_maps_each(adopt, NULL);
+	(void)cm_gc_maps_each(adopt, NULL); /* as above: `early` is false */
 }
 
 static void (*untracked_fn)(uintptr_t, uintptr_t);
@@ -333,9 +340,13 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 	if (fixed)
 		untrack(start, end);
 	p = mmap(place(addr, len, flags), len, prot, flags, fd, off);
-	if (p == MAP_FAILED)
-		return p;
 	saved = errno;
+	if (p == MAP_FAILED) {
+		/* What was there may be there still: it stays dirty until it is tracked again. */
+		cm_gc_heap.retry = cm_gc_heap.retry || fixed;
+		errno = saved;
+		return p;
+	}
 	if (fixed) {
 		if (prot & PROT_WRITE)
 			rearm(start, end);
@@ -359,7 +370,7 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 int cm_gc_hook_munmap(void *addr, size_t len)
 {
 	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
-	int saved = errno;
+	int saved = errno, result;
 
 	for (size_t i = 0; i < tables_n;) {
 		if (tables[i].start < end && tables[i].end > start)
@@ -372,7 +383,10 @@ int cm_gc_hook_munmap(void *addr, size_t len)
 	    cm_gc_ranges_remove(&cm_gc_heap.mapped, start, end) != 0)
 		cm_gc_heap.blind = true;
 	errno = saved;
-	return munmap(addr, len);
+	result = munmap(addr, len);
+	if (result != 0) /* it is there still, and in no list of ours */
+		cm_gc_heap.blind = true;
+	return result;
 }
 
 int cm_gc_hook_mprotect(void *addr, size_t len, int prot)

@@ -69,10 +69,20 @@ static const char *hex(const char *s, uintptr_t *out)
 	return s;
 }
 
-/* "start-end perms offset dev inode   name" */
+static const char *after_word(const char *s)
+{
+	while (*s && *s != ' ')
+		s++;
+	while (*s == ' ')
+		s++;
+	return s;
+}
+
+/* "start-end perms offset dev inode   name". A mapping of a file has an inode: a name may be
+ * given to other memory, too. */
 static bool wanted(const char *line, uintptr_t *start, uintptr_t *end)
 {
-	const char *s = hex(line, start), *name;
+	const char *s = hex(line, start), *inode, *name;
 
 	if (*s++ != '-')
 		return false;
@@ -80,10 +90,11 @@ static bool wanted(const char *line, uintptr_t *start, uintptr_t *end)
 	if (s[0] != ' ' || s[1] != 'r' || s[2] != 'w' || s[4] != 'p')
 		return false;
 	/* libgc built without MAP_ANONYMOUS maps /dev/zero. */
-	name = strchr(line, '/');
-	if (name && strncmp(name, "/dev/zero", 9) != 0)
+	inode = after_word(after_word(after_word(s + 1)));
+	name = after_word(inode);
+	if (*inode != '0' && strncmp(name, "/dev/zero", 9) != 0)
 		return false;
-	return !strstr(line, "[stack");
+	return strncmp(name, "[stack", 6) != 0;
 }
 
 /* Mappings of our own, in order of address. */

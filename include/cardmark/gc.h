@@ -15,7 +15,7 @@
  * What is recorded (nanoseconds of CLOCK_MONOTONIC):
  *   stop   from before libgc asks its threads to stop until all were told to
  *          go on (GC_EVENT_PRE_STOP_WORLD to GC_EVENT_POST_START_WORLD)
- *   stall  one outermost call into libgc's allocation slow path: the time a
+ *   stall  one call into libgc's allocation slow path: the time a
  *          mutator waits for memory, which includes a stop it causes, marking
  *          done on its account, and waiting for the allocation lock
  *
