@@ -1,6 +1,6 @@
 # Tests of the Boehm GC adapter. They preload it into programs that know nothing
 # of it: not for builds with a sanitizer, whose runtime must come first.
-EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/loadmod.c tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
+EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/loadmod.c tests/boehm/statics.c tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
 boehm_tests = \
 	tests/boehm/api_test.sh \
 	tests/boehm/control_test.sh \
