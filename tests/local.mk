@@ -207,6 +207,7 @@ include tests/jemalloc/local.mk
 include tests/model/local.mk
 include tests/perturb/local.mk
 include tests/tools/local.mk
+include tests/shortage/local.mk
 include tests/snapshot/local.mk
 include tests/redis/local.mk
 include tests/sparse/local.mk
