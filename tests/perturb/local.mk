@@ -5,7 +5,7 @@ noinst_LTLIBRARIES += tests/perturb/libperturb.la
 tests_perturb_libperturb_la_SOURCES = tests/perturb/perturb.c tests/perturb/perturb.h
 tests_perturb_libperturb_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 endif
-EXTRA_DIST += tests/perturb/perturb.c tests/perturb/perturb.h tests/perturb/perturb.py \
+EXTRA_DIST += docs/perturb.md tests/perturb/perturb.c tests/perturb/perturb.h tests/perturb/perturb.py \
 	tests/perturb/perturb.sh tests/perturb/mutants
 
 # Also without delays: make check.

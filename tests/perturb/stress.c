@@ -258,10 +258,29 @@ static void hand_over(struct region *r)
 	CHECK(error == 0 || error == -EBUSY);
 }
 
+/* What is tracked stays so while its region is locked, however busy the trackers are. */
+static void *is_it_tracked(void *arg)
+{
+	uint64_t state = (uintptr_t)arg;
+
+	while (!time_is_up()) {
+		struct region *r = &regions[random_below(&state, REGIONS)];
+
+		(void)pthread_mutex_lock(&r->lock);
+		if (!cardmark_is_tracked(askers[r->owner].cm, r->mem, CARDS * live_card)) {
+			atomic_fetch_add(&n_lost, 1);
+			tap_note("LOST: what is tracked is not, says is_tracked");
+		}
+		(void)pthread_mutex_unlock(&r->lock);
+		sleep_us(300);
+	}
+	return NULL;
+}
+
 /* Only the first has helpers. */
 static void two_trackers(void)
 {
-	pthread_t threads[3];
+	pthread_t threads[4];
 	uint64_t state = 5, deadline;
 
 	set_up();
@@ -278,11 +297,12 @@ static void two_trackers(void)
 	(void)pthread_create(&threads[0], NULL, mutate, (void *)1);
 	for (size_t i = 0; i < 2; i++)
 		(void)pthread_create(&threads[1 + i], NULL, ask_and_ask, &askers[i]);
+	(void)pthread_create(&threads[3], NULL, is_it_tracked, (void *)4);
 	while (before(deadline)) {
 		hand_over(&regions[random_below(&state, REGIONS)]);
 		sleep_us(2000);
 	}
-	end_threads(threads, 3);
+	end_threads(threads, 4);
 	for (int i = 0; i < 2; i++)
 		ask(&askers[i]);
 	check_counts();
