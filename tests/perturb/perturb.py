@@ -219,8 +219,11 @@ class Machine:
                 return 0
             run = Run(self.build, job, group, seed * 1000 + i)
             with self.lock:
-                if run.bad and not job.failure:
+                first = bool(run.bad) and not job.failure
+                if first:
                     job.failure = ((seed, i, run.slept), run)
+            if first:
+                self.say('failed: %s, seed %d, group %d: %s' % (job.name, seed, i, run.bad[0]))
             return 1
         return sum(self.each(take, turns)), len(turns)
 
