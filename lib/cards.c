@@ -37,16 +37,20 @@ static size_t root_bytes(const struct cm_cards *c)
 	return root_entries(c) * sizeof(struct cm_leaf *) + root_entries(c) / 8;
 }
 
-/* The first leaf at or after entry i of the root, or c->hi. */
+/* The first leaf at or after entry i of the root, or root_entries(). Whoever reads or clears a
+ * table may meet a track, which makes room in it: so the end is read once, and an entry that
+ * is told to be used has its leaf. Pairs with the releases in cm_cards_reserve(). */
 static size_t next_leaf(const struct cm_cards *c, size_t i)
 {
-	while (i < c->hi) {
-		uint64_t w = c->used[i / 64] >> i % 64;
+	size_t hi = __atomic_load_n(&c->hi, __ATOMIC_ACQUIRE);
+
+	while (i < hi) {
+		uint64_t w = __atomic_load_n(&c->used[i / 64], __ATOMIC_ACQUIRE) >> i % 64;
 		if (w != 0)
 			return i + (size_t)__builtin_ctzll(w);
 		i = (i / 64 + 1) * 64;
 	}
-	return c->hi;
+	return root_entries(c);
 }
 
 int cm_cards_init(struct cm_cards *c)
@@ -99,9 +103,12 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 		/* Release: who reads without a lock finds the leaf zero. Pairs with the acquire
 		 * in leaf_at(). */
 		__atomic_store_n(&c->root[i], &c->slabs->leaf[c->slabs->used++], __ATOMIC_RELEASE);
-		c->used[i / 64] |= UINT64_C(1) << i % 64;
+		/* One step before each of these, a reader passes over the leaf, in which no card
+		 * is; one step after, it finds it. */
+		__atomic_store_n(&c->used[i / 64], c->used[i / 64] | UINT64_C(1) << i % 64,
+				 __ATOMIC_RELEASE);
 		if (i >= c->hi)
-			c->hi = i + 1;
+			__atomic_store_n(&c->hi, i + 1, __ATOMIC_RELEASE);
 	}
 	return 0;
 }

@@ -269,7 +269,7 @@ struct cardmark_run {
  * the tracker's ranges. Cards enter it by cardmark_collect() and
  * cardmark_table_union(), and leave it by cardmark_table_clear() and untrack.
  * It belongs to the caller and must not be used by two threads at once, nor
- * while a tracker call runs that changes it, unless that is an untrack. -ENOMEM,
+ * while a tracker call runs that changes it; a track or an untrack may run. -ENOMEM,
  * -EBUSY. */
 CARDMARK_API int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm);
 CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
