@@ -15,6 +15,9 @@
  *	-pid   claimed: one thread rebuilds, with its signals blocked, and the others wait
  *	pid    published: rebuilt, all locks free
  *
+ * After a bare clone(2) no thread is started: that takes locks which the parent's threads may
+ * have had. A backend that needs one calls everything dirty there.
+ *
  * One step before it is published nobody but the claimer touches a tracker or takes a lock
  * of ours; one step after, no tracker has a descriptor that acts on the parent. */
 #include "lib/os/os.h"

@@ -460,10 +460,8 @@ bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 
 /* ---- Fork, suspend --------------------------------------------------------- */
 
-void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool prepared)
+void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool forked)
 {
-	const struct cm_backend_ops *ops = cm->backend->ops;
-
 	cm->stats.forks++;
 	cm_verify_close_files(&cm->verify);
 	/* Whoever waited for the lock is in the parent. */
@@ -475,14 +473,15 @@ void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool prepared)
 	 * state, for good. */
 	if (!intact) {
 		cm->torn = true;
-		ops->abandon(cm->backend);
-	} else if (!cm->suspended && ops->starts_thread && !prepared) {
-		/* To start one takes malloc, whose lock a thread of the parent may have had when
-		 * clone(2) made this process behind the C library's back. */
-		ops->abandon(cm->backend);
+		cm->backend->ops->abandon(cm->backend);
+	} else if (!cm->suspended && !forked && cm->backend->ops->starts_thread) {
+		/* To start one takes locks of the C library's. fork(2) leaves them free; after a
+		 * bare clone(2) they are as the parent's threads, or the code that this call has
+		 * interrupted, had them: it would wait for ever. All is dirty instead. */
+		cm->backend->ops->abandon(cm->backend);
 		cm->lost = true;
 	} else if (!cm->suspended) {
-		cm->lost = ops->rebuild(cm->backend, &cm->ranges) < 0;
+		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
 	}
 }
 

@@ -119,8 +119,8 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 void cm_tracker_recheck(struct cardmark *cm);
 /* lib/tracker.c. */
 /* Called in the child by one thread, before any other can have the lock. intact: nobody
- * was inside at the fork. prepared: it was fork(2), whose handlers ran. */
-void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool prepared);
+ * was inside at the fork. forked: by fork(2), and not by a bare clone(2). */
+void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool forked);
 
 /* lib/options.c: defaults, then options, then the environment. */
 int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);
