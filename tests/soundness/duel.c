@@ -128,7 +128,8 @@ static void take_with(unsigned flags)
 static void track(size_t from, size_t to)
 {
 	set_due(from, to, true);
-	if (!worked("cardmark_track", cardmark_track(cm, page(from), (to - from) * card, 0)))
+	if (!worked("cardmark_track", cardmark_track(cm, page(from), (to - from) * card, 0)) ||
+	    atomic_load(&ignoring)) /* then the scan may take it without telling */
 		set_due(from, to, false);
 }
 
