@@ -7,7 +7,6 @@
  * of which a reader finds no trace. */
 #include "gc-glue/jemalloc/glue.h"
 
-#include <sched.h>
 #include <sys/mman.h>
 
 static bool try_enter(struct cardmark_jemalloc *je)
@@ -21,12 +20,13 @@ static bool try_enter(struct cardmark_jemalloc *je)
 bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved)
 {
 	cm_je_block_signals(saved);
-	while (!try_enter(je)) {
-		if (cm_je_forking()) {
+	for (unsigned turn = 0; !try_enter(je); turn++) {
+		/* In a copy made by clone(2) the thread that has it may not exist. */
+		if (cm_je_forking() || (turn % 1024 == 1023 && cm_je_is_copy())) {
 			cm_je_unblock_signals(saved);
 			return false;
 		}
-		(void)sched_yield();
+		cm_je_pause(turn);
 	}
 	return true;
 }
@@ -35,15 +35,17 @@ bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns
 {
 	uint64_t since = 0;
 
+	if (wait_ns > CM_JE_WAIT_LONG_NS && cm_je_is_copy())
+		wait_ns = CM_JE_WAIT_LONG_NS; /* the thread that has it may not exist */
 	cm_je_block_signals(saved);
-	while (!try_enter(je)) {
+	for (unsigned turn = 0; !try_enter(je); turn++) {
 		if (since == 0)
 			since = cm_je_now();
 		else if (cm_je_now() - since > wait_ns) {
 			cm_je_unblock_signals(saved);
 			return false;
 		}
-		(void)sched_yield();
+		cm_je_pause(turn);
 	}
 	return true;
 }

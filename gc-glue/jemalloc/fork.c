@@ -15,7 +15,12 @@ static atomic_int process;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
-static sigset_t signals; /* of the thread that forks; list_lock */
+
+/* Of a fork of this thread: the child's only thread has it as well. */
+static _Thread_local struct {
+	sigset_t signals;
+	bool list, slots; /* are locked */
+} mine __attribute__((tls_model("initial-exec")));
 
 bool cm_je_forking(void)
 {
@@ -29,33 +34,38 @@ bool cm_je_is_copy(void)
 
 /* Who has an arena's lock waits for nothing that this thread holds: not for the
  * tracker's lock, as the core's handler, registered earlier, runs after this one; and
- * not for jemalloc's, being inside it already or having nothing to do with it. */
+ * not for jemalloc's, being inside it already or having nothing to do with it.
+ *
+ * A process that clone(2) made may fork as well, and a lock that a thread held then stays
+ * locked in it: that is waited for with a bound, and not unlocked here. */
 static void prepare(void)
 {
-	sigset_t saved;
-
-	cm_je_block_signals(&saved);
+	cm_je_block_signals(&mine.signals);
 	(void)atomic_fetch_add_explicit(&forking, 1, memory_order_relaxed);
-	(void)pthread_mutex_lock(&list_lock);
-	signals = saved;
+	mine.list = cm_je_lock(&list_lock);
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
-		(void)pthread_mutex_lock(&je->lock);
-	cm_je_slots_hold();
+		je->over_fork = cm_je_lock(&je->lock);
+	mine.slots = cm_je_slots_hold();
 }
 
 static void let_go(void)
 {
+	/* One step before each unlock the notes are in the map, for whoever gets it. */
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
+		if (!je->over_fork)
+			continue;
 		cm_je_enter_notes(je);
 		(void)pthread_mutex_unlock(&je->lock);
 	}
-	cm_je_slots_let_go();
-	(void)pthread_mutex_unlock(&list_lock);
+	if (mine.slots)
+		cm_je_slots_let_go();
+	if (mine.list)
+		(void)pthread_mutex_unlock(&list_lock);
 }
 
 static void in_parent(void)
 {
-	sigset_t saved = signals;
+	sigset_t saved = mine.signals;
 
 	let_go();
 	(void)atomic_fetch_sub_explicit(&forking, 1, memory_order_relaxed);
@@ -65,12 +75,15 @@ static void in_parent(void)
 /* A note that its thread had not finished is not there; that thread is not, either. */
 static void in_child(void)
 {
-	sigset_t saved = signals;
+	sigset_t saved = mine.signals;
 
 	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
 	atomic_store_explicit(&forking, 0, memory_order_relaxed);
-	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
+	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
 		cm_je_tcaches_forget(je);
+		if (!je->over_fork) /* what its holder did is not known */
+			CM_JE_COUNT(je, ranges_overflown);
+	}
 	let_go();
 	cm_je_unblock_signals(&saved);
 }
@@ -88,55 +101,56 @@ int cm_je_fork_set_up(void)
 	return once_error;
 }
 
-/* With signals blocked: a handler that forks on this thread would wait for it for ever. */
-static void lock_list(sigset_t *saved)
+/* With signals blocked: a handler that forks on this thread would wait for it for ever.
+ * False in a copy made by clone(2) whose lock stays locked: nobody else is in there. */
+static bool lock_list(sigset_t *saved)
 {
 	cm_je_block_signals(saved);
-	(void)pthread_mutex_lock(&list_lock);
+	return cm_je_lock(&list_lock);
 }
 
-static void unlock_list(const sigset_t *saved)
+static void unlock_list(const sigset_t *saved, bool locked)
 {
-	(void)pthread_mutex_unlock(&list_lock);
+	if (locked)
+		(void)pthread_mutex_unlock(&list_lock);
 	cm_je_unblock_signals(saved);
 }
 
 void cm_je_list_add(struct cardmark_jemalloc *je)
 {
 	sigset_t saved;
+	bool locked = lock_list(&saved);
 
-	lock_list(&saved);
 	je->next = list;
 	list = je;
-	unlock_list(&saved);
+	unlock_list(&saved, locked);
 }
 
 /* Another arena under watch that holds addr. */
 bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsigned *arena)
 {
-	bool found = false;
 	sigset_t saved;
+	bool found = false, locked = lock_list(&saved);
 
-	lock_list(&saved);
 	for (struct cardmark_jemalloc *je = list; je != NULL && !found; je = je->next) {
 		found = je != but && cardmark_jemalloc_contains(je, addr, 1);
 		if (found)
 			*arena = je->arena;
 	}
-	unlock_list(&saved);
+	unlock_list(&saved, locked);
 	return found;
 }
 
 void cm_je_list_remove(struct cardmark_jemalloc *je)
 {
 	sigset_t saved;
+	bool locked = lock_list(&saved);
 
-	lock_list(&saved);
 	for (struct cardmark_jemalloc **p = &list; *p != NULL; p = &(*p)->next) {
 		if (*p == je) {
 			*p = je->next;
 			break;
 		}
 	}
-	unlock_list(&saved);
+	unlock_list(&saved, locked);
 }

@@ -110,14 +110,19 @@ struct cardmark_jemalloc {
 	unsigned track_flags; /* PRIVATE if the inner hooks are jemalloc's own */
 	bool retains;         /* the inner dalloc refuses, always */
 	bool adopted;
+	bool best_effort;               /* it may hold what no hook told of */
+	uintptr_t hooks_word;           /* where jemalloc keeps the arena's hooks; 0: not known */
 	struct cardmark_jemalloc *next; /* list_lock */
 
 	pthread_mutex_t lock; /* the rest, but what is atomic */
+	bool over_fork;       /* a fork has the lock */
+	atomic_bool ending;   /* the arena is being destroyed */
 	bool passive;         /* being detached: enter, but do not track */
 	bool gone;            /* detached: pass on, nothing else */
 	bool all_discarded;   /* the list was full ... */
 	uintptr_t discard_at; /* ... and has been answered up to here */
 	atomic_bool doubtful; /* some range may be always dirty */
+	atomic_bool replaced; /* the arena's hooks were others for a time */
 	atomic_int last_error;
 	struct cm_je_map ranges, discards;
 
@@ -139,9 +144,9 @@ void cm_je_set_hooks(struct cardmark_jemalloc *je);
 bool cm_je_is_ours(const struct cm_je_hooks *hooks);
 
 /* The lock, with every signal blocked, and notes entered. For a hook: false when a
- * fork is on its way. */
+ * fork is on its way, or the lock does not come in a copy of the process. */
 bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved);
-/* For a call: false after wait_ns. */
+/* For a call: false after wait_ns; UINT64_MAX has a bound in a copy of the process alone. */
 bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns);
 void cm_je_leave(struct cardmark_jemalloc *je, const sigset_t *saved);
 
@@ -172,6 +177,22 @@ static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
 	       atomic_load_explicit(&je->entering, memory_order_acquire);
 }
 
+/* ---- Hooks that are replaced behind us (replaced.c) ----------------------------------- */
+
+int cm_je_read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
+		  size_t size); /* arena.c; 0 or jemalloc's error */
+int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks);
+
+/* Finds where jemalloc keeps the arena's hooks, ours. 0, or jemalloc's error. */
+int cm_je_find_hooks_word(struct cardmark_jemalloc *je);
+/* Are they still ours? If not, everything is dirty from now on. Without a lock, if the word
+ * is known. */
+void cm_je_look_whose_hooks(struct cardmark_jemalloc *je);
+/* The same by mallctl: not while the world is stopped. False: they are not. */
+bool cm_je_ask_whose_hooks(struct cardmark_jemalloc *je);
+/* The arena has memory that no hook told of. */
+void cm_je_lose_track(struct cardmark_jemalloc *je);
+
 /* ---- Fork (fork.c) ------------------------------------------------------------------ */
 
 int cm_je_fork_set_up(void); /* 0 or -ENOMEM */
@@ -188,8 +209,8 @@ bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsi
 void cm_je_tcaches_end(struct cardmark_jemalloc *je);
 /* In a fork child: the threads that were giving back caches are not here. */
 void cm_je_tcaches_forget(struct cardmark_jemalloc *je);
-/* Over a fork, with signals blocked. */
-void cm_je_slots_hold(void);
+/* Over a fork, with signals blocked. False: as cm_je_lock(). */
+bool cm_je_slots_hold(void);
 void cm_je_slots_let_go(void);
 
 /* ---- Odds and ends (util.c) ---------------------------------------------------------- */
@@ -198,6 +219,14 @@ int cm_je_fail(int error, const char *format, ...) __attribute__((format(printf,
 void cm_je_block_signals(sigset_t *saved);
 void cm_je_unblock_signals(const sigset_t *saved);
 uint64_t cm_je_now(void);
+/* What mallctl's error means. */
+const char *cm_je_words(int error);
+/* Between two looks at what another thread does. It sleeps now and then: this thread may have
+ * a priority that keeps the other from a processor. Not nanosleep(), a cancellation point. */
+void cm_je_pause(unsigned turn);
+/* Without a bound, but in a copy of the process made by clone(2), where the thread that had the
+ * lock may not exist: false after CM_JE_WAIT_LONG_NS. */
+bool cm_je_lock(pthread_mutex_t *lock);
 /* Memory of our own: see map.h. NULL if there is none. */
 void *cm_je_map_memory(size_t len, int prot);
 void cm_je_unmap_memory(void *p, size_t len);

@@ -3,11 +3,7 @@
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #define FLAG_BITS ((uintptr_t)0xff)
 #define STEP ((size_t)4096) /* entries made usable at once: 64 KiB */
@@ -143,17 +139,6 @@ struct cardmark_jemalloc_range cm_je_anything_from(uintptr_t addr)
 						 CARDMARK_JEMALLOC_ALWAYS_DIRTY };
 }
 
-/* The reader may have a priority that keeps the writer from a processor. Not nanosleep(),
- * which is a cancellation point. */
-static void a_moment(void)
-{
-	static const struct timespec time = { .tv_nsec = 100000 };
-	int saved = errno;
-
-	(void)syscall(SYS_nanosleep, &time, NULL);
-	errno = saved;
-}
-
 enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 				struct cardmark_jemalloc_range *out)
 {
@@ -186,9 +171,8 @@ enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 					*out = cm_je_anything_from(addr);
 					return CM_JE_UNKNOWN;
 				}
-				a_moment();
 			}
-			(void)sched_yield();
+			cm_je_pause(turn - 1);
 		}
 	}
 }

@@ -11,7 +11,6 @@
 #include "gc-glue/jemalloc/glue.h"
 
 #include <limits.h>
-#include <sched.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -31,9 +30,12 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key; /* the thread's first slot */
 static bool have_key;
 
-void cm_je_slots_hold(void)
+/* This thread has given its caches back and is about to end: it gets no more. */
+static _Thread_local bool ended __attribute__((tls_model("initial-exec")));
+
+bool cm_je_slots_hold(void)
 {
-	(void)pthread_mutex_lock(&slots_lock);
+	return cm_je_lock(&slots_lock);
 }
 
 void cm_je_slots_let_go(void)
@@ -41,15 +43,17 @@ void cm_je_slots_let_go(void)
 	(void)pthread_mutex_unlock(&slots_lock);
 }
 
-static void lock_slots(sigset_t *saved)
+/* False in a copy made by clone(2) whose lock stays locked: no other thread uses the slots. */
+static bool lock_slots(sigset_t *saved)
 {
 	cm_je_block_signals(saved);
-	cm_je_slots_hold();
+	return cm_je_slots_hold();
 }
 
-static void unlock_slots(const sigset_t *saved)
+static void unlock_slots(const sigset_t *saved, bool locked)
 {
-	cm_je_slots_let_go();
+	if (locked)
+		cm_je_slots_let_go();
 	cm_je_unblock_signals(saved);
 }
 
@@ -114,13 +118,14 @@ static void end_slots(struct slot *first)
 		cardmark_mallctl mallctl;
 		unsigned tcache;
 		sigset_t saved;
+		bool locked;
 
 		next = s->next;
-		lock_slots(&saved);
+		locked = lock_slots(&saved);
 		je = take_out(s, &mallctl, &tcache);
 		s->next = free_slots;
 		free_slots = s;
-		unlock_slots(&saved);
+		unlock_slots(&saved, locked);
 		if (je != NULL)
 			give_back(je, mallctl, tcache);
 	}
@@ -135,6 +140,7 @@ static void thread_ends(void *value)
 	if (++first->rounds < PTHREAD_DESTRUCTOR_ITERATIONS - 1 &&
 	    pthread_setspecific(key, first) == 0)
 		return;
+	ended = true;
 	end_slots(first);
 }
 
@@ -148,16 +154,17 @@ static struct slot *empty_slot(void)
 {
 	struct slot *first = pthread_getspecific(key), *s;
 	sigset_t saved;
+	bool locked;
 
 	for (s = first; s != NULL; s = s->next)
 		if (atomic_load_explicit(&s->owner, memory_order_relaxed) == NULL)
 			return s;
-	lock_slots(&saved);
+	locked = lock_slots(&saved);
 	if (free_slots != NULL || more_slots()) {
 		s = free_slots;
 		free_slots = s->next;
 	}
-	unlock_slots(&saved);
+	unlock_slots(&saved, locked);
 	if (s == NULL)
 		return NULL;
 	s->next = first;
@@ -165,10 +172,10 @@ static struct slot *empty_slot(void)
 	s->rounds = first == NULL ? 0 : first->rounds;
 	if (pthread_setspecific(key, s) == 0)
 		return s;
-	lock_slots(&saved);
+	locked = lock_slots(&saved);
 	s->next = free_slots;
 	free_slots = s;
-	unlock_slots(&saved);
+	unlock_slots(&saved, locked);
 	return NULL;
 }
 
@@ -179,9 +186,10 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 	sigset_t saved;
 	unsigned tcache;
 	size_t size = sizeof tcache;
+	bool locked;
 
 	(void)pthread_once(&once, set_up);
-	if (have_key) {
+	if (have_key && !ended) {
 		for (s = pthread_getspecific(key); s != NULL; s = s->next)
 			if (atomic_load_explicit(&s->owner, memory_order_relaxed) == je)
 				return arena | CM_JE_TCACHE_BITS(s->tcache);
@@ -191,12 +199,12 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 		CM_JE_COUNT(je, tcache_failed);
 		return arena | CM_JE_TCACHE_NONE;
 	}
-	lock_slots(&saved);
+	locked = lock_slots(&saved);
 	s->mallctl = je->mallctl;
 	s->tcache = tcache;
 	CM_JE_COUNT(je, tcaches);
 	atomic_store_explicit(&s->owner, je, memory_order_relaxed);
-	unlock_slots(&saved);
+	unlock_slots(&saved, locked);
 	return arena | CM_JE_TCACHE_BITS(tcache);
 }
 
@@ -205,14 +213,14 @@ static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s,
 			     cardmark_mallctl *mallctl, unsigned *tcache)
 {
 	sigset_t saved;
+	bool locked = lock_slots(&saved);
 
-	lock_slots(&saved);
 	if (s == NULL)
 		s = all;
 	while (s != NULL && (atomic_load_explicit(&s->owner, memory_order_relaxed) != je ||
 			     take_out(s, mallctl, tcache) == NULL))
 		s = s->all_next;
-	unlock_slots(&saved);
+	unlock_slots(&saved, locked);
 	return s;
 }
 
@@ -224,7 +232,8 @@ void cm_je_tcaches_end(struct cardmark_jemalloc *je)
 	for (struct slot *s = NULL; (s = take_one(je, s, &mallctl, &tcache)) != NULL;)
 		give_back(je, mallctl, tcache);
 	/* Threads that end now. In a copy of the process made by clone(2) they are not here. */
-	while (atomic_load_explicit(&je->giving_back, memory_order_acquire) != 0 &&
-	       !cm_je_is_copy())
-		(void)sched_yield();
+	for (unsigned turn = 0;
+	     atomic_load_explicit(&je->giving_back, memory_order_acquire) != 0 && !cm_je_is_copy();
+	     turn++)
+		cm_je_pause(turn);
 }
