@@ -29,8 +29,8 @@ static void arena_name(char name[static 64], const char *format, unsigned arena)
 #pragma GCC diagnostic pop
 }
 
-static int read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
-		   size_t size)
+int cm_je_read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
+		  size_t size)
 {
 	char name[64];
 
@@ -38,7 +38,7 @@ static int read_of(cardmark_mallctl mallctl, const char *format, unsigned arena,
 	return read_value(mallctl, name, value, size);
 }
 
-static int write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks)
+int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks)
 {
 	char name[64];
 
@@ -68,9 +68,8 @@ static int no_arena(const char *call, int error)
 		return cm_je_fail(-ENOMEM, "%s: jemalloc has no memory or number for an arena",
 				  call);
 	return cm_je_fail(-ENOTSUP,
-			  "%s: mallctl(\"arenas.create\") failed with errno %d: is this the "
-			  "mallctl of jemalloc 5?",
-			  call, error);
+			  "%s: jemalloc makes no arena, %s: is this the mallctl of jemalloc 5?",
+			  call, cm_je_words(error));
 }
 
 /* The hooks that jemalloc gives an arena of its own accord. */
@@ -81,13 +80,13 @@ static int find_default_hooks(const char *call, cardmark_mallctl mallctl, struct
 
 	if (error != 0)
 		return no_arena(call, error);
-	error = read_of(mallctl, "arena.%u.extent_hooks", arena, out, sizeof *out);
+	error = cm_je_read_of(mallctl, "arena.%u.extent_hooks", arena, out, sizeof *out);
 	(void)destroy_arena(mallctl, arena);
 	if (error != 0 || *out == NULL || (*out)->alloc == NULL)
 		return cm_je_fail(-ENOTSUP,
-				  "%s: mallctl(\"arena.<i>.extent_hooks\") failed with errno %d: "
+				  "%s: jemalloc does not say what an arena's extent hooks are, %s: "
 				  "is this jemalloc 5?",
-				  call, error);
+				  call, cm_je_words(error));
 	return 0;
 }
 
@@ -192,11 +191,13 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 		error = no_arena(call, error);
 		goto free;
 	}
-	error = metadata ? 0 : write_hooks(mallctl, je->arena, &je->hooks);
+	error = metadata ? 0 : cm_je_write_hooks(mallctl, je->arena, &je->hooks);
+	if (error == 0)
+		error = cm_je_find_hooks_word(je);
 	if (error != 0) {
 		(void)destroy_arena(mallctl, je->arena);
-		error = cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks, errno %d", call,
-				   error);
+		error = cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
+				   cm_je_words(error));
 		goto free;
 	}
 	*out = je;
@@ -220,7 +221,7 @@ static long long pages_held(cardmark_mallctl mallctl, unsigned arena)
 	if (mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) != 0)
 		return -1;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-		if (read_of(mallctl, names[i], arena, &value, sizeof value) != 0)
+		if (cm_je_read_of(mallctl, names[i], arena, &value, sizeof value) != 0)
 			return -1;
 		sum += value;
 	}
@@ -258,11 +259,11 @@ static void make_automatic(cardmark_mallctl mallctl, unsigned arena)
 static int find_hooks(const char *call, cardmark_mallctl mallctl, unsigned arena,
 		      struct cm_je_hooks **inner)
 {
-	int error = read_of(mallctl, "arena.%u.extent_hooks", arena, inner, sizeof *inner);
+	int error = cm_je_read_of(mallctl, "arena.%u.extent_hooks", arena, inner, sizeof *inner);
 
 	if (error != 0)
-		return cm_je_fail(-EINVAL, "%s: there is no arena %u (errno %d)", call, arena,
-				  error);
+		return cm_je_fail(-EINVAL, "%s: jemalloc has no arena %u: %s", call, arena,
+				  cm_je_words(error));
 	if (cm_je_is_ours(*inner))
 		return cm_je_fail(-EBUSY, "%s: arena %u is under watch already", call, arena);
 	if (*inner == NULL || (*inner)->alloc == NULL)
@@ -292,14 +293,17 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 		return error;
 	je->arena = arena;
 	je->adopted = true;
+	je->best_effort = (flags & CARDMARK_JEMALLOC_BEST_EFFORT) != 0;
 	wrap(je, inner, inner == default_hooks);
 	cm_je_list_add(je);
-	error = write_hooks(mallctl, arena, &je->hooks);
+	error = cm_je_write_hooks(mallctl, arena, &je->hooks);
+	if (error == 0)
+		error = cm_je_find_hooks_word(je);
 	if (error != 0) {
 		cm_je_list_remove(je);
 		free_struct(je);
-		return cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks, errno %d", call,
-				  error);
+		return cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
+				  cm_je_words(error));
 	}
 	*out = je;
 	return 0;
@@ -307,22 +311,68 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 
 /* ---- Destroy and detach ------------------------------------------------------------ */
 
+/* Untracked first: once other hooks are in use, memory goes without notice. One step before a
+ * range is untracked it is always dirty in the map, so no reader finds it clean. False: the lock
+ * does not come (a copy of the process by clone(2)), and nothing was done. */
+static bool stop_tracking(struct cardmark_jemalloc *je)
+{
+	struct cardmark_jemalloc_range r;
+	sigset_t saved;
+
+	if (!cm_je_enter(je, &saved, UINT64_MAX))
+		return false;
+	for (uintptr_t at = 0; cm_je_map_find(&je->ranges, at, &r) == CM_JE_FOUND; at = r.end)
+		if (r.flags == 0)
+			cm_je_put(je, r.start, r.end, CARDMARK_JEMALLOC_ALWAYS_DIRTY);
+	cm_je_unwatch_all(je);
+	je->passive = true;
+	cm_je_leave(je, &saved);
+	return true;
+}
+
+/* The next collect tracks it again. */
+static void go_on_tracking(struct cardmark_jemalloc *je)
+{
+	sigset_t saved;
+
+	if (!cm_je_enter(je, &saved, UINT64_MAX))
+		return;
+	je->passive = false;
+	cm_je_leave(je, &saved);
+}
+
+static int no_lock(const char *call)
+{
+	return cm_je_fail(-EBUSY,
+			  "%s: a thread is inside the arena's hooks and does not come out: did "
+			  "clone() make this process?",
+			  call);
+}
+
 int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 {
+	static const char call[] = "cardmark_jemalloc_destroy";
 	struct cardmark_jemalloc *je = handle == NULL ? NULL : *handle;
 	sigset_t saved;
 	int error;
 
 	if (je == NULL)
 		return 0;
+	/* Other hooks would unmap what we track. */
+	if (!cm_je_ask_whose_hooks(je) && !stop_tracking(je))
+		return no_lock(call);
 	/* A cache that outlives its arena would hand out what is not there. */
 	cm_je_tcaches_end(je);
+	/* From here on its books may come to our hooks as well, which knew nothing of them. */
+	atomic_store_explicit(&je->ending, true, memory_order_relaxed);
 	error = destroy_arena(je->mallctl, je->arena);
-	if (error != 0)
+	if (error != 0) {
+		atomic_store_explicit(&je->ending, false, memory_order_relaxed);
+		go_on_tracking(je);
 		return cm_je_fail(-ENOTSUP,
-				  "cardmark_jemalloc_destroy: jemalloc does not destroy arena %u "
-				  "(errno %d): detach it",
-				  je->arena, error);
+				  "%s: jemalloc does not destroy arena %u (%s): detach it", call,
+				  je->arena, cm_je_words(error));
+	}
 	*handle = NULL;
 	/* Waits for a fork on its way, and then no handler knows of it. */
 	cm_je_list_remove(je);
@@ -334,48 +384,35 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 	return 0;
 }
 
-/* Untracked first: once the former hooks are back, memory goes without a word. */
-static void stop_tracking(struct cardmark_jemalloc *je)
-{
-	struct cardmark_jemalloc_range r;
-	sigset_t saved;
-
-	(void)cm_je_enter(je, &saved, UINT64_MAX);
-	cm_je_unwatch_all(je);
-	je->passive = true;
-	for (uintptr_t at = 0; cm_je_map_find(&je->ranges, at, &r) == CM_JE_FOUND; at = r.end)
-		if (r.flags == 0)
-			cm_je_put(je, r.start, r.end, CARDMARK_JEMALLOC_ALWAYS_DIRTY);
-	cm_je_leave(je, &saved);
-}
-
 int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 {
+	static const char call[] = "cardmark_jemalloc_detach";
 	struct cardmark_jemalloc *je = handle == NULL ? NULL : *handle;
 	sigset_t saved;
-	int error;
+	int error = 0;
 
 	if (je == NULL)
 		return 0;
-	stop_tracking(je);
-	error = write_hooks(je->mallctl, je->arena, je->inner);
+	if (!stop_tracking(je))
+		return no_lock(call);
+	/* Other hooks stay, which may call ours: these pass on. */
+	if (cm_je_ask_whose_hooks(je))
+		error = cm_je_write_hooks(je->mallctl, je->arena, je->inner);
 	if (error != 0) {
-		(void)cm_je_enter(je, &saved, UINT64_MAX);
-		je->passive = false; /* the next collect tracks it again */
-		cm_je_leave(je, &saved);
-		return cm_je_fail(-EIO,
-				  "cardmark_jemalloc_detach: jemalloc refuses arena %u its former "
-				  "hooks, errno %d",
-				  je->arena, error);
+		go_on_tracking(je);
+		return cm_je_fail(-EIO, "%s: jemalloc refuses arena %u its former hooks: %s", call,
+				  je->arena, cm_je_words(error));
 	}
 	*handle = NULL;
 	cm_je_list_remove(je);
 	/* A thread may have read our hooks before they were replaced: what they need
-	 * stays for ever. */
-	(void)cm_je_enter(je, &saved, UINT64_MAX);
-	je->gone = true;
-	free_maps(je);
-	cm_je_leave(je, &saved);
+	 * stays for ever. One step before `gone` a hook enters a range in maps that nobody
+	 * reads any more; one step after, it finds `gone`, both with the lock. */
+	if (cm_je_enter(je, &saved, UINT64_MAX)) {
+		je->gone = true;
+		free_maps(je);
+		cm_je_leave(je, &saved);
+	}
 	return 0;
 }
 
@@ -413,7 +450,9 @@ static bool is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t 
 	struct cardmark_jemalloc_range r;
 
 	return cardmark_is_tracked(je->cm, (const void *)first, end - first) ||
-	       (cardmark_jemalloc_next_range(je, first, &r) && r.flags != 0);
+	       (cm_je_map_find(&je->ranges, first, &r) != CM_JE_NONE && r.start <= first &&
+		r.flags != 0) ||
+	       atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0;
 }
 
 int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size_t len)
@@ -424,6 +463,17 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 	bool covered;
 	sigset_t saved;
 
+	if (je->hooks_word == 0)
+		(void)cm_je_ask_whose_hooks(je);
+	else
+		cm_je_look_whose_hooks(je);
+	if (atomic_load_explicit(&je->replaced, memory_order_relaxed))
+		return cm_je_fail(
+			-ENOENT,
+			"arena %u got other extent hooks than the adapter's, so not all of "
+			"its memory is known, and everything counts as dirty: give those "
+			"hooks to the arena first, then adopt it",
+			je->arena);
 	if (!cardmark_jemalloc_contains(je, addr, len))
 		return not_here(je, addr, len);
 	if (is_covered(je, first, end))
@@ -431,8 +481,7 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 	/* Between those two looks it may have become tracked. Nobody can do that while we
 	 * have the lock. */
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
-		return cm_je_fail(-EBUSY, "cardmark_jemalloc_check: a thread is inside the arena's "
-					  "hooks and does not come out: is it stopped?");
+		return no_lock("cardmark_jemalloc_check");
 	covered = is_covered(je, first, end);
 	cm_je_leave(je, &saved);
 	if (covered)

@@ -24,6 +24,23 @@ static struct span cards(const void *addr, size_t offset, size_t len)
 	return (struct span){ at + offset, (at + offset + len + card - 1) & ~(card - 1) };
 }
 
+/* Of memory that no alloc hook told us of: ours were not the arena's hooks for a time. */
+static void expect_known(struct cardmark_jemalloc *je, struct span s)
+{
+	struct cardmark_jemalloc_range r;
+
+	if (je->best_effort || atomic_load_explicit(&je->ending, memory_order_relaxed))
+		return;
+	for (uintptr_t at = s.start; at < s.end; at = r.end) {
+		enum cm_je_found found = cm_je_map_find(&je->ranges, at, &r);
+
+		if (found == CM_JE_NONE || (found == CM_JE_FOUND && r.start > at)) {
+			cm_je_lose_track(je);
+			return;
+		}
+	}
+}
+
 static void mapped(struct cardmark_jemalloc *je, struct span s, bool committed)
 {
 	int saved_errno = errno;
@@ -91,6 +108,8 @@ static bool hook_dalloc(struct cm_je_hooks *hooks, void *addr, size_t size, bool
 		if (!cm_je_enter_hook(je, &saved)) {
 			CM_JE_COUNT(je, deferred); /* refused: jemalloc will use it again */
 		} else {
+			if (!je->gone)
+				expect_known(je, s);
 			if (je->gone) {
 				refused =
 					je->inner->dalloc(je->inner, addr, size, committed, arena);
@@ -162,6 +181,7 @@ static bool hook_decommit(struct cm_je_hooks *hooks, void *addr, size_t size, si
 		cm_je_defer(je, CM_JE_DECOMMITTED, s.start, s.end, 0);
 	} else {
 		if (!je->gone) {
+			expect_known(je, s);
 			/* If it stays tracked it is dirty for ever, at worst. */
 			(void)cm_je_unwatch(je, s.start, s.end);
 			cm_je_put(je, s.start, s.end, CARDMARK_JEMALLOC_DECOMMITTED);
@@ -183,8 +203,10 @@ static void discarded(struct cardmark_jemalloc *je, struct span s, unsigned flag
 	if (!cm_je_enter_hook(je, &saved)) {
 		cm_je_defer(je, CM_JE_DISCARDED, s.start, s.end, flags);
 	} else {
-		if (!je->gone)
+		if (!je->gone) {
+			expect_known(je, s);
 			cm_je_log_discard(je, s.start, s.end, flags);
+		}
 		cm_je_leave(je, &saved);
 	}
 	errno = saved_errno;

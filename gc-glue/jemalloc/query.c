@@ -29,7 +29,9 @@ static bool overflown(struct cardmark_jemalloc *je)
 static bool next_range(struct cardmark_jemalloc *je, uintptr_t from,
 		       struct cardmark_jemalloc_range *out)
 {
-	if (!notes_entered(je) || overflown(je))
+	if (from == 0)
+		cm_je_look_whose_hooks(je);
+	if (overflown(je) || !notes_entered(je) || overflown(je))
 		*out = cm_je_anything_from(from);
 	else if (cm_je_map_find(&je->ranges, from, out) == CM_JE_NONE)
 		return false;
@@ -43,7 +45,7 @@ bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const void *addr, 
 
 	if (len == 0 || end < at)
 		return false;
-	if (!notes_entered(je) || overflown(je))
+	if (overflown(je) || !notes_entered(je) || overflown(je))
 		return true;
 	for (; at < end; at = r.end) {
 		switch (cm_je_map_find(&je->ranges, at, &r)) {
@@ -77,6 +79,7 @@ enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 		cm_je_leave(je, &saved);
 	}
 	result = cardmark_collect(je->cm, table);
+	cm_je_look_whose_hooks(je);
 	/* The table is what the core made of it. What could not be entered or tracked is dirty
 	 * beyond the table, for whoever asks here. */
 	if (result == CARDMARK_EXACT && (!entered || overflown(je) ||
@@ -90,7 +93,7 @@ bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je, const struct cardm
 {
 	struct cardmark_jemalloc_range r;
 
-	if (cardmark_table_all_dirty(table) || !notes_entered(je) || overflown(je))
+	if (cardmark_table_all_dirty(table) || overflown(je) || !notes_entered(je) || overflown(je))
 		return true;
 	switch (cm_je_map_find(&je->ranges, (uintptr_t)addr, &r)) {
 	case CM_JE_NONE:
@@ -157,6 +160,7 @@ int cardmark_jemalloc_stats(struct cardmark_jemalloc *je, struct cardmark_jemall
 	if (size < offsetof(struct cardmark_jemalloc_stats, ranges) || size > 4096)
 		return cm_je_fail(-EINVAL, "cardmark_jemalloc_stats.size is %zu: set it to sizeof",
 				  size);
+	cm_je_look_whose_hooks(je);
 	(void)notes_entered(je);
 	s.bytes = bytes_with(je, 0, &s.ranges);
 	s.always_dirty_bytes = bytes_with(je, CARDMARK_JEMALLOC_ALWAYS_DIRTY, &not_asked);

@@ -195,6 +195,7 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 				return arena | CM_JE_TCACHE_BITS(s->tcache);
 		s = empty_slot();
 	}
+	(void)cm_je_ask_whose_hooks(je);
 	if (s == NULL || je->mallctl("tcache.create", &tcache, &size, NULL, 0) != 0) {
 		CM_JE_COUNT(je, tcache_failed);
 		return arena | CM_JE_TCACHE_NONE;

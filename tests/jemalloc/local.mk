@@ -7,18 +7,21 @@ jemalloc_prefixed_tests = \
 	tests/jemalloc/fork_prefixed_test \
 	tests/jemalloc/handover_prefixed_test \
 	tests/jemalloc/hooks_prefixed_test \
+	tests/jemalloc/replaced_prefixed_test \
 	tests/jemalloc/rows_prefixed_test
 jemalloc_shared_tests = \
 	tests/jemalloc/arena_test \
 	tests/jemalloc/fork_test \
 	tests/jemalloc/handover_test \
 	tests/jemalloc/hooks_test \
+	tests/jemalloc/replaced_test \
 	tests/jemalloc/rows_test
 # The same programs where jemalloc unmaps what it need not keep.
 jemalloc_unmapping = \
 	tests/jemalloc/arena_prefixed_test.unmapping.tap \
 	tests/jemalloc/fork_prefixed_test.unmapping.tap \
-	tests/jemalloc/hooks_prefixed_test.unmapping.tap
+	tests/jemalloc/hooks_prefixed_test.unmapping.tap \
+	tests/jemalloc/replaced_prefixed_test.unmapping.tap
 jemalloc_tests = $(jemalloc_prefixed_tests)
 if !SANITIZED
 # A sanitizer's malloc would stand before the shared one's.
@@ -77,6 +80,12 @@ tests_jemalloc_hooks_test_LDADD = $(jemalloc_shared)
 tests_jemalloc_hooks_prefixed_test_SOURCES = tests/jemalloc/hooks_test.c $(watched)
 tests_jemalloc_hooks_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_jemalloc_hooks_prefixed_test_LDADD = $(jemalloc_prefixed)
+
+tests_jemalloc_replaced_test_SOURCES = tests/jemalloc/replaced_test.c $(watched)
+tests_jemalloc_replaced_test_LDADD = $(jemalloc_shared)
+tests_jemalloc_replaced_prefixed_test_SOURCES = tests/jemalloc/replaced_test.c $(watched)
+tests_jemalloc_replaced_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_replaced_prefixed_test_LDADD = $(jemalloc_prefixed)
 
 oracle_sources = tests/jemalloc/oracle.c tests/jemalloc/oracle.h tests/jemalloc/je.h
 tests_jemalloc_rows_test_SOURCES = tests/jemalloc/rows_test.c $(oracle_sources)
