@@ -33,6 +33,7 @@ static struct cardmark *list;
 /* A fork is on its way and has every lock: nobody is inside. list_lock */
 static _Atomic bool prepared;
 static sigset_t signals; /* of the thread that forks, as they were; list_lock */
+static pthread_t forker; /* that thread; list_lock */
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -75,13 +76,16 @@ static void rebuild_all(void)
 	/* The locks were all taken for this fork, or for another thread's when this child was
 	 * cloned: nobody was inside either way. */
 	bool whole = atomic_exchange_explicit(&prepared, false, memory_order_relaxed);
+	/* A child that another thread cloned meanwhile has locks of the C library's as they were.
+	 */
+	bool forked = whole && pthread_equal(forker, pthread_self());
 
 	cm_probe_reset_lock();
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
 		/* Held meanwhile: a child that is cloned now finds it torn. */
 		bool intact = pthread_mutex_trylock(&cm->lock) == 0 || whole;
 
-		cm_tracker_rebuild(cm, intact, whole);
+		cm_tracker_rebuild(cm, intact, forked);
 	}
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_init(&cm->lock, NULL);
@@ -141,6 +145,7 @@ static void prepare(void)
 	cm_probe_lock();
 	(void)pthread_mutex_lock(&list_lock);
 	signals = before;
+	forker = pthread_self();
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
 		(void)pthread_mutex_lock(&cm->lock);
 	/* One step before, a bare clone(2) by another thread finds trackers whose locks are

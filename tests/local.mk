@@ -25,6 +25,7 @@ tests_libsupport_la_SOURCES = \
 	tests/support/broken_os.c tests/support/broken_os.h \
 	tests/support/fixture.h \
 	tests/support/fake_kernel.c tests/support/fake_kernel.h \
+	tests/support/gate.h \
 	tests/support/inject_os.c tests/support/inject_os.h \
 	tests/support/live.c tests/support/live.h tests/support/live_heap.h \
 	tests/support/smaps.c tests/support/smaps.h \
@@ -102,6 +103,7 @@ live_tests = \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
 	tests/live/backoff_test \
+	tests/live/forkchild_test \
 	tests/live/handover_test \
 	tests/live/hold_test \
 	tests/live/huge_test \
@@ -152,6 +154,7 @@ tests_live_collect_test_LDADD = tests/libsupport.la
 tests_live_descriptors_test_LDADD = tests/libsupport.la
 tests_live_discard_test_LDADD = tests/libsupport.la
 tests_live_backoff_test_LDADD = tests/libsupport.la
+tests_live_forkchild_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_handover_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_hold_test_LDADD = tests/libsupport.la
 tests_live_huge_test_LDADD = tests/libsupport.la

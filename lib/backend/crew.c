@@ -245,7 +245,7 @@ static bool any_taken(const struct cm_crew_shared *s)
 	return false;
 }
 
-/* Owed first and late afterwards, for the helper may finish at any moment. */
+/* The unit is owed before it is called late: its helper may finish at any moment. */
 static void give_up_taken(struct cm_crew_shared *s, const struct cm_crew_job *job)
 {
 	for (size_t i = 0; i < s->units; i++) {

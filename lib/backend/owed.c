@@ -125,8 +125,8 @@ unsigned cm_owed_add(uintptr_t start, uintptr_t end)
 	/* Releases, for a reader that is still at the span before this one: see all_owed(). */
 	atomic_store_explicit(&l->span[place].start, start, memory_order_release);
 	atomic_store_explicit(&l->span[place].end, end, memory_order_release);
-	/* One step before, a reader does not know of the span: its tracker has none of
-	 * these cards, for the one that has them is still inside its collect. */
+	/* One step before, a reader does not know of the span. Its tracker has none of these
+	 * cards: the tracker that has them is still inside its collect. */
 	atomic_store_explicit(&l->span[place].state, LATE, memory_order_release);
 	return place;
 }

@@ -8,36 +8,15 @@
 
 #include "tests/jemalloc/watched.h"
 #include "tests/support/broken_os.h"
+#include "tests/support/gate.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static _Atomic bool shut, arrived;
-
-static void stand_at_gate(void)
-{
-	atomic_store(&arrived, true);
-	while (atomic_load(&shut))
-		(void)sched_yield();
-}
-
-static void shut_gate(void)
-{
-	atomic_store(&arrived, false);
-	atomic_store(&shut, true);
-}
-
-static void await_arrival(void)
-{
-	while (!atomic_load(&arrived))
-		(void)sched_yield();
-}
 
 /* ---- Notes ------------------------------------------------------------------------- */
 
@@ -45,7 +24,7 @@ static _Atomic bool gate_notes;
 
 static int gated_unregister(int fd, uintptr_t start, size_t len)
 {
-	if (atomic_load(&gate_notes) && atomic_load(&shut))
+	if (atomic_load(&gate_notes) && atomic_load(&gate_shut))
 		stand_at_gate();
 	return cm_os_linux.uffd_unregister(fd, start, len);
 }
@@ -81,11 +60,11 @@ static bool found_while_notes_are_entered(bool broken)
 		    CARDMARK_JEMALLOC_ALWAYS_DIRTY);
 	shut_gate();
 	CHECK_EQ(pthread_create(&thread, NULL, collect_in_thread, second), 0);
-	await_arrival();
+	await(&gate_reached);
 	if (broken)
 		atomic_store(&je->entering, false);
 	found = cardmark_jemalloc_contains(je, mapped, live_card) && dirty(mapped + live_card);
-	atomic_store(&shut, false);
+	open_gate();
 	(void)pthread_join(thread, NULL);
 	atomic_store(&gate_notes, false);
 	CHECK(cardmark_jemalloc_contains(je, mapped, live_card));
@@ -132,10 +111,10 @@ static void a_collect_without_the_lock_says_what_the_table_is(void)
 	p[5 * live_card] = 2;
 	shut_gate();
 	CHECK_EQ(pthread_create(&thread, NULL, hold_the_lock, NULL), 0);
-	await_arrival();
+	await(&gate_reached);
 	cardmark_table_clear(table);
 	result = cardmark_jemalloc_collect(je, table);
-	atomic_store(&shut, false);
+	open_gate();
 	(void)pthread_join(thread, NULL);
 	CHECK_EQ(result, CARDMARK_GUESSED);
 	CHECK(!cardmark_table_all_dirty(table));
@@ -179,7 +158,7 @@ static void *use_and_end(void *arg)
 static void *open_gate_soon(void *arg)
 {
 	(void)usleep(50000);
-	atomic_store(&shut, false);
+	open_gate();
 	return arg;
 }
 
@@ -190,7 +169,7 @@ static void start_ending_thread(pthread_t *thread)
 	atomic_store(&given_back, false);
 	shut_gate();
 	CHECK_EQ(pthread_create(thread, NULL, use_and_end, NULL), 0);
-	await_arrival(); /* its cache is out of the slot, and not given back */
+	await(&gate_reached); /* its cache is out of the slot, and not given back */
 }
 
 static void a_destroy_waits_for_a_thread_that_ends(void)
