@@ -69,7 +69,7 @@ static void wait_ms(uint64_t most)
 
 static struct rlimit before_files, before_space;
 
-static void limit(int which, rlim_t value, struct rlimit *before)
+static void limit(__rlimit_resource_t which, rlim_t value, struct rlimit *before)
 {
 	struct rlimit r;
 
