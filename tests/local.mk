@@ -98,6 +98,7 @@ live_tests = \
 	tests/soundness/random_test \
 	tests/soundness/stops_test \
 	tests/soundness/verify_controls_test \
+	tests/live/cancel_test \
 	tests/live/chunks_test \
 	tests/live/collect_test \
 	tests/live/descriptors_test \
@@ -149,6 +150,7 @@ tests_soundness_inject_test_LDADD = tests/libsupport.la
 tests_soundness_random_test_LDADD = tests/libsupport.la
 tests_soundness_stops_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_soundness_verify_controls_test_LDADD = tests/libsupport.la
+tests_live_cancel_test_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 tests_live_chunks_test_LDADD = tests/libsupport.la
 tests_live_collect_test_LDADD = tests/libsupport.la
 tests_live_descriptors_test_LDADD = tests/libsupport.la

@@ -25,9 +25,10 @@
  *
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
- * different trackers are independent. Where a comment says "may run while the
- * world is stopped", the call also promises to return (with everything dirty,
- * or -EBUSY) when a stopped thread is inside the library.
+ * different trackers are independent. No call is a cancellation point. Where a
+ * comment says "may run while the world is stopped", the call also promises to
+ * return (with everything dirty, or -EBUSY) when a stopped thread is inside the
+ * library.
  */
 #ifndef CARDMARK_CARDMARK_H
 #define CARDMARK_CARDMARK_H
@@ -201,10 +202,12 @@ struct cardmark_options {
 /* Opens a tracker. options may be NULL; zero fields mean the default. The
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
  * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
- * choose for a program nobody rebuilt. A backend asked for by name is that backend or an error,
- * never another. Freed by cardmark_close(). Not while the world is stopped. -EINVAL bad option or
- * environment; -ENOTSUP or -EPERM that backend cannot work here (cardmark_last_error() has the
- * probe's reason); -EBUSY only one softdirty tracker fits in a process; -ENOMEM. */
+ * choose for a program nobody rebuilt; empty is as not set, and a set-user-ID program obeys none.
+ * AUTO takes the best that can be opened now: cardmark_why() says what speaks against better ones.
+ * A backend asked for by name is that backend or an error, never another. Freed by
+ * cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP or
+ * -EPERM that backend cannot work here (cardmark_last_error() has the probe's reason); -EBUSY only
+ * one softdirty tracker fits in a process; -ENOMEM. */
 CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_options *options);
 
 /* Ends tracking, frees the tracker and detaches its tables, and sets *cm to

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: a thread with a cancellation pending comes back from every call of cardmark.h and
+ * from a store that traps, and what it did is whole: the tracker works, is not locked, and can
+ * fork. The control puts a cancellation point under the library, and finds the thread gone in
+ * the middle of a call. */
+#include "tests/support/fixture.h"
+
+#include "tests/support/broken_os.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* ---- A thread that is to end -------------------------------------------------------------- */
+
+static _Atomic bool came_back;
+static void (*to_do)(void);
+
+static void *cancelled(void *arg)
+{
+	(void)arg;
+	(void)pthread_cancel(pthread_self()); /* pending: this is no cancellation point */
+	to_do();
+	came_back = true;
+	pthread_testcancel();
+	return NULL;
+}
+
+/* Does a thread come back from it? And it is cancelled only then. */
+static bool comes_back(void (*fn)(void))
+{
+	pthread_t thread;
+	void *result = NULL;
+
+	to_do = fn;
+	came_back = false;
+	CHECK_EQ(pthread_create(&thread, NULL, cancelled, NULL), 0);
+	CHECK_EQ(pthread_join(thread, &result), 0);
+	CHECK(result == PTHREAD_CANCELED);
+	return came_back;
+}
+
+static void harvest_in_child(void *arg)
+{
+	(void)arg;
+	(void)live_collect(cm, table);
+	write_card(7);
+	(void)live_collect(cm, table);
+	CHECK(cardmark_table_is_dirty(table, card_at(7)));
+}
+
+static void check_whole(void)
+{
+	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0); /* -EBUSY if locked */
+	(void)live_collect(cm, table);
+	cardmark_table_clear(table);
+	write_card(2);
+	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_EXACT);
+	live_expect(table, mem, CARDS, want);
+	memset(want, 0, sizeof want);
+	if (!TAP_TSAN)
+		CHECK_EQ(tap_in_child(harvest_in_child, NULL), 0);
+}
+
+/* ---- Each call ------------------------------------------------------------------------------- */
+
+static struct cardmark *other;
+static struct cardmark_table *others;
+static struct cardmark_process *process;
+static struct cardmark_region regions[8];
+
+static struct cardmark_query all_of_it(enum cardmark_scan_op op)
+{
+	struct cardmark_query q = { .size = sizeof q,
+				    .start = mem,
+				    .len = CARDS * live_card,
+				    .op = op,
+				    .required = op == CARDMARK_SCAN_GET ? 0 : CARDMARK_PAGE_WRITTEN,
+				    .any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED,
+				    .returned = CARDMARK_PAGE_PRESENT,
+				    .regions = regions,
+				    .capacity = 8 };
+
+	return q;
+}
+
+static void names(void)
+{
+	enum cardmark_backend backend;
+
+	(void)cardmark_version();
+	(void)cardmark_card_size();
+	(void)cardmark_strerror(-EIO);
+	(void)cardmark_last_error();
+	(void)cardmark_backend_name(CARDMARK_BACKEND_UFFD);
+	(void)cardmark_backend_parse("nonesuch", &backend);
+	(void)cardmark_backend_of(cm);
+	(void)cardmark_capabilities(cm);
+	(void)cardmark_why(cm);
+}
+
+static void probe(void)
+{
+	struct cardmark_probe p[CARDMARK_BACKEND_COUNT];
+
+	(void)cardmark_probe(p, CARDMARK_BACKEND_COUNT);
+}
+
+/* A second one where there may be, with helpers and hashes. */
+static void open_and_close(void)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+
+	options.backend = live_backend;
+	options.flags = CARDMARK_OPEN_NO_ENV;
+	options.threads = 3;
+	options.verify = CARDMARK_VERIFY_HASH;
+	if (cardmark_open(&other, &options) == 0 && cardmark_table_new(&others, other) == 0)
+		(void)cardmark_collect(other, others);
+	cardmark_table_delete(&others);
+	cardmark_close(&other);
+}
+
+static void track(void)
+{
+	(void)cardmark_track(cm, mem, CARDS * live_card, 0);
+}
+
+static void track_told(void)
+{
+	(void)cardmark_track(cm, mem, CARDS * live_card, CARDMARK_TRACK_PRIVATE);
+}
+
+static void untrack(void)
+{
+	(void)cardmark_untrack(cm, card_at(4), 8 * live_card);
+}
+
+static void is_tracked(void)
+{
+	(void)cardmark_is_tracked(cm, mem, live_card);
+}
+
+static void tables(void)
+{
+	struct cardmark_table *t = NULL;
+	struct cardmark_run run;
+
+	(void)cardmark_table_new(&t, cm);
+	(void)cardmark_table_union(t, table);
+	(void)cardmark_table_is_dirty(t, mem);
+	(void)cardmark_table_next(t, 0, &run);
+	(void)cardmark_table_all_dirty(t);
+	(void)cardmark_table_count(t);
+	(void)cardmark_table_clear_range(t, mem, live_card);
+	cardmark_table_clear(t);
+	cardmark_table_delete(&t);
+}
+
+static void collect(void)
+{
+	(void)cardmark_collect(cm, table);
+}
+
+static void preclean(void)
+{
+	(void)cardmark_preclean(cm);
+}
+
+static void hold(void)
+{
+	(void)cardmark_hold(cm, mem, live_card);
+	(void)cardmark_release(cm, mem, live_card);
+}
+
+static void discarded(void)
+{
+	(void)cardmark_discarded(cm, table);
+}
+
+static void suspend(void)
+{
+	(void)cardmark_suspend(cm);
+	(void)cardmark_resume(cm);
+}
+
+static void set_action(void)
+{
+	struct sigaction was;
+
+	(void)cardmark_sigaction(SIGSEGV, NULL, &was);
+	(void)cardmark_sigaction(SIGSEGV, &was, NULL);
+}
+
+static void look(void)
+{
+	struct cardmark_query q = all_of_it(CARDMARK_SCAN_GET);
+
+	(void)cardmark_scan(cm, &q);
+}
+
+static void look_and_clear(void)
+{
+	struct cardmark_query q = all_of_it(CARDMARK_SCAN_GET_AND_CLEAR);
+
+	(void)cardmark_scan(cm, &q);
+}
+
+static void another_process(void)
+{
+	struct cardmark_query q = all_of_it(CARDMARK_SCAN_GET);
+
+	if (cardmark_process_open(&process, getpid()) == 0) {
+		(void)cardmark_process_categories(process);
+		(void)cardmark_process_scan(process, &q);
+	}
+	cardmark_process_close(&process);
+}
+
+static void stats(void)
+{
+	struct cardmark_stats s = { .size = sizeof s };
+
+	(void)cardmark_stats(cm, &s);
+}
+
+/* Descriptors that the program has closed are opened again. */
+static void collect_anew(void)
+{
+	for (int fd = 200; fd < 260; fd++)
+		(void)close_range((unsigned)fd, (unsigned)fd, 0);
+	(void)cardmark_collect(cm, table);
+}
+
+static void store(void)
+{
+	for (size_t i = 0; i < CARDS; i += 3)
+		live_store(card_at(i), 9);
+}
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} calls[] = {
+	{ "names", names },
+	{ "probe", probe },
+	{ "open and close", open_and_close },
+	{ "track", track },
+	{ "track, told what is there", track_told },
+	{ "untrack", untrack },
+	{ "is_tracked", is_tracked },
+	{ "tables", tables },
+	{ "collect", collect },
+	{ "collect with files closed", collect_anew },
+	{ "preclean", preclean },
+	{ "hold and release", hold },
+	{ "discarded", discarded },
+	{ "suspend and resume", suspend },
+	{ "sigaction", set_action },
+	{ "scan", look },
+	{ "scan and clear", look_and_clear },
+	{ "another process", another_process },
+	{ "stats", stats },
+	{ "stores", store },
+};
+
+static void try_all(void)
+{
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+		bool back = comes_back(calls[i].fn);
+
+		if (!back)
+			tap_note("cancelled inside: %s", calls[i].name);
+		CHECK(back);
+		check_whole();
+	}
+}
+
+static void no_call_is_a_cancellation_point(void)
+{
+	set_up_with(CARDMARK_OPEN_DISCARDS);
+	try_all();
+}
+
+/* Their reports are looked at, too. */
+static void stores_are_whole(void)
+{
+	set_up();
+	for (unsigned round = 0; round < 20; round++) {
+		for (size_t i = 0; i < CARDS; i += 3)
+			want[i] = true;
+		CHECK(comes_back(store));
+		collect_and_compare();
+	}
+}
+
+/* ---- The control ---------------------------------------------------------------------------- */
+
+static int covered_with_a_point(uintptr_t addr, size_t len)
+{
+	pthread_testcancel();
+	return cm_os_linux.covered(addr, len);
+}
+
+static int vma_at_with_a_point(uintptr_t addr, struct cm_vma *out)
+{
+	pthread_testcancel();
+	return cm_os_linux.vma_at(addr, out);
+}
+
+static void cancel_inside(void *arg)
+{
+	struct cm_os *os = broken_os_begin();
+
+	(void)arg;
+	os->covered = covered_with_a_point;
+	os->vma_at = vma_at_with_a_point;
+	set_up();
+	CHECK(!comes_back(track));
+	/* Locked for good. */
+	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_ALL_DIRTY);
+	CHECK_EQ(cardmark_untrack(cm, mem, live_card), -EBUSY);
+	_exit(0); /* not by closing anything */
+}
+
+static void a_point_under_the_library_is_found(void)
+{
+	CHECK_EQ(tap_in_child(cancel_inside, NULL), 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct live_case cases[] = {
+		{ "no call is a cancellation point", no_call_is_a_cancellation_point, 0, 0 },
+		{ "nor is a store that traps", stores_are_whole, 0, 0 },
+		{ "a point under the library is found", a_point_under_the_library_is_found, 0, 0 },
+	};
+
+	return live_main(argc, argv, LIVE_CASES(cases));
+}
