@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static _Thread_local char last_error[320];
+/* In the static block of each thread: in a library that was loaded by dlopen(3), other models
+ * allocate by malloc at a thread's first use, which may be while the world is stopped. */
+static _Thread_local char last_error[320] __attribute__((tls_model("initial-exec")));
 
 int cm_fail(int error, const char *format, ...)
 {

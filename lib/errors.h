@@ -8,4 +8,9 @@
  * to do where there is one thing to do. Static, never NULL: from anywhere, signal handlers too. */
 const char *cm_errno_text(int error);
 
+/* The error of the closed list that stands for any -errno. */
+int cm_closed_error(int error);
+/* Sets this thread's last error, returns error. */
+int cm_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 #endif

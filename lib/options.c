@@ -136,8 +136,6 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 {
 	uint64_t value = get_field(o, d);
 
-	if (text != NULL && d->words != NULL && *text == '\0')
-		text = NULL; /* as if unset */
 	if (text != NULL && (d->words != NULL ? parse_word(text, d->words, &value)
 					      : parse_number(text, &value)) < 0)
 		return cm_fail(-EINVAL, "%s=%s: not %s", d->variable, text, d->what);
@@ -151,10 +149,19 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 	return 0;
 }
 
+/* NULL: not set, or empty, or not to be obeyed: whoever starts a set-user-ID program sets its
+ * environment. */
+static const char *variable(const char *name, bool env)
+{
+	const char *text = env ? secure_getenv(name) : NULL;
+
+	return text == NULL || *text == '\0' ? NULL : text;
+}
+
 static int resolve_table(struct cardmark_options *o, bool env)
 {
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		int error = resolve_option(o, &table[i], env ? getenv(table[i].variable) : NULL);
+		int error = resolve_option(o, &table[i], variable(table[i].variable, env));
 		if (error < 0)
 			return error;
 	}
@@ -186,8 +193,8 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
 				     CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE))
 		return cm_fail(-EINVAL, "options.flags has unknown bits: 0x%x", out->flags);
 	env = !(out->flags & CARDMARK_OPEN_NO_ENV);
-	name = env ? getenv("CARDMARK_BACKEND") : NULL;
-	if (name != NULL && *name != '\0' && cardmark_backend_parse(name, &out->backend) < 0)
+	name = variable("CARDMARK_BACKEND", env);
+	if (name != NULL && cardmark_backend_parse(name, &out->backend) < 0)
 		return cm_fail(-EINVAL,
 			       "CARDMARK_BACKEND=%s: no such backend (auto, pagemap, softdirty, "
 			       "uffd, mprotect, alldirty)",

@@ -8,6 +8,7 @@
 #include "lib/backend/backend.h"
 #include "lib/backoff.h"
 #include "lib/cards.h"
+#include "lib/errors.h"
 #include "lib/holds.h"
 #include "lib/ranges.h"
 #include "lib/signals.h"
@@ -134,10 +135,5 @@ void cm_probe_lock(void);
 void cm_probe_unlock(void);
 void cm_probe_reset_lock(void); /* in a child that nobody prepared for */
 extern const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1];
-
-/* lib/errors.c: the error of the closed list that stands for any -errno. */
-int cm_closed_error(int error);
-/* Sets this thread's last error, returns error. */
-int cm_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

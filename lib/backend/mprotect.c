@@ -13,6 +13,7 @@
 #include "lib/backend/pagescan.h"
 #include "lib/backend/protection.h"
 #include "lib/backend/sigsegv.h"
+#include "lib/errors.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 
 /* ---- What the program sets -------------------------------------------------- */
 
-int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+static int set_action(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction now, wanted = { .sa_flags = 0 }, was;
 	sigset_t before;
@@ -47,6 +48,22 @@ int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *o
 	if (error == 0 && old != NULL)
 		*old = was;
 	return error;
+}
+
+int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	int error = set_action(sig, act, old);
+
+	if (error == -EBUSY)
+		return cm_fail(error, "cardmark_sigaction: another thread is in the SIGSEGV "
+				      "handler and does not come out of it: nothing was set");
+	if (error == -EINVAL)
+		return cm_fail(error,
+			       "cardmark_sigaction: %d is no signal, or nobody may set its action",
+			       sig);
+	return error == 0 ? 0
+			  : cm_fail(cm_closed_error(error), "cardmark_sigaction: signal %d: %s",
+				    sig, cm_errno_text(error));
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Description: what is installed works by itself: the header alone in strict C and
 # C++, a program built with pkg-config and run against the installed library, and
-# exactly the symbols that the header declares, with their version.
+# exactly the symbols that the header declares, with their version. Loaded by dlopen it
+# allocates nothing for a thread's first error, and a set-user-ID program does not obey
+# the environment.
 set -u
 build=${CARDMARK_BUILDDIR:?run by make check}
 dir=$(mktemp -d) || exit 1
@@ -101,10 +103,120 @@ for compiler in "$CC -std=c99 -D_POSIX_C_SOURCE=200809L user.c" "${CXX:-g++} -st
 	fi
 done
 
-# What is declared is what is exported, with a version, and nothing else.
+# A thread's first error, in a library that was loaded late, beside a malloc that counts.
+cat >"$dir/late.c" <<'PROGRAM'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t);
+static volatile int inside, mallocs;
+static int (*parse)(const char *, int *);
+
+void *malloc(size_t n)
+{
+	mallocs += inside;
+	return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t m)
+{
+	mallocs += inside;
+	return __libc_calloc(n, m);
+}
+
+static void *first_error(void *arg)
+{
+	int out;
+
+	(void)arg;
+	inside = 1;
+	(void)parse("nonesuch", &out);
+	inside = 0;
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	void *library = dlopen(argv[1], RTLD_NOW);
+	pthread_t thread;
+
+	(void)argc;
+	if (library == NULL || (parse = (int (*)(const char *, int *))dlsym(library, argv[2])) == NULL)
+		return puts(dlerror()), 2;
+	if (pthread_create(&thread, NULL, first_error, NULL) || pthread_join(thread, NULL))
+		return 2;
+	printf("%d\n", mallocs);
+	return 0;
+}
+PROGRAM
+cat >"$dir/control.c" <<'PROGRAM'
+static __thread char text[320];
+int control(const char *name, int *out);
+int control(const char *name, int *out)
+{
+	text[1] = *name;
+	return *out = text[1];
+}
+PROGRAM
+if [ -n "$sanitize" ]; then
+	echo "# not looked for mallocs: they are the sanitizer's"
+elif (cd "$dir" && $CC -o late late.c -ldl -pthread && $CC -shared -fPIC -ftls-model=global-dynamic \
+	-o control.so control.c) 2>"$dir/log"; then
+	got=$("$dir/late" "$dir/control.so" control)
+	[ "$got" = 0 ] && fail "control: no malloc is counted: the test is broken"
+	got=$("$dir/late" "$library" cardmark_backend_parse)
+	[ "$got" = 0 ] || fail "a thread's first error calls malloc ($got times)"
+else
+	echo "# not looked for mallocs: $(tail -1 "$dir/log")"
+fi
+
+# The environment of a program that has other rights than who starts it.
+cat >"$dir/rights.c" <<'PROGRAM'
+#include <cardmark/cardmark.h>
+#include <stdio.h>
+#include <sys/auxv.h>
+
+int main(void)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+	struct cardmark *cm = NULL;
+
+	options.backend = CARDMARK_BACKEND_ALLDIRTY;
+	printf("%lu %d\n", getauxval(AT_SECURE), cardmark_open(&cm, &options));
+	cardmark_close(&cm);
+	return 0;
+}
+PROGRAM
+# shellcheck disable=SC2086
+if (cd "$dir" && $CC -o rights rights.c $sanitize $flags -Wl,-rpath,"$(dirname "$library")"); then
+	CARDMARK_BACKEND=nonesuch
+	export CARDMARK_BACKEND
+	got=$("$dir/rights")
+	[ "$got" = "0 -22" ] || fail "a bad CARDMARK_BACKEND is obeyed by a plain program: $got"
+	if [ "$(id -u)" -ne 0 ] || [ -n "$sanitize" ]; then
+		echo "# skipped: a set-user-ID program needs root and no sanitizer"
+	else
+		chmod 755 "$dir" && chown 65534 "$dir/rights" && chmod 4755 "$dir/rights"
+		got=$("$dir/rights")
+		case $got in
+		"1 0") ;;
+		"0 "*) echo "# skipped: files here give no rights (nosuid)" ;;
+		*) fail "a set-user-ID program obeys CARDMARK_BACKEND: $got" ;;
+		esac
+	fi
+	unset CARDMARK_BACKEND
+else
+	fail "rights.c"
+fi
+
+# What is declared is what is exported, with a version, and nothing else, but for what the
+# adapters of the same release call.
 sed -n 's/^CARDMARK_API.*[ *]\(cardmark_[a-z_]*\)(.*/\1/p' "$header" | sort >"$dir/declared"
 nm -D --defined-only --with-symbol-versions "$library" |
-	awk '$2 != "A" { print $3 }' | sort >"$dir/exported"
+	awk '$2 != "A" && $3 !~ /@@LIBCARDMARK_PRIVATE$/ { print $3 }' | sort >"$dir/exported"
 sed 's/@.*//' "$dir/exported" >"$dir/names"
 diff "$dir/declared" "$dir/names" >"$dir/diff" || {
 	cat "$dir/diff"

@@ -131,6 +131,7 @@ static void the_environment_overrides_unless_told_not_to(void **state)
 	assert_int_equal(o.backend, CARDMARK_BACKEND_UFFD);
 	assert_int_equal(o.vec_len, 100);
 	(void)setenv("CARDMARK_BACKEND", "", 1); /* as if unset */
+	(void)setenv("CARDMARK_CHUNK", "", 1);
 	in.flags = 0;
 	assert_int_equal(cm_options_resolve(&o, &in), 0);
 	assert_int_equal(o.backend, CARDMARK_BACKEND_UFFD);
@@ -178,7 +179,7 @@ static void sizes_in_the_environment(void **state)
 		{ "4096", 4096 },   { "64k", 65536 },
 		{ "64K", 65536 },   { "1M", 1u << 20 },
 		{ "1G", 1u << 30 }, { "1", 0 /* card */ },
-		{ "", 0 },          { "-4096", 0 },
+		{ "", 64u << 20 },  { "-4096", 0 },
 		{ "64kB", 0 },      { "M", 0 },
 		{ "1T", 0 },        { " 64k", 0 },
 		{ "0x1000", 0 },    { "99999999999999999999", 0 },
@@ -205,7 +206,7 @@ static void sizes_in_the_environment(void **state)
 
 static void backoff_in_the_environment(void **state)
 {
-	static const char *const bad[] = { "", "often", "-1", "10001", "3 " };
+	static const char *const bad[] = { "often", "-1", "10001", "3 " };
 	struct cardmark_options in = CARDMARK_OPTIONS_INIT, o;
 
 	(void)state;
@@ -230,7 +231,7 @@ static void backoff_in_the_environment(void **state)
 
 static void threads_and_huge_pages_in_the_environment(void **state)
 {
-	static const char *const bad_threads[] = { "", "0x2", "two", "-1", "65", "2 ", "1k" };
+	static const char *const bad_threads[] = { "0x2", "two", "-1", "65", "2 ", "1k" };
 	static const char *const bad_huge[] = { "0", "Keep", "always", "split " };
 	static const char *const words[] = { "keep", "split", "never" };
 	struct cardmark_options o, in = CARDMARK_OPTIONS_INIT;
