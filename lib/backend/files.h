@@ -69,7 +69,9 @@ static inline int cm_file_take(struct cm_file *f, int fd)
 	return error;
 }
 
-/* Not what the program has opened there since. */
+/* Not what the program has opened there since. No call of the kernel compares and closes in
+ * one step: a program that closes our descriptor, and opens another file by that number, just
+ * between the two loses that file. It has closed what was not its own. */
 static inline void cm_file_close(struct cm_file *f)
 {
 	if (cm_file_state(f) != CM_FILE_LOST)
