@@ -46,6 +46,20 @@ int cm_closed_error(int error)
 	}
 }
 
+int cm_open_error(int error)
+{
+	switch (error) {
+	case -EINVAL:
+	case -ENOSYS:
+	case -ENOTTY:
+	case -ENODEV:
+	case -ENOENT: /* no /proc */
+		return -ENOTSUP;
+	default:
+		return cm_closed_error(error);
+	}
+}
+
 const char *cm_errno_text(int error)
 {
 	switch (error < 0 ? -error : error) {

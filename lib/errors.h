@@ -10,6 +10,8 @@ const char *cm_errno_text(int error);
 
 /* The error of the closed list that stands for any -errno. */
 int cm_closed_error(int error);
+/* The same where a backend could not be opened: what the kernel lacks is -ENOTSUP. */
+int cm_open_error(int error);
 /* Sets this thread's last error, returns error. */
 int cm_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -39,21 +39,6 @@ static void explain(char *text, size_t len, const char *why, int error)
 		       whole ? "" : cm_errno_text(error));
 }
 
-/* The error of the closed list for a backend that can't be opened. */
-static int open_error(int error)
-{
-	switch (error) {
-	case -EINVAL:
-	case -ENOSYS:
-	case -ENOTTY:
-	case -ENODEV:
-	case -ENOENT: /* no /proc */
-		return -ENOTSUP;
-	default:
-		return cm_closed_error(error);
-	}
-}
-
 /* ---- A trial --------------------------------------------------------------------- */
 
 struct trial {
@@ -291,7 +276,7 @@ static void find_out(size_t i)
 
 	p->backend = cm_backends[i]->id;
 	error = try_backend(cm_backends[i], p, &why, &cached[i]);
-	if (error < 0 && open_error(error) != -ENOMEM) /* not by one call that was interrupted */
+	if (error < 0 && cm_open_error(error) != -ENOMEM) /* not by one call that was interrupted */
 		error = try_backend(cm_backends[i], p, &why, &cached[i]);
 	p->usable = error == 0;
 	if (!p->usable)
@@ -390,7 +375,7 @@ int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
 		error = open_one(i, o, params, out, reason, sizeof reason);
 		if (error == 0)
 			return 0;
-		error = open_error(error);
+		error = cm_open_error(error);
 		if (o->backend != CARDMARK_BACKEND_AUTO)
 			return cm_fail(error, "backend %s can't work here: %s", name, reason);
 		if (error == -ENOMEM)

@@ -525,7 +525,7 @@ int cardmark_resume(struct cardmark *cm)
 	}
 	cm_tracker_unlock(cm);
 	if (error < 0)
-		return cm_fail(cm_closed_error(error),
+		return cm_fail(cm_open_error(error),
 			       "cardmark_resume: backend %s can't start again: %s",
 			       cardmark_backend_name(cm->backend->ops->id), cm_errno_text(error));
 	return 0;

@@ -367,10 +367,10 @@ static void a_failed_open_says_why_and_keeps_nothing(void **state)
 		enum fake_call call;
 		int error, result;
 	} cases[] = {
-		{ FAKE_UFFD_OPEN, -EINVAL, -ENOTSUP },  { FAKE_UFFD_OPEN, -ENOSYS, -ENOTSUP },
-		{ FAKE_UFFD_OPEN, -EPERM, -EPERM },     { FAKE_UFFD_OPEN, -EMFILE, 0 },
-		{ FAKE_PAGEMAP_OPEN, -EACCES, -EPERM }, { FAKE_PAGEMAP_OPEN, -ENOENT, -ENOTSUP },
-		{ FAKE_PAGEMAP_OPEN, -EMFILE, 0 },
+		{ FAKE_UFFD_OPEN, -EINVAL, -ENOTSUP },   { FAKE_UFFD_OPEN, -ENOSYS, -ENOTSUP },
+		{ FAKE_UFFD_OPEN, -EPERM, -EPERM },      { FAKE_UFFD_OPEN, -EMFILE, -EMFILE },
+		{ FAKE_PAGEMAP_OPEN, -EACCES, -EACCES }, { FAKE_PAGEMAP_OPEN, -ENOENT, -ENOENT },
+		{ FAKE_PAGEMAP_OPEN, -EMFILE, -EMFILE },
 	};
 	struct cm_backend_params params = { .chunk_bytes = FAKE_PAGE,
 					    .vec_len = 8,
