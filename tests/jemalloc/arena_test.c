@@ -413,6 +413,43 @@ static void each_thread_has_a_cache(void)
 	tear_down();
 }
 
+/* jemalloc asks that all caches be flushed before an arena is reset. Ours have a number in the
+ * flags. */
+static void an_arena_is_reset(void)
+{
+	enum { N = 500 };
+	unsigned tcache;
+	unsigned char *p;
+	void *v[N];
+	int flags;
+
+	set_up(0);
+	flags = cardmark_jemalloc_flags(je);
+	tcache = ((unsigned)flags >> 8 & 0xfff) - 2;
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < N; i++)
+			v[i] = mallocx(200, flags);
+		for (int i = 0; i < N; i += 2)
+			dallocx(v[i], flags); /* into the cache */
+		CHECK_EQ(mallctl("tcache.flush", NULL, NULL, &tcache, sizeof tcache), 0);
+		CHECK_EQ(je_arena_do("reset", cardmark_jemalloc_arena(je)), 0);
+		for (int i = 0; i < N; i++) {
+			v[i] = mallocx(200, flags);
+			for (int j = 0; j < i; j++)
+				CHECK(v[i] != v[j]);
+		}
+		p = v[N / 2];
+		collect();
+		live_store(p, (unsigned char)(round + 1));
+		collect();
+		CHECK(dirty(p));
+		CHECK_EQ(cardmark_jemalloc_check(je, p, 200), 0);
+		for (int i = 0; i < N; i++)
+			dallocx(v[i], flags);
+	}
+	tear_down();
+}
+
 static const struct live_case cases[] = {
 	{ "writes are reported, each card once", writes_are_reported, 0, 0 },
 	{ "50000 small allocations and frees dirty no card", allocating_and_freeing_is_not_writing,
@@ -431,6 +468,7 @@ static const struct live_case cases[] = {
 	{ "arena numbers are used again", numbers_are_used_again, 0, 0 },
 	{ "two arenas share a tracker", two_arenas_share_a_tracker, 0, 0 },
 	{ "an allocation without a cache of its own is found out", the_trap_is_noticed, 0, 0 },
+	{ "an arena is reset after its caches were flushed", an_arena_is_reset, 0, 0 },
 	{ "each thread has a cache, and gives it back", each_thread_has_a_cache, 0, 0 },
 };
 

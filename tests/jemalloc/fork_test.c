@@ -2,6 +2,8 @@
  *
  * Description: an arena under watch in a fork child, and forks beside threads that
  * allocate: no write of parent or child is lost, and nobody waits for anybody for ever. */
+#include "gc-glue/jemalloc/glue.h" /* first: the file has a variable `je` */
+
 #include "tests/jemalloc/je.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/random.h"
@@ -10,7 +12,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -361,11 +365,66 @@ static void hooks_do_not_wait_for_a_fork(void)
 	tear_down();
 }
 
+/* ---- A fork in a process that clone(2) made ---------------------------------------------- */
+
+/* Ended with a kill after 30 s: a fork that waits for ever has every signal blocked. */
+static bool exited_well(pid_t pid)
+{
+	int status = -1;
+
+	if (pid <= 0)
+		return false;
+	for (int i = 0; i < 3000; i++) {
+		if (waitpid(pid, &status, WNOHANG) == pid)
+			return status == 0;
+		(void)usleep(10000);
+	}
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, &status, 0);
+	return false;
+}
+
+/* A thread was in the middle of a hook: its lock is locked here, and it is not here. */
+static int fork_in_clone(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct cardmark_jemalloc_range range;
+		bool ok = cardmark_jemalloc_contains(je, p, 1) && dirty(p) && dirty(p + live_card);
+
+		ok = ok && cardmark_jemalloc_next_range(je, 0, &range) &&
+		     range.flags == CARDMARK_JEMALLOC_ALWAYS_DIRTY && range.end > (uintptr_t)p;
+		_exit(ok ? 0 : 1);
+	}
+	return exited_well(pid) ? 0 : 1;
+}
+
+static void a_fork_in_a_clone_does_not_wait_for_ever(void)
+{
+	pid_t pid;
+
+	if (TAP_TSAN)
+		tap_skip("this sanitizer takes a child's threads for those of the parent");
+	set_up();
+	collect();
+	cardmark_table_clear(table);
+	CHECK_EQ(pthread_mutex_lock(&je->lock), 0);
+	pid = (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L);
+	if (pid == 0)
+		_exit(fork_in_clone());
+	CHECK_EQ(pthread_mutex_unlock(&je->lock), 0);
+	CHECK(exited_well(pid));
+	tear_down();
+}
+
 static const struct live_case cases[] = {
 	{ "a child loses nothing, and takes nothing", a_child_loses_nothing, 0, 0 },
 	{ "control: with the parent's descriptors writes are lost",
 	  with_the_parents_descriptors_writes_are_lost, 0, LIVE_ONLY(PAGEMAP) },
 	{ "forks while threads allocate", forks_beside_threads, 0, 0 },
+	{ "a fork in a clone does not wait for ever", a_fork_in_a_clone_does_not_wait_for_ever, 0,
+	  0 },
 	{ "hooks do not wait for a fork", hooks_do_not_wait_for_a_fork, 0, 0 },
 };
 

@@ -11,6 +11,7 @@
 #include "tests/support/gate.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -208,6 +209,8 @@ static void a_destroy_that_does_not_know_does_not_wait(void)
 
 static pthread_key_t own_key;
 static _Atomic int rounds_wanted, freed, freed_too_late;
+static _Atomic int without_cache;
+static _Atomic bool asks_again;
 static _Thread_local bool cache_is_gone;
 
 static int watching_mallctl(const char *name, void *oldp, size_t *oldlenp, void *newp,
@@ -229,9 +232,17 @@ static void end_own(void *value)
 
 	if (own->rounds-- > 0 && pthread_setspecific(own_key, own) == 0)
 		return;
-	atomic_fetch_add(&freed_too_late, cache_is_gone);
-	if (!cache_is_gone)
+	if (cache_is_gone && atomic_load(&asks_again)) {
+		/* In the last round: there are flags without a cache, as nobody would give it back.
+		 */
+		own->flags = cardmark_jemalloc_flags(je);
+		atomic_fetch_add(&without_cache, (own->flags & 0xfff00) == JE_TCACHE_NONE);
 		dallocx(own, own->flags);
+	} else {
+		atomic_fetch_add(&freed_too_late, cache_is_gone);
+		if (!cache_is_gone)
+			dallocx(own, own->flags);
+	}
 	atomic_fetch_add(&freed, 1);
 }
 
@@ -263,6 +274,26 @@ static void own_destructors_may_free_objects(void)
 	}
 	CHECK_EQ(atomic_load(&freed), 10);
 	CHECK_EQ(atomic_load(&freed_too_late), 0);
+	CHECK_EQ(je_stats(je).tcaches, 1); /* this thread's */
+	(void)pthread_key_delete(own_key);
+	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);
+}
+
+static void in_the_last_round_there_is_no_cache(void)
+{
+	pthread_t thread;
+
+	cm = live_open();
+	CHECK_EQ(cardmark_jemalloc_create(&je, cm, watching_mallctl, 0), 0);
+	(void)cardmark_jemalloc_flags(je);
+	CHECK_EQ(pthread_key_create(&own_key, end_own), 0);
+	atomic_store(&asks_again, true);
+	atomic_store(&without_cache, 0);
+	atomic_store(&rounds_wanted, PTHREAD_DESTRUCTOR_ITERATIONS - 1);
+	CHECK_EQ(pthread_create(&thread, NULL, work_with_own, NULL), 0);
+	(void)pthread_join(thread, NULL);
+	atomic_store(&asks_again, false);
+	CHECK_EQ(atomic_load(&without_cache), 1);
 	CHECK_EQ(je_stats(je).tcaches, 1); /* this thread's */
 	(void)pthread_key_delete(own_key);
 	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);
@@ -314,6 +345,8 @@ int main(int argc, char **argv)
 		  a_destroy_that_does_not_know_does_not_wait, 0, 0 },
 		{ "a thread's own destructors may free objects", own_destructors_may_free_objects,
 		  0, 0 },
+		{ "in the last round there is no cache", in_the_last_round_there_is_no_cache, 0,
+		  0 },
 		{ "check takes any address", check_takes_any_address, 0, 0 },
 	};
 

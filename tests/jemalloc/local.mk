@@ -4,6 +4,7 @@
 if HAVE_JEMALLOC
 jemalloc_prefixed_tests = \
 	tests/jemalloc/arena_prefixed_test \
+	tests/jemalloc/cancel_prefixed_test \
 	tests/jemalloc/fork_prefixed_test \
 	tests/jemalloc/handover_prefixed_test \
 	tests/jemalloc/hooks_prefixed_test \
@@ -11,6 +12,7 @@ jemalloc_prefixed_tests = \
 	tests/jemalloc/rows_prefixed_test
 jemalloc_shared_tests = \
 	tests/jemalloc/arena_test \
+	tests/jemalloc/cancel_test \
 	tests/jemalloc/fork_test \
 	tests/jemalloc/handover_test \
 	tests/jemalloc/hooks_test \
@@ -62,6 +64,12 @@ tests_jemalloc_arena_test_LDADD = $(jemalloc_shared)
 tests_jemalloc_arena_prefixed_test_SOURCES = tests/jemalloc/arena_test.c $(watched)
 tests_jemalloc_arena_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_jemalloc_arena_prefixed_test_LDADD = $(jemalloc_prefixed)
+
+tests_jemalloc_cancel_test_SOURCES = tests/jemalloc/cancel_test.c $(watched)
+tests_jemalloc_cancel_test_LDADD = $(jemalloc_shared)
+tests_jemalloc_cancel_prefixed_test_SOURCES = tests/jemalloc/cancel_test.c $(watched)
+tests_jemalloc_cancel_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_cancel_prefixed_test_LDADD = $(jemalloc_prefixed)
 
 tests_jemalloc_fork_test_SOURCES = tests/jemalloc/fork_test.c tests/jemalloc/je.h
 tests_jemalloc_fork_test_LDADD = $(jemalloc_shared)
