@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,24 +43,27 @@ static bool seen_lost;
 static const struct cardmark_run *left; /* of the pass before, not marked from since */
 static size_t left_n;
 
+/* Without one libgc would go on in its own mprotect mode, which does not go with our slots and
+ * loses objects. So where none can be had, or not known to be ours, its number is one that no
+ * descriptor has: all of libgc's calls with it are answered here. */
 static int make_stand_in(struct stand_in *s)
 {
 	struct stat st;
 	int fd = (int)syscall(SYS_memfd_create, "cardmark-libgc", 1u /* MFD_CLOEXEC */), high;
 
+	*s = (struct stand_in){ .fd = s == &pagemap ? INT_MAX - 1 : INT_MAX - 2 };
 	if (fd < 0)
-		return -1;
+		return s->fd;
 	high = fcntl(fd, F_DUPFD_CLOEXEC, LOWEST_FD);
 	if (high >= 0) {
 		(void)syscall(SYS_close, fd);
 		fd = high;
 	}
-	if (fstat(fd, &st) != 0) {
+	if (fstat(fd, &st) == 0)
+		*s = (struct stand_in){ fd, st.st_dev, st.st_ino };
+	else
 		(void)syscall(SYS_close, fd);
-		return -1;
-	}
-	*s = (struct stand_in){ fd, st.st_dev, st.st_ino };
-	return fd;
+	return s->fd;
 }
 
 static bool ours(const struct stand_in *s)
