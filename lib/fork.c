@@ -32,8 +32,11 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cardmark *list;
 /* A fork is on its way and has every lock: nobody is inside. list_lock */
 static _Atomic bool prepared;
-static sigset_t signals; /* of the thread that forks, as they were; list_lock */
-static pthread_t forker; /* that thread; list_lock */
+/* Of the thread that forks: its signals as they were, and its name. Zero at other times, or a
+ * snapshot of the child would have them, though nobody wrote to the parent since its collect.
+ * list_lock */
+static sigset_t signals;
+static pthread_t forker;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -80,6 +83,7 @@ static void rebuild_all(void)
 	 */
 	bool forked = whole && pthread_equal(forker, pthread_self());
 
+	forker = 0;
 	cm_probe_reset_lock();
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
 		/* Held meanwhile: a child that is cloned now finds it torn. */
@@ -157,6 +161,8 @@ static void in_parent(void)
 {
 	sigset_t before = signals;
 
+	(void)sigemptyset(&signals);
+	forker = 0;
 	/* First: from the next line on threads may go inside. */
 	atomic_store_explicit(&prepared, false, memory_order_seq_cst);
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
@@ -172,6 +178,7 @@ static void in_child(void)
 {
 	sigset_t before = signals;
 
+	(void)sigemptyset(&signals);
 	(void)cm_fork_ready(CM_WAIT_CALL_NS);
 	cm_signals_restore(&before);
 }

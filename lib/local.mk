@@ -51,8 +51,9 @@ lib_libcm_la_LIBADD = $(perturb_libs) $(PTHREAD_LIBS)
 lib_LTLIBRARIES += lib/libcardmark.la
 lib_libcardmark_la_SOURCES =
 lib_libcardmark_la_LIBADD = lib/libcm.la
-# nodelete: a SIGSEGV handler and atfork handlers may outlive a dlclose().
-lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
+# nodelete: a SIGSEGV handler and atfork handlers may outlive a dlclose(). now: that handler, and
+# calls while the world is stopped, are not the first to look a symbol up.
+lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/lib/libcardmark.map
 EXTRA_lib_libcardmark_la_DEPENDENCIES = lib/libcardmark.map
 EXTRA_DIST += lib/libcardmark.map

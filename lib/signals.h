@@ -15,6 +15,7 @@ static inline void cm_signals_block(sigset_t *before)
 	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
 	sigset_t most;
 
+	(void)sigemptyset(before); /* the kernel fills in a part */
 	(void)sigfillset(&most);
 	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
 		(void)sigdelset(&most, own[i]);

@@ -310,8 +310,18 @@ uint64_t image_compare(const struct image *a, const struct image *b, uint64_t *c
 		while (m < a->n_mappings && a->mappings[m].end <= at)
 			m++;
 		++*compared;
-		if (!same_page(pa, pb, size, m < a->n_mappings && a->mappings[m].flags & SNAP_FILE))
-			differ++;
+		if (same_page(pa, pb, size, m < a->n_mappings && a->mappings[m].flags & SNAP_FILE))
+			continue;
+		if (differ++ == 0) {
+			size_t byte = 0;
+
+			while (pa != NULL && pb != NULL && pa[byte] == pb[byte])
+				byte++;
+			(void)fprintf(
+				stderr,
+				"snapshot: the first page that differs is %#llx, at %#zx of it\n",
+				(unsigned long long)at, byte);
+		}
 	}
 }
 

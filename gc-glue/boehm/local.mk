@@ -42,7 +42,7 @@ gc_glue_boehm_libcardmark_gc_la_SOURCES =
 gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la \
 	$(perturb_libs) $(PTHREAD_LIBS)
 # nodelete: libgc's slots and callbacks point into it.
-gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete \
+gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 EXTRA_gc_glue_boehm_libcardmark_gc_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
 
@@ -51,7 +51,7 @@ gc_glue_boehm_libcardmark_preload_la_SOURCES = gc-glue/boehm/preload.c
 gc_glue_boehm_libcardmark_preload_la_CPPFLAGS = $(gc_glue_cppflags)
 gc_glue_boehm_libcardmark_preload_la_CFLAGS = $(gc_glue_cflags)
 gc_glue_boehm_libcardmark_preload_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcm.la $(PTHREAD_LIBS)
-gc_glue_boehm_libcardmark_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
+gc_glue_boehm_libcardmark_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 EXTRA_gc_glue_boehm_libcardmark_preload_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
 endif

@@ -125,6 +125,11 @@ static int open_maps(void)
 	return (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
 }
 
+__attribute__((constructor)) static void know_own_memory(void)
+{
+	cm_own_start();
+}
+
 int cm_gc_maps_each(void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
 {
 	struct reader r = { .fd = open_maps() };

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #define SLOTS 170 /* a chunk is a page of 4 KiB */
 
@@ -28,7 +29,8 @@ struct chunk {
 	struct slot slot[SLOTS];
 };
 
-static struct chunk first;
+static _Atomic bool wanted; /* by an adapter */
+static _Atomic(struct chunk *) first;
 
 static bool fill(struct chunk *c, uintptr_t start, uintptr_t end)
 {
@@ -49,39 +51,63 @@ static bool fill(struct chunk *c, uintptr_t start, uintptr_t end)
 	return false;
 }
 
-static struct chunk *next_chunk(struct chunk *c)
+/* As linux_map() does, and in the list itself. */
+static struct chunk *new_chunk(void)
 {
-	struct chunk *next = atomic_load_explicit(&c->next, memory_order_acquire), *fresh;
+	int saved = errno;
+	struct chunk *c =
+		mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (c == MAP_FAILED) {
+		c = NULL;
+	} else {
+		(void)madvise(c, sizeof(*c), MADV_DONTDUMP);
+		(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, c, sizeof(*c), "libcardmark");
+		(void)fill(c, (uintptr_t)c, (uintptr_t)c + sizeof(*c));
+	}
+	errno = saved;
+	return c;
+}
+
+static struct chunk *load(_Atomic(struct chunk *) *link)
+{
+	/* Pairs with the release in chunk_at(). */
+	return atomic_load_explicit(link, memory_order_acquire);
+}
+
+/* The chunk that hangs there, made if there is none. NULL: no memory. */
+static struct chunk *chunk_at(_Atomic(struct chunk *) *link)
+{
+	struct chunk *there = load(link), *fresh;
 	int saved = errno;
 
-	if (next)
-		return next;
-	fresh = mmap(NULL, sizeof(*fresh), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		     0);
-	errno = saved;
-	if (fresh == MAP_FAILED)
-		return NULL;
-	(void)fill(fresh, (uintptr_t)fresh, (uintptr_t)fresh + sizeof(*fresh));
-	if (atomic_compare_exchange_strong_explicit(&c->next, &next, fresh, memory_order_acq_rel,
+	if (there != NULL)
+		return there;
+	fresh = new_chunk();
+	if (fresh == NULL ||
+	    atomic_compare_exchange_strong_explicit(link, &there, fresh, memory_order_acq_rel,
 						    memory_order_acquire))
 		return fresh;
 	(void)munmap(fresh, sizeof(*fresh)); /* another thread was first */
 	errno = saved;
-	return next;
+	return there;
 }
 
 void cm_own_add(void *addr, size_t len)
 {
-	struct chunk *c = &first;
+	struct chunk *c;
 
+	if (!atomic_load_explicit(&wanted, memory_order_relaxed))
+		return;
+	c = chunk_at(&first);
 	/* Without memory for the list it is not in it, and may be reported by whoever tracks it. */
 	while (c && !fill(c, (uintptr_t)addr, (uintptr_t)addr + len))
-		c = next_chunk(c);
+		c = chunk_at(&c->next);
 }
 
 void cm_own_remove(void *addr)
 {
-	for (struct chunk *c = &first; c; c = atomic_load_explicit(&c->next, memory_order_acquire))
+	for (struct chunk *c = load(&first); c; c = load(&c->next))
 		for (int i = 0; i < SLOTS; i++) {
 			struct slot *s = &c->slot[i];
 
@@ -117,7 +143,7 @@ bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end)
 	uintptr_t from, to;
 	bool found = false;
 
-	for (struct chunk *c = &first; c; c = atomic_load_explicit(&c->next, memory_order_acquire))
+	for (struct chunk *c = load(&first); c; c = load(&c->next))
 		for (int i = 0; i < SLOTS; i++)
 			if (read_slot(&c->slot[i], &from, &to) && to > addr &&
 			    (!found || from < *start)) {
@@ -126,6 +152,11 @@ bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end)
 				found = true;
 			}
 	return found;
+}
+
+void cm_own_start(void)
+{
+	atomic_store_explicit(&wanted, true, memory_order_relaxed);
 }
 
 int cm_own_map(size_t len, void **out)

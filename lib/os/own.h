@@ -18,6 +18,11 @@
 void cm_own_add(void *addr, size_t len);
 void cm_own_remove(void *addr);
 
+/* The list begins when an adapter that reads it is loaded: where nobody reads it nothing is
+ * written either, so that a snapshot of a fork child has no page that its parent lacks. What
+ * was mapped before is not in it: whoever takes that for the program's reports too much. */
+CM_PRIVATE_EXPORT void cm_own_start(void);
+
 /* The lowest own mapping that ends above addr. False: none. */
 CM_PRIVATE_EXPORT bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end);
 

@@ -130,7 +130,7 @@ static int mprotect_fails_and_is_taken_as_done(uintptr_t addr, size_t len, int p
 
 static ssize_t pread_fails_and_is_taken_as_empty(int fd, void *buf, size_t len, uint64_t offset)
 {
-	if (fd != broken_os_pagemap) /* the backend's: opened last */
+	if (fd != broken_os_first_pagemap)
 		return cm_os_linux.pread(fd, buf, len, offset);
 	memset(buf, 0, len);
 	return (ssize_t)len;

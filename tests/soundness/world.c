@@ -21,6 +21,7 @@
 #include "tests/soundness/world_state.h"
 
 #include "lib/tracker.h"
+#include "tests/support/broken_os.h"
 #include "tests/support/page_hash.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
@@ -360,7 +361,10 @@ static int open_tracker(struct world *w)
 	if (w->options.verify && w->options.backend != CARDMARK_BACKEND_SOFTDIRTY)
 		options.flags |= CARDMARK_OPEN_CONCURRENT;
 	options.verify = w->options.verify ? CARDMARK_VERIFY_HASH : CARDMARK_VERIFY_OFF;
+	/* A call that fails here is an open that fails, and no more. */
+	broken_os_pause(true);
 	error = cardmark_open(&w->cm, &options);
+	broken_os_pause(false);
 	if (error == 0)
 		w->cm->backoff.least = 2; /* a slot has few pages */
 	if (error == 0)

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-int broken_os_uffd = -1, broken_os_pagemap = -1;
+int broken_os_uffd = -1, broken_os_pagemap = -1, broken_os_first_pagemap = -1;
 
 static struct cm_os table;
 static unsigned fail_one_in;
@@ -29,8 +29,11 @@ static int remember_pagemap(const char *name, int flags)
 {
 	int fd = cm_os_linux.open_self(name, flags);
 
-	if (strcmp(name, "pagemap") == 0)
+	if (strcmp(name, "pagemap") == 0) {
 		broken_os_pagemap = fd;
+		if (broken_os_first_pagemap < 0)
+			broken_os_first_pagemap = fd;
+	}
 	return fd;
 }
 
@@ -39,6 +42,7 @@ struct cm_os *broken_os_begin(void)
 	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
 
 	(void)cardmark_probe(probes, CARDMARK_BACKEND_COUNT); /* cached from here on */
+	broken_os_first_pagemap = -1;
 	table = cm_os_linux;
 	table.uffd_open = remember_uffd;
 	table.open_self = remember_pagemap;

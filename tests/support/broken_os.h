@@ -13,8 +13,9 @@
 struct cm_os *broken_os_begin(void);
 void broken_os_end(void);
 
-/* The descriptors opened last, -1 if none. */
-extern int broken_os_uffd, broken_os_pagemap;
+/* The descriptors opened last, -1 if none, and the first one: a backend's, which opens before
+ * verify does. */
+extern int broken_os_uffd, broken_os_pagemap, broken_os_first_pagemap;
 
 /* Calls that arm or look fail, one in `one_in`, half of them after they have
  * done their work, with EINTR, EAGAIN, ENOMEM or EFAULT. Never those that

@@ -27,6 +27,7 @@ static uintptr_t end_of(unsigned i)
 
 static void add(unsigned i)
 {
+	cm_own_start();
 	cm_own_add((void *)start_of(i), end_of(i) - start_of(i));
 }
 
@@ -41,6 +42,7 @@ static void mapped_memory_is_in_it_until_it_is_unmapped(void **state)
 	void *p = NULL;
 
 	(void)state;
+	cm_own_start();
 	assert_int_equal(cm_own_map(3 * 4096, &p), 0);
 	assert_true(cm_own_next((uintptr_t)p, &start, &end));
 	assert_true(start == (uintptr_t)p && end == start + 3 * (uintptr_t)4096);
