@@ -34,6 +34,17 @@
  * The tracker is the caller's, and must stay open until the arena is destroyed
  * or detached. It may track other memory and other arenas too.
  *
+ * The arena's extent hooks are the adapter's. If the program writes others to it,
+ * even others that call ours, the adapter can't know any more what the arena maps:
+ * then everything counts as dirty, for good, and stats says so (ranges_overflown,
+ * last_error -EBUSY). Noticed by collect, a walk from 0, check and stats with
+ * jemalloc 5.3 and later; with all versions by check, destroy, detach, and flags in a
+ * thread that has none yet. Give such hooks to the arena first, and then adopt it.
+ *
+ * Before arena.<i>.reset each thread flushes its cache, as jemalloc asks: mallctl
+ * "tcache.flush" with the number ((flags >> 8) & 0xfff) - 2. The adapter is not told
+ * of a reset: a cache that was not flushed hands out memory twice.
+ *
  * Errors are those of <cardmark/cardmark.h>; cardmark_jemalloc_error() has the
  * words. Calls may come from any thread, but none from an extent hook. "May run
  * while the world is stopped" is promised as in cardmark.h: the hooks hold our
@@ -89,16 +100,18 @@ CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct 
  * it to NULL. NULL and pointer to NULL are fine. No thread may be using the arena,
  * nor use its flags again; jemalloc may give its number to the next arena at once.
  * Do this instead of arena.<i>.destroy: the caches of the threads are emptied first.
- * Not while the world is stopped. -ENOTSUP jemalloc does not destroy this arena (one
- * of its automatic ones): all stays as it was but the caches; detach it. */
+ * Not while the world is stopped. Waits for threads that end and give their caches back.
+ * -ENOTSUP jemalloc does not destroy this arena (one of its automatic ones): all stays as it was
+ * but the caches; detach it. -EBUSY clone(2) made this process while a thread was in a hook. */
 CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
 
-/* Gives the arena its former hooks back and stops tracking it; its objects stay.
+/* Gives the arena its former hooks back and stops tracking it; its objects stay. If the
+ * program gave it others meanwhile, these stay; they may go on calling ours, which pass on.
  * Other threads may allocate and free in it meanwhile, with the flags they have,
  * but make no call of ours: *je is set to NULL. Threads' caches stay with jemalloc:
  * the arena must then not be destroyed before those threads have ended, if ever.
  * One page is left behind, as a thread may just be on its way into a hook. Not while
- * the world is stopped. -EIO jemalloc refuses: nothing was changed. */
+ * the world is stopped. -EIO jemalloc refuses: nothing was changed. -EBUSY as above. */
 CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
 
 /* What was wrong in this thread's last failing call of this header, in words; ""
@@ -114,10 +127,11 @@ CARDMARK_API unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je
  * thread's own that holds nothing but objects of the arena. Made at the thread's
  * first call, and freed when the thread ends: after its C++ thread_local objects, and
  * in the last but one round of its pthread_key_create() destructors, which may free
- * objects with these flags until then. Or with MALLOCX_TCACHE_NONE in them
- * (slower, as sound) when no cache could be had; counted. Or other bits to them
- * (alignment, MALLOCX_ZERO). Cannot fail. Keep the result; another thread must not
- * use it. Not while the world is stopped. */
+ * objects with these flags until then. A destructor that may run
+ * later asks for them again. With MALLOCX_TCACHE_NONE in them
+ * (slower, as sound) when no cache could be had, or the thread gave it back already; counted. Or
+ * other bits to them (alignment, MALLOCX_ZERO). Cannot fail. Keep the result; another thread must
+ * not use it. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_flags(struct cardmark_jemalloc *je);
 
 /* Is all of [addr, addr + len) memory of the arena, whether in use or not? Takes
@@ -155,9 +169,9 @@ struct cardmark_jemalloc_range {
  * none. Start with 0 and go on from out->end. Neighbours with the same flags are one
  * range. May run while the world is stopped; beside threads that allocate, each
  * answer is right for its moment. One ALWAYS_DIRTY range from from to the end of all
- * addresses: where the arena is has been lost (ranges_overflown), or can't be known (a
- * thread was stopped in the middle of a hook, by a tracer, for more than 2 s, or clone(2)
- * made this process there). Not all of that can be read; next_dirty answers the same. */
+ * addresses: where the arena is has been lost (ranges_overflown; hooks replaced), or can't be known
+ * (a thread was stopped in the middle of a hook, by a tracer, for more than 2 s, or clone(2) made
+ * this process there). Not all of that can be read; next_dirty answers the same. */
 CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uintptr_t from,
 					       struct cardmark_jemalloc_range *out);
 
