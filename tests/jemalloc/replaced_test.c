@@ -271,6 +271,9 @@ static void destroy_behind(void *arg)
 
 static void an_arena_that_is_destroyed_behind_us(void)
 {
+	if (TAP_TSAN)
+		tap_skip(
+			"this sanitizer has no room for the locks that jemalloc holds over a fork");
 	set_up(0);
 	if (!word_is_known())
 		return;
