@@ -73,6 +73,15 @@ bool cm_fork_done(void)
 	return owner(atomic_load_explicit(marker_word(), memory_order_acquire)) == OURS;
 }
 
+/* The thread that forked has its locks in the child, too; those of others are made anew. */
+static void free_lock(pthread_mutex_t *lock, bool mine)
+{
+	if (mine)
+		(void)pthread_mutex_unlock(lock);
+	else
+		(void)pthread_mutex_init(lock, NULL);
+}
+
 /* By the claimer, alone with the trackers. */
 static void rebuild_all(void)
 {
@@ -84,7 +93,10 @@ static void rebuild_all(void)
 	bool forked = whole && pthread_equal(forker, pthread_self());
 
 	forker = 0;
-	cm_probe_reset_lock();
+	if (forked)
+		cm_probe_unlock();
+	else
+		cm_probe_reset_lock();
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
 		/* Held meanwhile: a child that is cloned now finds it torn. */
 		bool intact = pthread_mutex_trylock(&cm->lock) == 0 || whole;
@@ -92,8 +104,8 @@ static void rebuild_all(void)
 		cm_tracker_rebuild(cm, intact, forked);
 	}
 	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
-		(void)pthread_mutex_init(&cm->lock, NULL);
-	(void)pthread_mutex_init(&list_lock, NULL);
+		free_lock(&cm->lock, forked);
+	free_lock(&list_lock, forked);
 }
 
 static void claim(_Atomic int *word, int seen)
