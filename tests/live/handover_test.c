@@ -297,9 +297,54 @@ static void a_scan_that_is_not_told_loses_the_card(void)
 	CHECK(!reported_by_either(true));
 }
 
+/* ---- Asked while a thread is inside -------------------------------------------------------- */
+
+static int gated_covered(uintptr_t addr, size_t len)
+{
+	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
+		stand_at_gate();
+	return cm_os_linux.covered(addr, len);
+}
+
+static int gated_vma_at(uintptr_t addr, struct cm_vma *out)
+{
+	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
+		stand_at_gate();
+	return cm_os_linux.vma_at(addr, out);
+}
+
+static void *track_more(void *arg)
+{
+	(void)cardmark_track(cm, arg, 4 * live_card, 0);
+	return NULL;
+}
+
+static void is_tracked_waits_for_nobody(void)
+{
+	struct cm_os *os = broken_os_begin();
+	unsigned char *more = live_map(4);
+	pthread_t thread;
+
+	main_thread = pthread_self();
+	mem = live_map(CARDS);
+	cm = live_open();
+	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
+	os->covered = gated_covered;
+	os->vma_at = gated_vma_at;
+	shut_gate();
+	CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
+	await(&gate_reached);
+	CHECK(cardmark_is_tracked(cm, mem, CARDS * live_card));
+	CHECK(!cardmark_is_tracked(cm, more, 4 * live_card)); /* not yet */
+	open_gate();
+	(void)pthread_join(thread, NULL);
+	CHECK(cardmark_is_tracked(cm, more, 4 * live_card));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
+		{ "is_tracked waits for nobody", is_tracked_waits_for_nobody, 0, 0 },
 		{ "a late helper, and another tracker has the memory",
 		  a_late_helper_and_the_next_tracker, 0, LIVE_ONLY(PAGEMAP) },
 		{ "a late helper, and the next tracker scans",
