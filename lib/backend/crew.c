@@ -141,8 +141,9 @@ int cm_crew_open(struct cm_crew *crew, const struct cm_backend_params *params, c
 		return 0;
 	bytes = (bytes + page - 1) & ~(page - 1);
 	error = cm_owed_set_up();
-	if (error == 0)
-		error = cm_os->map(bytes, &mem);
+	if (error < 0)
+		return error;
+	error = cm_os->map(bytes, &mem);
 	if (error < 0)
 		return error;
 	s = mem;

@@ -169,10 +169,11 @@ static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t e
 			CM_COUNT(o->b.params.counters->guessed);
 		cm_ranges_mark(ranges(o), (struct cardmark_run){ start, end }, &o->written);
 	}
-	while (start < end) {
+	while (start < end && (r = range_at(start)) != NULL) {
 		uintptr_t from = start;
-		int prot = range_at(start)->prot;
-		while (start < end && (r = range_at(start))->prot == prot)
+		int prot = r->prot;
+
+		for (; start < end && r != NULL && r->prot == prot; r = range_at(start))
 			start = r->end;
 		good &= give_back(t, from, start, prot);
 	}
