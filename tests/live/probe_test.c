@@ -122,7 +122,7 @@ static void each_call_fails(int error, bool on)
 	for (unsigned i = 0; i < INJECT_COUNT; i++)
 		calls[i] = atomic_load(&inject->calls[i]);
 	for (unsigned i = 0; i < INJECT_COUNT; i++) {
-		/* Who closes or wakes is told nothing by an error. */
+		/* The caller of close or wake learns nothing from an error. */
 		if (i == INJECT_close || !(inject_hows(i) & INJECT_BEFORE))
 			continue;
 		for (unsigned nth = 1; nth <= calls[i]; nth++) {
