@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT
+ * cardmark bench --barriers: what was asked for, and the order of things. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "tools/bench/barriers.h"
+
+/* What was asked, completed by the preset. */
+static void complete(struct barriers *b, const struct bench_plan *plan)
+{
+	static const struct {
+		unsigned blocks;
+		double budget_s;
+	} presets[] = { [PRESET_QUICK] = { 5, 170 },
+			[PRESET_STANDARD] = { 8, 1750 },
+			[PRESET_FULL] = { 12, 7000 } };
+
+	b->preset = plan->preset;
+	b->seed = plan->seed;
+	b->live_mb = (double)plan->live_mb;
+	b->fixed_work = plan->size_given;
+	b->work = plan->size_given ? (plan->size > 0 ? plan->size : 1) : 100;
+	b->blocks = plan->blocks_given ? plan->blocks : presets[plan->preset].blocks;
+	b->budget_s = plan->blocks_given ? 0 : presets[plan->preset].budget_s;
+}
+
+/* Wrong results, and failures of ours, fail the bench. */
+static bool all_good(const struct barriers *b)
+{
+	bool good = true;
+
+	for (unsigned p = 0; p < b->n_points; p++) {
+		good = barriers_results_agree(b, p, true) && good;
+		for (unsigned row = 0; row < b->n_rows; row++) {
+			const char *error = "";
+			char name[96];
+
+			if (barriers_failed(b, p, row, &error) == 0)
+				continue;
+			barriers_point_name(&b->points[p], name, sizeof name);
+			fprintf(stderr, "cardmark bench: %s, %s FAILED: %s\n", name,
+				b->rows[row].label, error);
+			good = false;
+		}
+	}
+	return good;
+}
+
+static int measure(struct barriers *b, const char *file)
+{
+	bool piped = strcmp(file, "-") == 0, ran, written, good;
+	FILE *out = piped ? stderr : stdout;
+
+	bench_catch_signals();
+	ran = barriers_schedule(b, file);
+	bench_env_end(&b->env);
+	/* Before the first block there is nothing to keep. */
+	if (barriers_begun(b) == 0) {
+		if (bench_interrupted() != 0)
+			tool_message("bench", "interrupted before the first block: nothing was "
+					      "written");
+		return bench_interrupted() != 0 ? 128 + bench_interrupted() : TOOL_CANNOT;
+	}
+	written = barriers_write(b, file);
+	good = all_good(b);
+	barriers_print(b, out);
+	if (written && !piped)
+		fprintf(out,
+			"\nAll figures are in %s: 'cardmark report --barriers=%s' makes a "
+			"page of them%s\n",
+			file, file,
+			barriers_begun(b) < STAT_MIN_BLOCKS
+				? "; fewer than 3 blocks give no intervals."
+				: ".");
+	if (bench_interrupted() != 0)
+		return 128 + bench_interrupted();
+	return ran && written && good ? TOOL_OK : TOOL_CANNOT;
+}
+
+static bool prepare(struct barriers *b, const struct bench_plan *plan)
+{
+	const char *tmp = getenv("TMPDIR");
+	char program[TOOL_PATH];
+
+	if (!tool_find_minigc(b->minigc) || !tool_find_bench("stores.lisp", program)) {
+		tool_message("bench", "minigc or its programs are missing: they are built where "
+				      "configure finds jemalloc (libjemalloc-dev)");
+		return false;
+	}
+	if (tmp == NULL || *tmp == '\0' || strlen(tmp) > sizeof b->dir - 24)
+		tmp = "/tmp";
+	snprintf(b->dir, sizeof b->dir, "%s/cardmark-XXXXXX", tmp);
+	if (mkdtemp(b->dir) == NULL) {
+		tool_message("bench", "cannot make a directory in %s: %s", tmp, strerror(errno));
+		return false;
+	}
+	bench_env_begin(&b->env, plan);
+	return true;
+}
+
+int bench_barriers(const struct bench_plan *plan, const char *program, const char *file,
+		   const char *const *backends, size_t n)
+{
+	struct barriers *b = calloc(1, sizeof *b);
+	int status;
+
+	if (b == NULL)
+		return TOOL_CANNOT;
+	complete(b, plan);
+	snprintf(b->sole, sizeof b->sole, "%s", program != NULL ? program : "");
+	/* minigc takes seeds up to 2^30. */
+	if (b->seed > (1U << 30) - MAX_BLOCKS)
+		status = tool_usage_error("bench", "--barriers takes seeds to %d",
+					  (1 << 30) - MAX_BLOCKS);
+	else if (!barriers_plan_points(b))
+		status = TOOL_USAGE;
+	else
+		status = barriers_plan_rows(b, backends, n);
+	if (status < 0 && !prepare(b, plan))
+		status = TOOL_CANNOT;
+	if (status < 0) {
+		status = measure(b, file != NULL ? file : BENCH_BARRIERS_FILE);
+		rmdir(b->dir);
+	}
+	barriers_free(b);
+	free(b);
+	return status;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ * A results file of --barriers back into memory. Nothing in it is believed. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "tools/bench/barriers.h"
+
+static double real_of(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+static bool load_pause(const json_t *list, struct barriers_pause *p)
+{
+	uint64_t v[BARRIERS_PHASES + 5];
+	size_t n = sizeof v / sizeof *v;
+
+	if (json_array_size(list) != n)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		json_t *x = json_array_get(list, i);
+
+		if (!json_is_integer(x) || json_integer_value(x) < 0)
+			return false;
+		v[i] = (uint64_t)json_integer_value(x);
+	}
+	p->full = v[0] != 0;
+	p->start = v[1];
+	p->end = v[2];
+	memcpy(p->phase, v + 3, sizeof p->phase);
+	p->dirty = v[3 + BARRIERS_PHASES];
+	p->scanned = v[4 + BARRIERS_PHASES];
+	return p->start <= p->end;
+}
+
+static bool load_run(const json_t *o, struct barriers_run *run)
+{
+	const json_t *pauses = json_object_get(o, "pauses_ns");
+	char hash[24];
+
+	if (json_is_null(o))
+		return true;
+	if (!json_is_boolean(json_object_get(o, "ok")) ||
+	    !json_is_number(json_object_get(o, "wall_s")) ||
+	    !json_is_number(json_object_get(o, "cpu_s")))
+		return false;
+	run->done = true;
+	run->wall_s = real_of(o, "wall_s");
+	run->cpu_s = real_of(o, "cpu_s");
+	bench_text_of(o, "error", run->error, sizeof run->error);
+	if (!json_is_true(json_object_get(o, "ok")))
+		return true;
+	bench_text_of(o, "hash", hash, sizeof hash);
+	run->peak_rss_kb = bench_count_of(o, "peak_rss_kb");
+	run->pauses_cpu_ns = bench_count_of(o, "pauses_cpu_ns");
+	run->allocated = bench_count_of(o, "allocated_bytes");
+	run->live = bench_count_of(o, "live_bytes");
+	run->all_dirty = bench_count_of(o, "all_dirty");
+	if (!json_is_array(pauses) || sscanf(hash, "%16" SCNx64, &run->hash) != 1)
+		return false;
+	run->pauses = calloc(json_array_size(pauses) + 1, sizeof *run->pauses);
+	for (size_t i = 0; run->pauses != NULL && i < json_array_size(pauses); i++) {
+		if (!load_pause(json_array_get(pauses, i), &run->pauses[i]) ||
+		    (i > 0 && run->pauses[i].start < run->pauses[i - 1].end))
+			return false;
+		run->n_pauses++;
+	}
+	run->ok = run->pauses != NULL;
+	return run->ok;
+}
+
+static bool load_rows(const json_t *list, struct barriers *b)
+{
+	b->n_rows = (unsigned)json_array_size(list);
+	if (b->n_rows < 2 || json_array_size(list) > BARRIERS_ROWS)
+		return false;
+	for (unsigned i = 0; i < b->n_rows; i++) {
+		const json_t *o = json_array_get(list, i);
+		struct barriers_row *r = &b->rows[i];
+		char role[16];
+
+		bench_text_of(o, "label", r->label, sizeof r->label);
+		bench_text_of(o, "barrier", r->barrier, sizeof r->barrier);
+		bench_text_of(o, "backend", r->backend, sizeof r->backend);
+		bench_text_of(o, "role", role, sizeof role);
+		r->role = BARRIERS_ROLES;
+		for (unsigned k = 0; k < BARRIERS_ROLES; k++)
+			if (strcmp(role, barriers_role_names[k]) == 0)
+				r->role = (enum barriers_role)k;
+		/* The first two are what all is compared with. */
+		if (r->role == BARRIERS_ROLES || (i == 0) != (r->role == BARRIERS_REFERENCE) ||
+		    (i == 1) != (r->role == BARRIERS_CONTROL))
+			return false;
+	}
+	return true;
+}
+
+static bool load_point(const json_t *o, struct barriers *b, unsigned point)
+{
+	struct barriers_point *p = &b->points[point];
+	const json_t *rows = json_object_get(o, "rows");
+
+	bench_text_of(o, "program", p->program, sizeof p->program);
+	p->size = bench_count_of(o, "size");
+	p->words = bench_count_of(o, "words");
+	p->objects = bench_count_of(o, "objects");
+	p->churn = bench_count_of(o, "churn");
+	p->heap_limit = bench_count_of(o, "heap_limit_bytes");
+	p->nursery = bench_count_of(o, "nursery_bytes");
+	p->written = real_of(o, "written_percent");
+	if (json_array_size(rows) != b->n_rows)
+		return false;
+	for (unsigned row = 0; row < b->n_rows; row++) {
+		const json_t *runs = json_object_get(json_array_get(rows, row), "runs");
+
+		if (json_array_size(runs) != b->blocks)
+			return false;
+		for (unsigned i = 0; i < b->blocks; i++)
+			if (!load_run(json_array_get(runs, i), barriers_run(b, point, row, i)))
+				return false;
+	}
+	return true;
+}
+
+static bool load_sweep(const json_t *list, const struct barriers *b, struct barriers_sweep *s)
+{
+	if (!json_is_array(list) || json_array_size(list) > BARRIERS_STOPS)
+		return false;
+	s->count = (unsigned)json_array_size(list);
+	for (unsigned i = 0; i < s->count; i++) {
+		const json_t *o = json_array_get(list, i);
+		uint64_t point = bench_count_of(o, "point");
+
+		if (!json_is_integer(json_object_get(o, "point")) || point >= b->n_points ||
+		    !json_is_number(json_object_get(o, "x")) ||
+		    !json_is_number(json_object_get(o, "y")) || real_of(o, "x") < 0 ||
+		    real_of(o, "y") < 0)
+			return false;
+		s->at[i].x = real_of(o, "x");
+		s->at[i].y = real_of(o, "y");
+		s->at[i].point = (unsigned)point;
+	}
+	return true;
+}
+
+static bool load_root(const json_t *root, struct barriers *b)
+{
+	const json_t *points = json_object_get(root, "points");
+	uint64_t blocks = bench_count_of(root, "blocks");
+
+	if (json_array_size(points) == 0 || json_array_size(points) > BARRIERS_POINTS ||
+	    blocks > MAX_BLOCKS || !load_rows(json_object_get(root, "barriers"), b))
+		return false;
+	b->n_points = (unsigned)json_array_size(points);
+	b->blocks = (unsigned)blocks;
+	b->seed = bench_count_of(root, "seed");
+	b->work = bench_count_of(root, "work_percent");
+	b->least_heap = bench_count_of(root, "least_heap_bytes");
+	b->live_mb = real_of(root, "live_mb");
+	b->interrupted = json_is_true(json_object_get(root, "interrupted"));
+	bench_text_of(root, "sweep_program", b->sweep_program, sizeof b->sweep_program);
+	bench_load_env(json_object_get(root, "environment"), &b->env);
+	bench_text_of(root, "command", b->env.command, sizeof b->env.command);
+	b->runs = calloc((size_t)b->n_points * b->n_rows * b->blocks + 1, sizeof *b->runs);
+	if (b->runs == NULL)
+		return false;
+	for (unsigned p = 0; p < b->n_points; p++)
+		if (!load_point(json_array_get(points, p), b, p))
+			return false;
+	for (unsigned axis = 0; axis < AXES; axis++)
+		if (!load_sweep(json_object_get(json_object_get(root, "sweeps"),
+						barriers_axis_names[axis]),
+				b, &b->sweeps[axis]))
+			return false;
+	return true;
+}
+
+bool barriers_load(const char *file, struct barriers *b)
+{
+	json_error_t error;
+	json_t *root = json_load_file(file, 0, &error);
+	const char *format = json_string_value(json_object_get(root, "format"));
+	bool good = false;
+
+	memset(b, 0, sizeof *b);
+	if (root == NULL)
+		tool_message("report", "%s: %s", file, error.text);
+	else if (format == NULL || strcmp(format, "cardmark-barriers") != 0)
+		tool_message("report", "%s: not results of cardmark bench --barriers", file);
+	else if (bench_count_of(root, "version") != BARRIERS_VERSION)
+		tool_message("report", "%s: version %" PRIu64 " of the format, not %d", file,
+			     bench_count_of(root, "version"), BARRIERS_VERSION);
+	else if (!(good = load_root(root, b)))
+		tool_message("report", "%s is damaged: its parts do not fit together", file);
+	json_decref(root);
+	return good;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ * Latency of the open-loop program: its rate, its histograms in files, and its table. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/bench/bench.h"
+
+/* ---- Files ------------------------------------------------------------------------ */
+
+static json_t *percentile_json(const struct histogram *h, double q)
+{
+	return bench_latency_knows(h->count, q) ? json_integer((json_int_t)hist_quantile(h, q))
+						: json_null();
+}
+
+static json_t *kind_json(const struct histogram *h)
+{
+	json_t *o = json_object(), *buckets = json_array();
+
+	json_object_set_new(o, "count", json_integer((json_int_t)h->count));
+	json_object_set_new(o, "sum_ns", json_integer((json_int_t)h->sum));
+	json_object_set_new(o, "p50_ns", percentile_json(h, 0.5));
+	json_object_set_new(o, "p90_ns", percentile_json(h, 0.9));
+	json_object_set_new(o, "p99_ns", percentile_json(h, 0.99));
+	json_object_set_new(o, "p999_ns", percentile_json(h, 0.999));
+	json_object_set_new(o, "max_ns", json_integer((json_int_t)h->max));
+	for (unsigned i = 0; i < HIST_SIZE; i++)
+		if (h->bucket[i] > 0)
+			json_array_append_new(buckets, json_pack("[I, I]", (json_int_t)hist_end(i),
+								 (json_int_t)h->bucket[i]));
+	json_object_set_new(o, "buckets", buckets);
+	return o;
+}
+
+json_t *bench_latency_json(const struct bench_latency *l)
+{
+	json_t *kinds = json_object();
+
+	for (unsigned k = 0; k < LATENCY_KINDS; k++)
+		json_object_set_new(kinds, latency_names[k], kind_json(&l->kinds[k]));
+	return json_pack("{s:I, s:I, s:o}", "rate_per_s", (json_int_t)l->rate, "served_ns",
+			 (json_int_t)l->served_ns, "kinds", kinds);
+}
+
+static bool parse_kind(const json_t *o, struct histogram *h)
+{
+	const json_t *buckets = json_object_get(o, "buckets");
+	uint64_t max = bench_count_of(o, "max_ns"), last = 0;
+
+	if (!json_is_array(buckets) || !json_is_integer(json_object_get(o, "count")))
+		return false;
+	for (size_t i = 0; i < json_array_size(buckets); i++) {
+		const json_t *pair = json_array_get(buckets, i);
+		const json_t *end = json_array_get(pair, 0), *times = json_array_get(pair, 1);
+
+		if (!json_is_integer(end) || !json_is_integer(times) ||
+		    json_integer_value(end) < 0 || json_integer_value(times) <= 0)
+			return false;
+		/* In order, and each at the end of its bucket, or it is of another histogram. */
+		if ((i > 0 && (uint64_t)json_integer_value(end) <= last) ||
+		    hist_bound((uint64_t)json_integer_value(end)) !=
+			    (uint64_t)json_integer_value(end))
+			return false;
+		last = (uint64_t)json_integer_value(end);
+		hist_add_many(h, last, (uint64_t)json_integer_value(times));
+	}
+	if (h->count != bench_count_of(o, "count") || hist_bound(max) != last)
+		return false;
+	h->max = max;
+	h->sum = (double)bench_count_of(o, "sum_ns");
+	return true;
+}
+
+struct bench_latency *bench_parse_latency(const json_t *o)
+{
+	const json_t *kinds = json_object_get(o, "kinds");
+	struct bench_latency *l = calloc(1, sizeof *l);
+	bool good = l != NULL && json_is_object(kinds);
+
+	for (unsigned k = 0; good && k < LATENCY_KINDS; k++)
+		good = parse_kind(json_object_get(kinds, latency_names[k]), &l->kinds[k]);
+	/* One request, one latency of each kind. */
+	for (unsigned k = 0; good && k < LATENCY_KINDS; k++)
+		good = k == LATENCY_HICCUP ? l->kinds[k].count <= l->kinds[LATENCY_SIMPLE].count
+					   : l->kinds[k].count == l->kinds[LATENCY_SIMPLE].count;
+	if (!good) {
+		free(l);
+		return NULL;
+	}
+	l->rate = bench_count_of(o, "rate_per_s");
+	l->served_ns = bench_count_of(o, "served_ns");
+	return l;
+}
+
+bool bench_read_latency(const char *path, struct bench_run *out)
+{
+	json_error_t error;
+	json_t *root = json_load_file(path, 0, &error);
+
+	if (root == NULL) {
+		snprintf(out->error, sizeof out->error, "no latency: %.150s", error.text);
+		return false;
+	}
+	out->latency = bench_parse_latency(root);
+	if (out->latency == NULL)
+		snprintf(out->error, sizeof out->error, "the latency it wrote is strange");
+	json_decref(root);
+	return out->latency != NULL;
+}
+
+/* ---- Numbers ------------------------------------------------------------------------ */
+
+static double percentile(const struct histogram *h, double q)
+{
+	return bench_latency_knows(h->count, q) ? (double)hist_quantile(h, q) : 0;
+}
+
+double bench_latency_metric(const struct bench_run *run, enum bench_metric metric)
+{
+	const struct histogram *open, *simple;
+
+	if (run->latency == NULL)
+		return 0;
+	simple = &run->latency->kinds[LATENCY_SIMPLE];
+	open = &run->latency->kinds[LATENCY_OPEN];
+	switch (metric) {
+	case METRIC_LATENCY_P50:
+		return percentile(open, 0.5);
+	case METRIC_LATENCY_P99:
+		return percentile(open, 0.99);
+	case METRIC_LATENCY_P999:
+		return percentile(open, 0.999);
+	default:
+		return simple->count ? hist_mean(simple) : 0;
+	}
+}
+
+bool bench_has_latency(const struct bench_plan *plan, unsigned program)
+{
+	for (unsigned row = 0; row < plan->row_count; row++)
+		for (unsigned b = 0; b < plan->programs[program].blocks; b++)
+			if (bench_cell(plan, program, row)->runs[b].latency != NULL)
+				return true;
+	return false;
+}
+
+struct bench_latency *bench_pool_latency(const struct bench_plan *plan, unsigned program,
+					 unsigned row)
+{
+	const struct bench_cell *cell = bench_cell(plan, program, row);
+	struct bench_latency *pool = NULL;
+
+	for (unsigned b = 0; b < plan->programs[program].blocks; b++) {
+		const struct bench_run *r = &cell->runs[b];
+
+		if (!r->ok || r->latency == NULL)
+			continue;
+		if (pool == NULL)
+			pool = calloc(1, sizeof *pool);
+		if (pool == NULL)
+			return NULL;
+		pool->rate = r->latency->rate;
+		pool->served_ns += r->latency->served_ns;
+		for (unsigned k = 0; k < LATENCY_KINDS; k++)
+			hist_merge(&pool->kinds[k], &r->latency->kinds[k]);
+	}
+	return pool;
+}
+
+/* ---- Rate --------------------------------------------------------------------------- */
+
+bool bench_rate_from(struct bench_program *p, const struct bench_run *run)
+{
+	const struct bench_latency *l = run->ok ? run->latency : NULL;
+	double rate, unit;
+
+	if (l == NULL || l->served_ns == 0 || l->kinds[LATENCY_SIMPLE].count == 0)
+		return false;
+	rate = (double)l->kinds[LATENCY_SIMPLE].count / (double)l->served_ns * 1e9;
+	p->closed_rate = (uint64_t)rate;
+	/* Half of it, in three digits: a rate to give again. */
+	unit = pow(10, floor(log10(rate / 2)) - 2);
+	p->rate = (uint64_t)fmax(1, round(rate / 2 / unit) * unit);
+	return true;
+}
+
+/* ---- Table -------------------------------------------------------------------------- */
+
+static const char *ms(const struct histogram *h, double q, char out[16])
+{
+	if (bench_latency_knows(h->count, q))
+		snprintf(out, 16, "%.3f", (double)hist_quantile(h, q) / 1e6);
+	else
+		snprintf(out, 16, "-");
+	return out;
+}
+
+static void print_row(const struct bench_plan *plan, unsigned program, unsigned row, FILE *f)
+{
+	struct bench_latency *l = bench_pool_latency(plan, program, row);
+	struct stat_ratio ratio = bench_ratio(plan, program, row, plan->ref, METRIC_LATENCY_P99);
+	double resolution = bench_resolution(plan, program, METRIC_LATENCY_P99);
+	const struct histogram *open, *simple, *hiccup;
+	char a[16], b[16], c[16], d[16], e[16], m[16], g[16];
+
+	if (l == NULL)
+		return;
+	open = &l->kinds[LATENCY_OPEN];
+	simple = &l->kinds[LATENCY_SIMPLE];
+	hiccup = &l->kinds[LATENCY_HICCUP];
+	fprintf(f, "%-22s %8s %8s %8s %8s %8.3f  %8s %8s  %8s %8.3f  ", plan->rows[row].label,
+		ms(open, 0.5, a), ms(open, 0.9, b), ms(open, 0.99, c), ms(open, 0.999, d),
+		(double)open->max / 1e6, ms(simple, 0.99, e),
+		ms(&l->kinds[LATENCY_METERED_10], 0.99, m), ms(hiccup, 0.99, g),
+		(double)hiccup->max / 1e6);
+	if (row == plan->ref)
+		fprintf(f, "1\n");
+	else if (isnan(ratio.mid))
+		fprintf(f, "-\n");
+	else if (isinf(ratio.high))
+		fprintf(f, "~%.2f [too few]\n", ratio.mid);
+	else
+		fprintf(f, "%s%.2f [%.2f, %.2f]\n", stat_same(ratio, resolution) ? "~" : "",
+			ratio.mid, ratio.low, ratio.high);
+	free(l);
+}
+
+void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f)
+{
+	const struct bench_program *p = &plan->programs[program];
+
+	if (p->left_out[0] != '\0' || !bench_has_latency(plan, program))
+		return;
+	fprintf(f, "Latency of %s at %" PRIu64 " requests a second", p->name, p->rate);
+	if (p->closed_rate > 0)
+		fprintf(f, " (%.0f %% of what the reference can do)",
+			100 * (double)p->rate / (double)p->closed_rate);
+	fprintf(f, ", ms, from when each was due; of all blocks:\n");
+	fprintf(f, "%-22s %8s %8s %8s %8s %8s  %8s %8s  %17s  %s\n", "", "", "", "", "", "",
+		"simple", "metered", "machine's hiccups", "p99 to");
+	fprintf(f, "%-22s %8s %8s %8s %8s %8s  %8s %8s  %8s %8s  %s\n", "", "p50", "p90", "p99",
+		"p99.9", "max", "p99", "10ms p99", "p99", "max", "libgc-mprotect");
+	for (unsigned row = 0; row < plan->row_count; row++)
+		print_row(plan, program, row, f);
+}
+
+void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f)
+{
+	const struct bench_program *p = &plan->programs[program];
+
+	if (p->left_out[0] != '\0' || !bench_has_latency(plan, program))
+		return;
+	fprintf(f, "  %s: one request in a hundred takes longer than", p->name);
+	for (unsigned row = 0; row < plan->row_count; row++) {
+		struct bench_latency *l =
+			plan->rows[row].control ? NULL : bench_pool_latency(plan, program, row);
+		char text[16];
+
+		if (l == NULL)
+			continue;
+		fprintf(f, "%s %s ms (%s)", row > 0 ? "," : "",
+			ms(&l->kinds[LATENCY_OPEN], 0.99, text), plan->rows[row].label);
+		free(l);
+	}
+	fprintf(f, ".\n");
+}

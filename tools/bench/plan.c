@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ * Which programs run in which ways. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/bench/bench.h"
+
+static const struct bench_program known[] = {
+	{ .name = "trees",
+	  .what = "long-lived trees with random updates, 200 MiB live",
+	  .file = "trees",
+	  .share = 0.25 },
+	{ .name = "words",
+	  .what = "a word index over the documentation and headers of this machine",
+	  .file = "words",
+	  .share = 0.20 },
+	{ .name = "guile",
+	  .what = "guile-3.0, unchanged, running a Markov chain over the same text",
+	  .file = "words.scm",
+	  .interpreter = "guile",
+	  .share = 0.35 },
+	{ .name = "kv",
+	  .what = "an open-loop key-value server, 64 MiB live",
+	  .file = "kv",
+	  .share = 0.20,
+	  .open_loop = true },
+};
+
+enum { KNOWN = sizeof known / sizeof *known };
+
+static struct bench_row *add_row(struct bench_plan *plan, const char *backend, double target)
+{
+	struct bench_row *row;
+
+	for (unsigned i = 0; i < plan->row_count; i++)
+		if (strcmp(plan->rows[i].backend, backend) == 0 && !plan->rows[i].control &&
+		    !(plan->rows[i].target_ms < target) && !(plan->rows[i].target_ms > target))
+			return &plan->rows[i];
+	if (plan->row_count == MAX_ROWS)
+		return NULL;
+	row = &plan->rows[plan->row_count++];
+	row->backend = backend;
+	row->target_ms = target;
+	row->peer = strcmp(backend, "libgc-mprotect") == 0;
+	if (target > 0)
+		snprintf(row->label, sizeof row->label, "%s, %g ms", backend, target);
+	else
+		snprintf(row->label, sizeof row->label, "%s", backend);
+	return row;
+}
+
+static bool make_rows(struct bench_plan *plan, const char *const *backends, size_t n)
+{
+	struct bench_row *control;
+	bool good = true;
+
+	plan->stw = plan->row_count;
+	add_row(plan, "stop-the-world", 0);
+	plan->ref = plan->row_count;
+	add_row(plan, "libgc-mprotect", 0);
+	plan->control = plan->row_count;
+	control = add_row(plan, "libgc-mprotect", -1);
+	control->target_ms = 0;
+	control->control = true;
+	snprintf(control->label, sizeof control->label, "libgc-mprotect (A/A)");
+	for (size_t i = 0; i < n; i++) {
+		good = add_row(plan, backends[i], 0) != NULL && good;
+		if (plan->target_ms > 0 && strcmp(backends[i], "stop-the-world") != 0)
+			good = add_row(plan, backends[i], plan->target_ms) != NULL && good;
+	}
+	if (plan->target_ms > 0)
+		good = add_row(plan, "libgc-mprotect", plan->target_ms) != NULL && good;
+	return good;
+}
+
+/* Each named backend must work here. */
+static int check_backends(const char *const *backends, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct cardmark_probe probe;
+		enum cardmark_backend b;
+
+		if (!run_backend_known(backends[i]) || strcmp(backends[i], "auto") == 0)
+			return tool_usage_error("bench", "there is no backend \"%s\" to compare",
+						backends[i]);
+		if (cardmark_backend_parse(backends[i], &b) != 0)
+			continue;
+		if (!tool_probe_one(b, &probe) || !probe.usable) {
+			tool_message("bench", "backend %s cannot work here: %s", backends[i],
+				     tool_probe_one(b, &probe) ? probe.reason
+							       : "not in this build");
+			return TOOL_CANNOT;
+		}
+	}
+	return -1;
+}
+
+static void find_parts(struct bench_program *p)
+{
+	static const char *const names[] = { "guile-3.0", "guile" };
+	bool found = false;
+
+	if (!tool_find_bench(p->file, p->path)) {
+		snprintf(p->left_out, sizeof p->left_out, "%s was not built or installed", p->file);
+		return;
+	}
+	if (p->interpreter == NULL)
+		return;
+	for (size_t i = 0; !found && i < sizeof names / sizeof *names; i++)
+		found = tool_find_program(names[i], p->interpreter_path) == 0;
+	if (!found)
+		snprintf(p->left_out, sizeof p->left_out,
+			 "guile is not installed (Debian package guile-3.0)");
+}
+
+static int add_program(struct bench_plan *plan, const char *name)
+{
+	for (size_t i = 0; i < KNOWN; i++) {
+		struct bench_program *p;
+
+		if (strcmp(known[i].name, name) != 0)
+			continue;
+		for (unsigned k = 0; k < plan->program_count; k++)
+			if (strcmp(plan->programs[k].name, name) == 0)
+				return -1;
+		p = &plan->programs[plan->program_count++];
+		*p = known[i];
+		p->work = plan->size;
+		p->rate = p->open_loop ? plan->rate : 0;
+		find_parts(p);
+		return -1;
+	}
+	return tool_usage_error("bench", "there is no program \"%s\": trees, words, guile or kv",
+				name);
+}
+
+int bench_plan_make(struct bench_plan *plan, const char *const *backends, size_t n_backends,
+		    const char *const *programs, size_t n_programs)
+{
+	const char *best = cardmark_backend_name(tool_probe_best());
+	int status = check_backends(backends, n_backends);
+
+	if (status >= 0)
+		return status;
+	plan->best = best;
+	for (size_t i = n_backends; i-- > 0;) {
+		enum cardmark_backend b;
+
+		if (cardmark_backend_parse(backends[i], &b) == 0)
+			plan->best = backends[i];
+	}
+	if (!make_rows(plan, n_backends ? backends : &best, n_backends ? n_backends : 1))
+		return tool_usage_error("bench", "too many backends");
+	if (n_programs == 0)
+		for (size_t i = 0; i < KNOWN; i++)
+			add_program(plan, known[i].name);
+	for (size_t i = 0; i < n_programs; i++) {
+		status = add_program(plan, programs[i]);
+		if (status >= 0)
+			return status;
+	}
+	if (!tool_find_preload(plan->preload)) {
+		tool_message("bench",
+			     "the preload object is missing (looked at %s): is this build without "
+			     "the Boehm GC adapter?",
+			     plan->preload);
+		return TOOL_CANNOT;
+	}
+	plan->cells = calloc((size_t)plan->program_count * plan->row_count, sizeof *plan->cells);
+	if (plan->cells == NULL) {
+		tool_message("bench", "out of memory");
+		return TOOL_CANNOT;
+	}
+	return -1;
+}

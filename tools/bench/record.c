@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ * A run as JSON and back, for the results file and the journal. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/bench/bench.h"
+
+const char *const bench_phase_names[PHASES] = { "stop", "dirty", "mark", "resume" };
+
+void bench_free_run(struct bench_run *run)
+{
+	free(run->stops);
+	free(run->pauses);
+	free(run->phases);
+	free(run->latency);
+	run->latency = NULL;
+	run->stops = NULL;
+	run->pauses = NULL;
+	run->phases = NULL;
+	run->stop_count = 0;
+}
+
+static bool read_ns(const json_t *list, size_t i, uint64_t *out)
+{
+	const json_t *v = json_array_get(list, i);
+
+	*out = json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v)
+								: 0;
+	return json_is_integer(v) && json_integer_value(v) >= 0;
+}
+
+bool bench_parse_stops(const json_t *list, struct bench_run *out)
+{
+	size_t n = json_array_size(list);
+
+	if (n == 0)
+		return true;
+	out->stops = calloc(n, sizeof *out->stops);
+	out->pauses = calloc(n, sizeof *out->pauses);
+	out->phases = calloc(n, sizeof *out->phases);
+	if (out->stops == NULL || out->pauses == NULL || out->phases == NULL) {
+		bench_free_run(out);
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const json_t *stop = json_array_get(list, i);
+		struct pause *p = &out->pauses[i];
+		bool good = read_ns(stop, 0, &p->start) && read_ns(stop, 1, &p->end);
+
+		/* In order, or a share of the time in pauses means nothing. */
+		good = good && p->start <= p->end && (i == 0 || p->start >= p[-1].end);
+		for (size_t ph = 0; ph < PHASES; ph++)
+			good = good && read_ns(stop, 2 + ph, &out->phases[i][ph]);
+		if (!good) {
+			bench_free_run(out);
+			return false;
+		}
+		out->stops[i] = p->end - p->start;
+	}
+	out->stop_count = n;
+	stat_sort(out->stops, n);
+	return true;
+}
+
+static const struct {
+	const char *name;
+	size_t offset;
+} counters[] = {
+	{ "collections", offsetof(struct bench_run, collections) },
+	{ "dirty_cards", offsetof(struct bench_run, dirty_cards) },
+	{ "faults", offsetof(struct bench_run, faults) },
+	{ "kernel_calls", offsetof(struct bench_run, kernel_calls) },
+	{ "minor_faults", offsetof(struct bench_run, minor_faults) },
+	{ "peak_rss_kb", offsetof(struct bench_run, peak_rss_kb) },
+	{ "guessed_ranges", offsetof(struct bench_run, guessed) },
+	{ "all_dirty", offsetof(struct bench_run, all_dirty) },
+	{ "stop_p50_ns", offsetof(struct bench_run, stop_p50) },
+	{ "stop_p99_ns", offsetof(struct bench_run, stop_p99) },
+	{ "stop_max_ns", offsetof(struct bench_run, stop_max) },
+	{ "stop_total_ns", offsetof(struct bench_run, stop_total) },
+	{ "stall_max_ns", offsetof(struct bench_run, stall_max) },
+};
+
+enum { COUNTERS = sizeof counters / sizeof *counters };
+
+static void put_count(json_t *o, const char *key, uint64_t v)
+{
+	json_object_set_new(o, key, json_integer((json_int_t)v));
+}
+
+static json_t *stops_json(const struct bench_run *r)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->stop_count; i++) {
+		json_t *stop = json_array();
+
+		json_array_append_new(stop, json_integer((json_int_t)r->pauses[i].start));
+		json_array_append_new(stop, json_integer((json_int_t)r->pauses[i].end));
+		for (size_t ph = 0; ph < PHASES; ph++)
+			json_array_append_new(stop, json_integer((json_int_t)r->phases[i][ph]));
+		json_array_append_new(list, stop);
+	}
+	return list;
+}
+
+json_t *bench_run_json(const struct bench_run *r, uint64_t seed)
+{
+	json_t *o = json_pack("{s:I, s:b, s:f, s:f}", "seed", (json_int_t)seed, "ok", (int)r->ok,
+			      "wall_s", r->wall_s, "cpu_s", r->cpu_s);
+	char hash[24];
+
+	if (r->has_hash) {
+		snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
+		json_object_set_new(o, "hash", json_string(hash));
+	}
+	if (!r->ok) {
+		json_object_set_new(o, "error", json_string(r->error));
+		return o;
+	}
+	json_object_set_new(o, "mode", json_string(r->mode));
+	json_object_set_new(o, "backend", json_string(r->backend));
+	for (size_t i = 0; i < COUNTERS; i++)
+		put_count(o, counters[i].name,
+			  *(const uint64_t *)(const void *)((const char *)r + counters[i].offset));
+	if (r->peak_vmas > 0) {
+		put_count(o, "peak_vmas", r->peak_vmas);
+		put_count(o, "peak_page_table_kb", r->peak_table_kb);
+	}
+	if (r->has_missed) {
+		put_count(o, "verify_checked", r->verified);
+		put_count(o, "verify_changed", r->verify_changed);
+		put_count(o, "missed", r->missed);
+	}
+	if (r->latency != NULL)
+		json_object_set_new(o, "latency", bench_latency_json(r->latency));
+	json_object_set_new(o, "stops_ns", stops_json(r));
+	return o;
+}
+
+bool bench_parse_run(const json_t *o, struct bench_run *out)
+{
+	const char *hash = json_string_value(json_object_get(o, "hash"));
+
+	memset(out, 0, sizeof *out);
+	if (!json_is_boolean(json_object_get(o, "ok")) ||
+	    !json_is_number(json_object_get(o, "wall_s")) ||
+	    !json_is_number(json_object_get(o, "cpu_s")))
+		return false;
+	out->done = true;
+	out->ok = json_is_true(json_object_get(o, "ok"));
+	out->has_report = out->ok;
+	out->wall_s = json_number_value(json_object_get(o, "wall_s"));
+	out->cpu_s = json_number_value(json_object_get(o, "cpu_s"));
+	out->has_hash = hash != NULL && sscanf(hash, "%16" SCNx64, &out->hash) == 1;
+	bench_text_of(o, "error", out->error, sizeof out->error);
+	bench_text_of(o, "mode", out->mode, sizeof out->mode);
+	bench_text_of(o, "backend", out->backend, sizeof out->backend);
+	for (size_t i = 0; i < COUNTERS; i++)
+		*(uint64_t *)(void *)((char *)out + counters[i].offset) =
+			bench_count_of(o, counters[i].name);
+	out->peak_vmas = bench_count_of(o, "peak_vmas");
+	out->peak_table_kb = bench_count_of(o, "peak_page_table_kb");
+	out->has_missed = json_is_integer(json_object_get(o, "missed"));
+	out->missed = bench_count_of(o, "missed");
+	out->verified = bench_count_of(o, "verify_checked");
+	out->verify_changed = bench_count_of(o, "verify_changed");
+	if (json_object_get(o, "latency") != NULL) {
+		out->latency = bench_parse_latency(json_object_get(o, "latency"));
+		if (out->latency == NULL)
+			return false;
+	}
+	return bench_parse_stops(json_object_get(o, "stops_ns"), out);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ * The table of one program, and what its columns mean. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "tools/bench/bench.h"
+
+/* "0.74 [0.71, 0.78]", with "~" when it is within the noise. */
+static const char *ratio_text(struct stat_ratio r, double resolution, bool interval, char out[40])
+{
+	const char *mark = stat_same(r, resolution) ? "~" : "";
+
+	if (isnan(r.mid))
+		snprintf(out, 40, "-");
+	else if (interval && isinf(r.high))
+		snprintf(out, 40, "%s%.2f [too few]", mark, r.mid);
+	else if (interval)
+		snprintf(out, 40, "%s%.2f [%.2f, %.2f]", mark, r.mid, r.low, r.high);
+	else
+		snprintf(out, 40, "%s%.2f", mark, r.mid);
+	return out;
+}
+
+static const char *count_text(double v, char out[32])
+{
+	if (isnan(v))
+		snprintf(out, 32, "-");
+	else
+		snprintf(out, 32, "%.0f", v);
+	return out;
+}
+
+static void print_row(const struct bench_plan *plan, unsigned program, unsigned row,
+		      double resolution, FILE *f)
+{
+	struct bench_summary s;
+	char ref[40], stw[40], vmas[32], dirty[32], gcs[32];
+
+	bench_summarize(plan, program, row, &s);
+	if (s.good == 0) {
+		fprintf(f, "%-22s FAILED in all %u runs: %s\n", plan->rows[row].label, s.failed,
+			s.error != NULL ? s.error : "");
+		return;
+	}
+	if (row == plan->ref)
+		snprintf(ref, sizeof ref, "1");
+	else
+		ratio_text(s.to_ref, resolution, true, ref);
+	if (row == plan->stw)
+		snprintf(stw, sizeof stw, "1");
+	else
+		ratio_text(s.to_stw, resolution, false, stw);
+	fprintf(f, "%-22s %7.2f %7.2f %6zu %7.2f %7.2f %7.2f %8.2f %7s %9s %5s  %-20s %s\n",
+		plan->rows[row].label, s.wall, s.cpu, s.stops, s.p50, s.p99, s.max, s.stall,
+		plan->rows[row].control ? "-" : count_text(s.vmas, vmas),
+		count_text(s.dirty, dirty), count_text(s.collections, gcs), ref, stw);
+	if (s.failed > 0)
+		fprintf(f, "%-22s FAILED in %u of %u runs: %s\n", "", s.failed, s.failed + s.good,
+			s.error);
+	else if (s.error != NULL)
+		fprintf(f, "%-22s the run for the VMAs failed: %s\n", "", s.error);
+}
+
+void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
+{
+	const struct bench_program *p = &plan->programs[program];
+	double resolution;
+
+	fprintf(f, "\n%s: %s\n", p->name, p->what);
+	if (p->left_out[0] != '\0') {
+		fprintf(f, "  left out: %s\n", p->left_out);
+		return;
+	}
+	resolution = bench_resolution(plan, program, METRIC_TOTAL);
+	fprintf(f, "%u block%s, %" PRIu64 " %% of the full work", p->blocks,
+		p->blocks == 1 ? "" : "s", p->work);
+	if (plan->live_mb > 0)
+		fprintf(f, ", --live-mb=%" PRIu64, plan->live_mb);
+	if (isnan(resolution))
+		fprintf(f, "; no resolution: libgc-mprotect failed\n");
+	else if (isinf(resolution))
+		fprintf(f, "; no resolution: fewer than %d blocks can't compare times\n",
+			STAT_MIN_BLOCKS);
+	else
+		fprintf(f, "; resolution %.1f %% (A/A); \"~\": no difference beyond the noise\n",
+			100 * resolution);
+	fprintf(f, "%-22s %7s %7s %6s %7s %7s %7s %8s %7s %9s %5s  %-20s %s\n", "", "total", "CPU",
+		"", "p50", "p99", "max", "longest", "VMAs,", "dirty", "", "total to", "to stop-");
+	fprintf(f, "%-22s %7s %7s %6s %7s %7s %7s %8s %7s %9s %5s  %-20s %s\n", "", "s", "s",
+		"stops", "ms", "ms", "ms", "stall ms", "peak", "cards", "GCs", "libgc-mprotect",
+		"the-world");
+	for (unsigned row = 0; row < plan->row_count; row++)
+		print_row(plan, program, row, resolution, f);
+	bench_print_latency(plan, program, f);
+}
+
+void bench_print_notes(const struct bench_plan *plan, FILE *f)
+{
+	fprintf(f, "\nTotal and CPU: medians over blocks, of the whole process, seen from outside. "
+		   "Stops: "
+		   "of all blocks\n"
+		   "together; p99 of fewer than 100 stops is their largest. Stall: the longest "
+		   "time in one "
+		   "allocation.\n"
+		   "VMAs: one more run of each row, not timed, because counting disturbs it. Dirty "
+		   "cards: "
+		   "a run's sum.\n"
+		   "GCs: the rows collect at different times and so not equally often; totals "
+		   "include that.\n"
+		   "Ratios: geometric mean over blocks [95 %% interval]; a block is a "
+		   "process of each "
+		   "row,\n"
+		   "in random order, with one seed. A block with two different results fails the "
+		   "bench.\n");
+	for (unsigned k = 0; k < plan->program_count; k++)
+		if (plan->programs[k].left_out[0] == '\0' && plan->programs[k].blocks < 6) {
+			fprintf(f,
+				"With fewer than 6 blocks the intervals are wide: 'cardmark bench "
+				"--standard' has more.\n");
+			break;
+		}
+	if (strcmp(plan->best, "pagemap") != 0) {
+		struct cardmark_probe probe;
+
+		if (tool_probe_one(CARDMARK_BACKEND_PAGEMAP, &probe) && !probe.usable)
+			fprintf(f,
+				"The pagemap backend cannot work here (%s); %s stands in for it. "
+				"Linux 6.7 or newer would give it.\n",
+				probe.reason, plan->best);
+	}
+}
