@@ -27,7 +27,7 @@ static const struct cm_os *fake_os;
 
 static uint64_t entry_of(const struct fake_page *p)
 {
-	return (p->file ? CM_PME_FILE : 0) | (p->present ? CM_PME_PRESENT : 0) |
+	return (fake_page_is_file(p) ? CM_PME_FILE : 0) | (p->present ? CM_PME_PRESENT : 0) |
 	       (p->other & PAGE_IS_SWAPPED ? CM_PME_SWAPPED : 0);
 }
 

@@ -29,7 +29,7 @@ static uint64_t other_categories(size_t i)
 
 	if (p->present)
 		c |= CARDMARK_PAGE_PRESENT;
-	if (p->file)
+	if (fake_page_is_file(p))
 		c |= CARDMARK_PAGE_FILE;
 	if (!composed && model[i].kind != 0)
 		c |= CARDMARK_PAGE_WPALLOWED;

@@ -32,6 +32,13 @@ struct fake_page {
 	unsigned other; /* PAGE_IS_* that none of these calls changes */
 };
 
+/* Linux looks at the page itself, so it never reports FILE where there is none
+ * (pagemap_page_category() and pte_to_pagemap_entry() of fs/proc/task_mmu.c). */
+static inline bool fake_page_is_file(const struct fake_page *p)
+{
+	return p->file && (p->present || p->other & CARDMARK_PAGE_SWAPPED);
+}
+
 struct fake_kernel {
 	struct fake_page page[FAKE_PAGES];
 	/* The nth call from now on fails (1 is the next; 0: none) ... */
