@@ -295,7 +295,7 @@ static void copy_written(const struct trap *t, uintptr_t start, uintptr_t end,
 static uintptr_t scan_populated(struct trap *t, uintptr_t start, uintptr_t end,
 				struct cm_cards *into)
 {
-	struct page_region v[64];
+	struct page_region v[64] = { 0 }; /* memcheck does not know that PAGEMAP_SCAN fills it in */
 	struct pm_scan_arg arg = { .size = sizeof arg,
 				   .vec = (uintptr_t)v,
 				   .vec_len = sizeof v / sizeof *v,

@@ -31,7 +31,7 @@ static inline void cm_unregister_halves(int fd, uintptr_t start, uintptr_t end,
 static inline void cm_unregister(int fd, uintptr_t start, uintptr_t end,
 				 struct cm_counters *counters)
 {
-	struct cardmark_run run;
+	struct cardmark_run run = { start, start };
 	struct cm_vma vma;
 
 	CM_COUNT(counters->kernel_calls);

@@ -467,7 +467,7 @@ static void holes_are_found(void)
 	for (int round = 0; round < 50; round++) {
 		unsigned char *p = live_map(N);
 		bool mapped[N];
-		struct cardmark_run run;
+		struct cardmark_run run = { 0, 0 };
 		uintptr_t at = (uintptr_t)p, end = at + N * live_card;
 		size_t i = 0;
 
