@@ -1,8 +1,9 @@
 # Tests of the jemalloc adapter: with Debian's shared jemalloc, which is then the program's
 # malloc as well, and the same programs with a static one whose names were given the prefix
 # _rjem_, as builds for Rust have it. The adapter's and the core's inside is linked in.
+# tests/jemalloc/NAME_test.c is a line in each list, and five at the end.
 if HAVE_JEMALLOC
-jemalloc_prefixed_tests = \
+backend_tests += \
 	tests/jemalloc/arena_prefixed_test \
 	tests/jemalloc/cancel_prefixed_test \
 	tests/jemalloc/fork_prefixed_test \
@@ -18,27 +19,24 @@ jemalloc_shared_tests = \
 	tests/jemalloc/hooks_test \
 	tests/jemalloc/replaced_test \
 	tests/jemalloc/rows_test
+# A sanitizer's malloc would stand before the shared one's.
+if SANITIZED
+check_PROGRAMS += $(jemalloc_shared_tests)
+else
+backend_tests += $(jemalloc_shared_tests)
+endif
 # The same programs where jemalloc unmaps what it need not keep.
 jemalloc_unmapping = \
 	tests/jemalloc/arena_prefixed_test.unmapping.tap \
 	tests/jemalloc/fork_prefixed_test.unmapping.tap \
 	tests/jemalloc/hooks_prefixed_test.unmapping.tap \
 	tests/jemalloc/replaced_prefixed_test.unmapping.tap
-jemalloc_tests = $(jemalloc_prefixed_tests)
-if !SANITIZED
-# A sanitizer's malloc would stand before the shared one's.
-jemalloc_tests += $(jemalloc_shared_tests)
-endif
-check_PROGRAMS += $(jemalloc_prefixed_tests) $(jemalloc_shared_tests)
-jemalloc_scripts = $(jemalloc_tests:=.tap) $(jemalloc_unmapping)
-$(jemalloc_unmapping): malloc_conf = MALLOC_CONF=retain:false
-TESTS += $(jemalloc_scripts)
-check_SCRIPTS += $(jemalloc_scripts)
-CLEANFILES += $(jemalloc_scripts) tests/jemalloc/prefixed.syms tests/jemalloc/libprefixed.a
-
-$(jemalloc_scripts): Makefile
+TESTS += $(jemalloc_unmapping)
+check_SCRIPTS += $(jemalloc_unmapping)
+CLEANFILES += $(jemalloc_unmapping) tests/jemalloc/prefixed.syms tests/jemalloc/libprefixed.a
+$(jemalloc_unmapping): Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
-	printf '#!/bin/sh\nexec env %s "%s" "%s"\n' "$(malloc_conf)" \
+	printf '#!/bin/sh\nexec env MALLOC_CONF=retain:false "%s" "%s"\n' \
 		'$(abs_top_srcdir)/tests/support/each-backend.sh' \
 		"$(abs_builddir)/$$(echo $@ | sed 's/\..*$$//')" >$@ && chmod +x $@
 

@@ -97,30 +97,22 @@ unpack()
 }
 
 # The build tree for an architecture: this one, or one made with a cross-compiler.
-# Sets programs, compiler and libraries.
+# Sets programs and compiler.
 prepare_programs()
 {
-	local arch=$1 triplet=${triplets[$1]} cmocka
+	local arch=$1 triplet=${triplets[$1]}
 
-	libraries=/nonexistent
 	if [[ $arch == "$(dpkg --print-architecture)" ]]; then
 		programs=$build compiler=${CC:-cc}
 		return
 	fi
 	programs=$work/$arch-build compiler=$triplet-gcc
-	libraries=$work/$arch-cmocka/usr/lib/$triplet
 	if [[ -z ${prepared[$arch]:-} ]]; then
 		prepared[$arch]=1
-		mkdir -p "$programs" "$work/$arch-cmocka"
-		for cmocka in libcmocka0 libcmocka-dev; do
-			cmocka=$(fetch "$arch" bookworm $cmocka) &&
-				dpkg-deb -x "$cmocka" "$work/$arch-cmocka" || return 1
-		done
+		mkdir -p "$programs"
 		[[ -x $programs/config.status && $programs/config.status -nt $here/../../configure ]] ||
 			(cd "$programs" && "$here/../../configure" -q --host="$triplet" \
-				--without-boehm --disable-shared PKG_CONFIG=false \
-				CMOCKA_CFLAGS="-I$work/$arch-cmocka/usr/include" \
-				CMOCKA_LIBS="-L$libraries -lcmocka") || return 1
+				--without-boehm --disable-shared PKG_CONFIG=false) || return 1
 		make -C "$programs" -j "$(nproc)" kernel-programs || return 1
 	fi
 }
@@ -148,7 +140,7 @@ prepare()
 	environment+=" CARDMARK_TEST_SECONDS=$seconds CARDMARK_INJECT=$faults CARDMARK_TEST_SMALL=1"
 	ln -sf "$(echo "$kernel"/boot/vmlinuz-*)" "$work/$name.kernel"
 	CC=$compiler CARDMARK_ENVIRONMENT=$environment "$here/initramfs.sh" "$work/$name.cpio" \
-		"$arch" "$kernel" "$busybox/bin/busybox" "$programs" "$libraries" &&
+		"$arch" "$kernel" "$busybox/bin/busybox" "$programs" &&
 		[[ -e $work/$name.kernel && -s $work/$name.cpio ]] && return
 	echo "$name: no initramfs"
 	return 1

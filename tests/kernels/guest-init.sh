@@ -39,14 +39,7 @@ cd /cardmark || exit 1
 run()
 {
 	case $1 in
-	tests/kernels/*) "./$1" ;;
-	tests/unit/*)
-		"./$1"
-		status=$?
-		[ $status -eq 0 ] || printf 'not '
-		echo "ok - exit status $status"
-		return $status
-		;;
+	tests/kernels/* | tests/unit/*) "./$1" ;;
 	tests/live/*) taskset 1 sh tests/support/each-backend.sh "./$1" ;;
 	*) sh tests/support/each-backend.sh "./$1" ;;
 	esac

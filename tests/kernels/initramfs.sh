@@ -1,16 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Packs a guest: initramfs.sh OUTPUT ARCHITECTURE KERNEL BUSYBOX BUILD LIBRARIES
-#   KERNEL     an unpacked kernel package
-#   BUSYBOX    a static busybox of that architecture
-#   BUILD      the build tree to take the programs from
-#   LIBRARIES  where to look first for the shared libraries that they need
+# Packs a guest: initramfs.sh OUTPUT ARCHITECTURE KERNEL BUSYBOX BUILD
+#   KERNEL   an unpacked kernel package
+#   BUSYBOX  a static busybox of that architecture
+#   BUILD    the build tree to take the programs from
 # and in the environment CARDMARK_PROGRAMS, those programs, CARDMARK_ENVIRONMENT,
 # what they find in theirs, and CC, a compiler that knows where libraries are.
 set -euo pipefail
 
-output=$1 arch=$2 kernel=$3 busybox=$4 build=$5 libraries=$6
+output=$1 arch=$2 kernel=$3 busybox=$4 build=$5
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=$output.root
 
@@ -20,12 +19,11 @@ library()
 {
 	local path
 
-	for path in "$libraries/$1" "$($CC -print-file-name="$1")"; do
-		if [[ $path == /* && -e $path ]]; then
-			printf '%s\n' "$path"
-			return
-		fi
-	done
+	path=$($CC -print-file-name="$1")
+	if [[ $path == /* && -e $path ]]; then
+		printf '%s\n' "$path"
+		return
+	fi
 	echo "initramfs.sh: $1 ($arch) is not found" >&2
 	return 1
 }

@@ -1,13 +1,11 @@
 # The same programs on other kernels, in qemu: check-kernels.sh --help.
 check_PROGRAMS += tests/kernels/guest_test
-tests_kernels_guest_test_SOURCES = tests/kernels/guest_test.c
-tests_kernels_guest_test_LDADD = tests/libsupport.la
 EXTRA_DIST += tests/kernels/check-kernels.sh tests/kernels/fetch.sh \
 	tests/kernels/guest-init.sh tests/kernels/initramfs.sh tests/kernels/skips \
 	tests/kernels/tap.awk tests/kernels/tap_test.sh
 TESTS += tests/kernels/tap_test.sh
 
-kernel_programs = tests/kernels/guest_test $(unit_tests) $(live_tests)
+kernel_programs = tests/kernels/guest_test $(unit_tests) $(live_tests) $(soundness_tests)
 
 .PHONY: check-kernels kernel-programs
 kernel-programs: $(kernel_programs)

@@ -65,8 +65,7 @@ function close_program()
 }
 
 /^@@ end / {
-	# The unit tests' own lines are not TAP: they have one for all.
-	if (program ~ /^tests\/(live|soundness)\// && plan == "")
+	if (program ~ /^tests\/(unit|live|soundness)\// && plan == "")
 		result(0, name(program) ": it ended before its plan")
 	ended[program] = 1
 	close_program()

@@ -29,7 +29,7 @@ expect()
 log()
 {
 	printf '%s\n' 'firmware@@ booted 6.1.0 5.1' '@@ begin tests/unit/a' \
-		'ok - exit status 0' '@@ end tests/unit/a 0 6.0' '@@ begin tests/live/b'
+		'ok - a: zero' '1..1' '@@ end tests/unit/a 0 6.0' '@@ begin tests/live/b'
 	[ $# -eq 0 ] || printf '%s\n' "$@"
 	printf '%s\n' '@@ end tests/live/b 0 7.0' '@@ begin tests/live/c' 'ok - uffd: three' \
 		'1..1' '@@ end tests/live/c 0 8.0' '@@ done'

@@ -9,27 +9,15 @@ EXTRA_DIST += docs/perturb.md tests/perturb/perturb.c tests/perturb/perturb.h te
 	tests/perturb/perturb.sh tests/perturb/mutants
 
 # Also without delays: make check.
-perturb_tests = tests/perturb/stress
+backend_tests += tests/perturb/stress
 tests_perturb_stress_SOURCES = tests/perturb/stress.c tests/perturb/watch.h
-tests_perturb_stress_LDADD = tests/libsupport.la $(PTHREAD_LIBS)
 if HAVE_JEMALLOC
-perturb_tests += tests/perturb/stress_jemalloc
+backend_tests += tests/perturb/stress_jemalloc
 endif
 tests_perturb_stress_jemalloc_SOURCES = tests/perturb/stress_jemalloc.c tests/perturb/watch.h \
 	tests/jemalloc/je.h
 tests_perturb_stress_jemalloc_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_perturb_stress_jemalloc_LDADD = $(jemalloc_prefixed)
-
-perturb_scripts = $(perturb_tests:=.tap)
-check_PROGRAMS += $(perturb_tests)
-check_SCRIPTS += $(perturb_scripts)
-TESTS += $(perturb_scripts)
-CLEANFILES += $(perturb_scripts)
-$(perturb_scripts): Makefile
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
-	printf '#!/bin/sh\nexec "%s" "%s"\n' \
-		'$(abs_top_srcdir)/tests/support/each-backend.sh' \
-		"$(abs_builddir)/$$(echo $@ | sed 's/\.tap$$//')" >$@ && chmod +x $@
 
 # A sweep, in a build of its own in perturb/; and its controls. make perturb SECONDS=300 [SEED=7]
 # make soak-perturb SECONDS=1800 goes on with other seeds.

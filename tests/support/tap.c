@@ -57,6 +57,15 @@ void tap_check_equal(const char *file, int line, const char *what, long long got
 	end(OUTCOME_FAIL);
 }
 
+void tap_check_string(const char *file, int line, const char *what, const char *got,
+		      const char *want)
+{
+	if (strcmp(got, want) == 0)
+		return;
+	tap_note("%s:%d: failed: %s is \"%s\", not \"%s\"", file, line, what, got, want);
+	end(OUTCOME_FAIL);
+}
+
 _Noreturn void tap_skip(const char *format, ...)
 {
 	va_list ap;
@@ -91,16 +100,24 @@ bool tap_required(const char *name)
 	return false;
 }
 
+/* What ended it: 0 nothing. */
+static int run_until_it_ends(void (*run)(void))
+{
+	int outcome = sigsetjmp(leave, 1);
+
+	if (outcome == 0)
+		run();
+	return outcome;
+}
+
 void tap_run(const char *group, const char *name, void (*run)(void), void (*cleanup)(void))
 {
 	int outcome;
 
 	(void)alarm(CASE_SECONDS);
-	outcome = sigsetjmp(leave, 1);
-	if (outcome == 0)
-		run();
-	if (cleanup != NULL)
-		cleanup();
+	outcome = run_until_it_ends(run);
+	if (cleanup != NULL && run_until_it_ends(cleanup) != 0)
+		outcome = OUTCOME_FAIL;
 	(void)alarm(0);
 	tap_line(outcome != OUTCOME_FAIL, group, name,
 		 outcome == OUTCOME_SKIP ? skip_reason : NULL);
@@ -111,6 +128,11 @@ int tap_status(void)
 	if (failed != 0)
 		return 1;
 	return passed == 0 ? 77 : 0;
+}
+
+void tap_start_over(void)
+{
+	passed = failed = skipped = 0;
 }
 
 int tap_in_child(void (*fn)(void *arg), void *arg)

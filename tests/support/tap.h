@@ -14,9 +14,12 @@
 #define CHECK(cond) ((cond) ? (void)0 : tap_fail(__FILE__, __LINE__, #cond))
 #define CHECK_EQ(got, want)                                                                        \
 	tap_check_equal(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
+#define CHECK_STRING(got, want) tap_check_string(__FILE__, __LINE__, #got, got, want)
 
 _Noreturn void tap_fail(const char *file, int line, const char *what);
 void tap_check_equal(const char *file, int line, const char *what, long long got, long long want);
+void tap_check_string(const char *file, int line, const char *what, const char *got,
+		      const char *want);
 
 /* Ends the case as skipped: the reason is printed and counted. */
 _Noreturn void tap_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -25,7 +28,7 @@ _Noreturn void tap_skip(const char *format, ...) __attribute__((format(printf, 1
 void tap_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* Runs one case and prints its line. group comes first in the line. cleanup
- * runs after it, however it ended. */
+ * runs after it, however it ended, and may fail it. */
 void tap_run(const char *group, const char *name, void (*run)(void), void (*cleanup)(void));
 void tap_line(bool ok, const char *group, const char *name, const char *skip_reason);
 
@@ -34,6 +37,9 @@ bool tap_required(const char *name);
 
 /* 0 all passed, 1 some failed, 77 nothing but skips. */
 int tap_status(void);
+
+/* Forgets what was counted: in a child that is to report as a program of its own. */
+void tap_start_over(void);
 
 /* Forks; the child runs fn(arg) and exits 0, or 1 if a check fails. Returns
  * the wait status. */

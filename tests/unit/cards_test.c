@@ -12,8 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *seed_text;
-
 #define WINDOWS 4
 #define WINDOW_CARDS 3000
 
@@ -37,10 +35,9 @@ static struct model model_new(struct cm_cards *c)
 	m.base[1] = 5 * leaf - WINDOW_CARDS / 2 * m.card;
 	m.base[2] = m.base[1] + WINDOW_CARDS * m.card;
 	m.base[3] = CM_ADDRESS_LIMIT - (WINDOW_CARDS + 1) * m.card;
-	assert_int_equal(cm_cards_init(c), 0);
+	CHECK_EQ(cm_cards_init(c), 0);
 	for (size_t w = 0; w < WINDOWS; w++)
-		assert_int_equal(cm_cards_reserve(c, m.base[w], m.base[w] + WINDOW_CARDS * m.card),
-				 0);
+		CHECK_EQ(cm_cards_reserve(c, m.base[w], m.base[w] + WINDOW_CARDS * m.card), 0);
 	return m;
 }
 
@@ -64,21 +61,21 @@ static void compare(const struct cm_cards *c, const struct model *m)
 	for (size_t w = 0; w < WINDOWS; w++)
 		for (size_t i = 0; i < WINDOW_CARDS; i++) {
 			uintptr_t addr = m->base[w] + i * m->card;
-			assert_int_equal(cm_cards_test(c, addr), m->dirty[w][i]);
-			assert_int_equal(cm_cards_test(c, addr + m->card - 1), m->dirty[w][i]);
+			CHECK_EQ(cm_cards_test(c, addr), m->dirty[w][i]);
+			CHECK_EQ(cm_cards_test(c, addr + m->card - 1), m->dirty[w][i]);
 			count += m->dirty[w][i];
 		}
-	assert_int_equal(cm_cards_count(c), count);
+	CHECK_EQ(cm_cards_count(c), count);
 	while (cm_cards_next(c, run.end, &run)) {
-		assert_true(run.start < run.end);
-		assert_true(last == 0 || run.start > last); /* maximal runs */
+		CHECK(run.start < run.end);
+		CHECK(last == 0 || run.start > last); /* maximal runs */
 		last = run.end;
-		assert_int_equal(run.start % m->card, 0);
+		CHECK_EQ(run.start % m->card, 0);
 		for (uintptr_t a = run.start; a < run.end; a += m->card)
-			assert_true(cm_cards_test(c, a));
+			CHECK(cm_cards_test(c, a));
 		by_runs += (run.end - run.start) / m->card;
 	}
-	assert_int_equal(by_runs, count);
+	CHECK_EQ(by_runs, count);
 }
 
 static void random_piece(const struct model *m, uint64_t *rng, uintptr_t *start, uintptr_t *end)
@@ -94,13 +91,12 @@ static void random_piece(const struct model *m, uint64_t *rng, uintptr_t *start,
 	*end = *start + n * m->card;
 }
 
-static void agrees_with_a_plain_array(void **state)
+static void agrees_with_a_plain_array(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	struct cm_cards c;
 	struct model m = model_new(&c);
 
-	(void)state;
 	for (unsigned i = 0; i < 20000; i++) {
 		uintptr_t start, end;
 
@@ -131,13 +127,12 @@ static void agrees_with_a_plain_array(void **state)
 	cm_cards_free(&c);
 }
 
-static void or_adds_and_takes_nothing_away(void **state)
+static void or_adds_and_takes_nothing_away(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	struct cm_cards a, b;
 	struct model ma = model_new(&a), mb = model_new(&b);
 
-	(void)state;
 	for (unsigned round = 0; round < 30; round++) {
 		for (unsigned i = 0; i < 40; i++) {
 			uintptr_t start, end;
@@ -162,23 +157,22 @@ static void or_adds_and_takes_nothing_away(void **state)
 }
 
 /* Two sets as counters, against an array of numbers. */
-static void counting_agrees_with_an_array(void **state)
+static void counting_agrees_with_an_array(void)
 {
 	enum { N = 5000 };
 	static unsigned char count[N];
 	uintptr_t card = cardmark_card_size(), base = (uintptr_t)1 << 30;
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	struct cm_cards low, high, dirty;
 
-	(void)state;
-	assert_int_equal(cm_cards_init(&low), 0);
-	assert_int_equal(cm_cards_init(&high), 0);
-	assert_int_equal(cm_cards_init(&dirty), 0);
-	assert_int_equal(cm_cards_reserve(&dirty, base, base + N * card), 0);
+	CHECK_EQ(cm_cards_init(&low), 0);
+	CHECK_EQ(cm_cards_init(&high), 0);
+	CHECK_EQ(cm_cards_init(&dirty), 0);
+	CHECK_EQ(cm_cards_reserve(&dirty, base, base + N * card), 0);
 	/* Of a track that failed half-way: there is room in one of them alone. */
-	assert_int_equal(cm_cards_reserve(&low, base << 1, (base << 1) + card), 0);
-	assert_int_equal(cm_cards_reserve(&low, base, base + N * card), 0);
-	assert_int_equal(cm_cards_reserve(&high, base, base + N * card), 0);
+	CHECK_EQ(cm_cards_reserve(&low, base << 1, (base << 1) + card), 0);
+	CHECK_EQ(cm_cards_reserve(&low, base, base + N * card), 0);
+	CHECK_EQ(cm_cards_reserve(&high, base, base + N * card), 0);
 	memset(count, 0, sizeof count);
 	for (int round = 0; round < 200; round++) {
 		size_t first = random_below(&rng, N), end = first + random_below(&rng, N - first);
@@ -193,86 +187,82 @@ static void counting_agrees_with_an_array(void **state)
 		}
 		cm_cards_count_up(&low, &high, &dirty);
 		for (size_t i = 0; i < N; i++)
-			assert_int_equal(cm_cards_test(&low, base + i * card) +
-						 2 * cm_cards_test(&high, base + i * card),
-					 count[i]);
+			CHECK_EQ(cm_cards_test(&low, base + i * card) +
+					 2 * cm_cards_test(&high, base + i * card),
+				 count[i]);
 	}
 	/* The summaries, too: clearing by them leaves nothing. */
 	cm_cards_clear_all(&low);
 	cm_cards_clear_all(&high);
-	assert_int_equal(cm_cards_count(&low) + cm_cards_count(&high), 0);
+	CHECK_EQ(cm_cards_count(&low) + cm_cards_count(&high), 0);
 	cm_cards_free(&low);
 	cm_cards_free(&high);
 	cm_cards_free(&dirty);
 }
 
-static void next_rounds_up_from_the_middle_of_a_card(void **state)
+static void next_rounds_up_from_the_middle_of_a_card(void)
 {
 	struct cm_cards c;
 	struct model m = model_new(&c);
 	struct cardmark_run run;
 
-	(void)state;
 	cm_cards_set(&c, m.base[1], m.base[1] + m.card);
 	cm_cards_set(&c, m.base[1] + 2 * m.card, m.base[1] + 3 * m.card);
-	assert_true(cm_cards_next(&c, m.base[1], &run));
-	assert_int_equal(run.start, m.base[1]);
-	assert_int_equal(run.end, m.base[1] + m.card);
-	assert_true(cm_cards_next(&c, m.base[1] + 1, &run));
-	assert_int_equal(run.start, m.base[1] + 2 * m.card);
-	assert_false(cm_cards_next(&c, m.base[1] + 3 * m.card, &run));
-	assert_false(cm_cards_next(&c, UINTPTR_MAX, &run));
+	CHECK(cm_cards_next(&c, m.base[1], &run));
+	CHECK_EQ(run.start, m.base[1]);
+	CHECK_EQ(run.end, m.base[1] + m.card);
+	CHECK(cm_cards_next(&c, m.base[1] + 1, &run));
+	CHECK_EQ(run.start, m.base[1] + 2 * m.card);
+	CHECK(!cm_cards_next(&c, m.base[1] + 3 * m.card, &run));
+	CHECK(!cm_cards_next(&c, UINTPTR_MAX, &run));
 	cm_cards_free(&c);
 }
 
-static void a_run_goes_over_the_edge_of_a_leaf(void **state)
+static void a_run_goes_over_the_edge_of_a_leaf(void)
 {
 	struct cm_cards c;
 	struct model m = model_new(&c);
 	struct cardmark_run run;
 	uintptr_t start = m.base[1], end = m.base[2] + WINDOW_CARDS * m.card;
 
-	(void)state;
 	cm_cards_set(&c, start, end);
-	assert_int_equal(cm_cards_count(&c), 2 * WINDOW_CARDS);
-	assert_true(cm_cards_next(&c, 0, &run));
-	assert_int_equal(run.start, start);
-	assert_int_equal(run.end, end);
+	CHECK_EQ(cm_cards_count(&c), 2 * WINDOW_CARDS);
+	CHECK(cm_cards_next(&c, 0, &run));
+	CHECK_EQ(run.start, start);
+	CHECK_EQ(run.end, end);
 	cm_cards_clear(&c, start, end);
-	assert_int_equal(cm_cards_count(&c), 0);
-	assert_false(cm_cards_next(&c, 0, &run));
+	CHECK_EQ(cm_cards_count(&c), 0);
+	CHECK(!cm_cards_next(&c, 0, &run));
 	cm_cards_free(&c);
 }
 
-static void reserving_again_keeps_what_is_set(void **state)
+static void reserving_again_keeps_what_is_set(void)
 {
 	struct cm_cards c;
 	struct model m = model_new(&c);
 	size_t bytes = cm_cards_bytes(&c);
 
-	(void)state;
 	cm_cards_set(&c, m.base[2], m.base[2] + m.card);
-	assert_int_equal(cm_cards_reserve(&c, m.base[1], m.base[2] + m.card), 0);
-	assert_true(cm_cards_test(&c, m.base[2]));
-	assert_int_equal(cm_cards_bytes(&c), bytes);
-	assert_int_equal(cm_cards_reserve(&c, UINT64_C(1) << 40, UINT64_C(3) << 40), 0);
-	assert_true(cm_cards_bytes(&c) > bytes);
-	assert_int_equal(cm_cards_count(&c), 1);
+	CHECK_EQ(cm_cards_reserve(&c, m.base[1], m.base[2] + m.card), 0);
+	CHECK(cm_cards_test(&c, m.base[2]));
+	CHECK_EQ(cm_cards_bytes(&c), bytes);
+	CHECK_EQ(cm_cards_reserve(&c, UINT64_C(1) << 40, UINT64_C(3) << 40), 0);
+	CHECK(cm_cards_bytes(&c) > bytes);
+	CHECK_EQ(cm_cards_count(&c), 1);
 	cm_cards_free(&c);
-	assert_null(c.root);
+	CHECK(c.root == NULL);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agrees_with_a_plain_array),
-		cmocka_unit_test(or_adds_and_takes_nothing_away),
-		cmocka_unit_test(counting_agrees_with_an_array),
-		cmocka_unit_test(next_rounds_up_from_the_middle_of_a_card),
-		cmocka_unit_test(a_run_goes_over_the_edge_of_a_leaf),
-		cmocka_unit_test(reserving_again_keeps_what_is_set),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(agrees_with_a_plain_array),
+		UNIT_CASE(or_adds_and_takes_nothing_away),
+		UNIT_CASE(counting_agrees_with_an_array),
+		UNIT_CASE(next_rounds_up_from_the_middle_of_a_card),
+		UNIT_CASE(a_run_goes_over_the_edge_of_a_leaf),
+		UNIT_CASE(reserving_again_keeps_what_is_set),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

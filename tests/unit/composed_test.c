@@ -17,7 +17,6 @@
 #define BASE ((uintptr_t)0x40000000 - 100 * PAGE) /* across two leaves of a set */
 #define FD 77
 
-static const char *seed_text;
 static struct cm_os fake;
 static struct cm_counters counters;
 static struct cm_backend backend;
@@ -30,7 +29,7 @@ static int open_error, files_open;
 static int fake_open_self(const char *name, int flags)
 {
 	(void)flags;
-	assert_string_equal(name, "pagemap");
+	CHECK_STRING(name, "pagemap");
 	if (open_error != 0)
 		return open_error;
 	files_open++;
@@ -39,7 +38,7 @@ static int fake_open_self(const char *name, int flags)
 
 static int fake_close(int fd)
 {
-	assert_int_equal(fd, FD);
+	CHECK_EQ(fd, FD);
 	files_open--;
 	return 0;
 }
@@ -49,8 +48,8 @@ static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
 	uint64_t *entries = buf;
 	size_t first = (size_t)(offset / 8) - BASE / PAGE;
 
-	assert_int_equal(fd, FD);
-	assert_true(len <= 4096 && first + len / 8 <= PAGES);
+	CHECK_EQ(fd, FD);
+	CHECK(len <= 4096 && first + len / 8 <= PAGES);
 	for (size_t i = 0; i < len / 8; i++) {
 		uint64_t c = model[first + i];
 		if (first + i >= unreadable)
@@ -64,10 +63,10 @@ static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
 
 static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
 {
-	assert_ptr_equal(b, &backend);
+	CHECK(b == &backend);
 	cm_cards_clear(&written, start, end);
 	for (uintptr_t at = start; at < end; at += PAGE)
-		assert_true(model[(at - BASE) / PAGE] & CARDMARK_PAGE_WRITTEN);
+		CHECK(model[(at - BASE) / PAGE] & CARDMARK_PAGE_WRITTEN);
 }
 
 static uintptr_t address(size_t page)
@@ -75,9 +74,8 @@ static uintptr_t address(size_t page)
 	return BASE + page * PAGE;
 }
 
-static int set_up(void **state)
+static void set_up(void)
 {
-	(void)state;
 	fake = cm_os_linux;
 	fake.open_self = fake_open_self;
 	fake.close = fake_close;
@@ -88,18 +86,15 @@ static int set_up(void **state)
 	unreadable = PAGES;
 	open_error = files_open = 0;
 	memset(model, 0, sizeof model);
-	return cm_cards_init(&written) == 0 &&
-			       cm_cards_reserve(&written, address(0), address(PAGES)) == 0
-		       ? 0
-		       : -1;
+	CHECK_EQ(cm_cards_init(&written), 0);
+	CHECK_EQ(cm_cards_reserve(&written, address(0), address(PAGES)), 0);
 }
 
-static int tear_down(void **state)
+static void tear_down(void)
 {
-	(void)state;
 	cm_cards_free(&written);
 	cm_os = &cm_os_linux;
-	return files_open; /* 0: each was closed */
+	CHECK_EQ(files_open, 0);
 }
 
 static void set_written(void)
@@ -188,29 +183,28 @@ static void one_random_query(uint64_t *seed)
 
 	cm_composed_scan(&backend, &piece, &m, op, &got, &resume, &written, rearm);
 
-	assert_int_equal(resume, stop);
-	assert_int_equal(got.n, want.n);
-	assert_int_equal(got.pages, want.pages);
-	assert_false(got.guessed);
+	CHECK_EQ(resume, stop);
+	CHECK_EQ(got.n, want.n);
+	CHECK_EQ(got.pages, want.pages);
+	CHECK(!got.guessed);
 	if (got.n != 0)
-		assert_memory_equal(got_v, want_v, got.n * sizeof *got_v);
+		CHECK(memcmp(got_v, want_v, got.n * sizeof *got_v) == 0);
 	for (size_t i = 0; i < PAGES; i++) {
 		bool stays = (model[i] & CARDMARK_PAGE_WRITTEN) != 0 &&
 			     !(op != CARDMARK_SCAN_GET && cleared[i]);
-		assert_int_equal(cm_cards_test(&written, address(i)), stays);
+		CHECK_EQ(cm_cards_test(&written, address(i)), stays);
 	}
 }
 
-static void agrees_with_a_walk_page_by_page(void **state)
+static void agrees_with_a_walk_page_by_page(void)
 {
-	uint64_t seed = random_seed(seed_text);
+	uint64_t seed = random_seed(unit_seed);
 
-	(void)state;
 	for (int i = 0; i < 3000; i++)
 		one_random_query(&seed);
 }
 
-static void without_a_set_everything_is_written(void **state)
+static void without_a_set_everything_is_written(void)
 {
 	struct cardmark_region v[1];
 	struct cm_sink s = { .v = v, .cap = 1, .max_pages = SIZE_MAX };
@@ -219,18 +213,17 @@ static void without_a_set_everything_is_written(void **state)
 	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
 	uintptr_t resume;
 
-	(void)state;
 	open_error = -EMFILE; /* and pagemap is not needed for that */
 	cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET, &s, &resume, NULL, NULL);
-	assert_int_equal(s.pages, PAGES);
-	assert_int_equal(s.n, 1);
-	assert_int_equal(v[0].categories, CARDMARK_PAGE_WRITTEN);
-	assert_int_equal(resume, piece.end);
-	assert_false(s.guessed);
+	CHECK_EQ(s.pages, PAGES);
+	CHECK_EQ(s.n, 1);
+	CHECK_EQ(v[0].categories, CARDMARK_PAGE_WRITTEN);
+	CHECK_EQ(resume, piece.end);
+	CHECK(!s.guessed);
 }
 
 /* R1 and R3: what cannot be read is reported, and is not armed. */
-static void what_cannot_be_read_is_reported(void **state)
+static void what_cannot_be_read_is_reported(void)
 {
 	struct cardmark_region v[PAGES];
 	struct cm_masks m = { .required = CARDMARK_PAGE_WRITTEN,
@@ -238,7 +231,6 @@ static void what_cannot_be_read_is_reported(void **state)
 			      .returned = CARDMARK_PAGE_WRITTEN };
 	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
 
-	(void)state;
 	for (size_t bad = 0; bad <= 1000; bad += 500) {
 		struct cm_sink s = { .v = v, .cap = PAGES, .max_pages = SIZE_MAX };
 		uintptr_t resume;
@@ -250,22 +242,22 @@ static void what_cannot_be_read_is_reported(void **state)
 		open_error = bad == 0 ? -EMFILE : 0;
 		cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET_AND_CLEAR, &s, &resume,
 				 &written, rearm);
-		assert_true(s.guessed);
-		assert_int_equal(resume, piece.end);
-		assert_int_equal(v[s.n - 1].end, piece.end);
-		assert_true(v[s.n - 1].categories & CARDMARK_PAGE_WRITTEN);
+		CHECK(s.guessed);
+		CHECK_EQ(resume, piece.end);
+		CHECK_EQ(v[s.n - 1].end, piece.end);
+		CHECK(v[s.n - 1].categories & CARDMARK_PAGE_WRITTEN);
 		for (size_t i = 1, r = 0; i < PAGES; i += 2) {
 			while (v[r].end <= address(i))
 				r++;
-			assert_true(v[r].start <= address(i)); /* reported */
+			CHECK(v[r].start <= address(i)); /* reported */
 			if (i >= bad)
-				assert_true(cm_cards_test(&written, address(i)));
+				CHECK(cm_cards_test(&written, address(i)));
 		}
 	}
-	assert_int_equal(counters.guessed, 3);
+	CHECK_EQ(counters.guessed, 3);
 }
 
-static void a_guess_does_not_pass_max_pages(void **state)
+static void a_guess_does_not_pass_max_pages(void)
 {
 	struct cardmark_region v[4];
 	struct cm_sink s = { .v = v, .cap = 4, .max_pages = 10 };
@@ -273,39 +265,34 @@ static void a_guess_does_not_pass_max_pages(void **state)
 	struct cm_range piece = { .start = address(0), .end = address(PAGES) };
 	uintptr_t resume;
 
-	(void)state;
 	open_error = -EMFILE;
 	cm_composed_scan(&backend, &piece, &m, CARDMARK_SCAN_GET, &s, &resume, &written, NULL);
-	assert_int_equal(s.pages, 10);
-	assert_int_equal(resume, address(10));
-	assert_true(cm_sink_full(&s));
+	CHECK_EQ(s.pages, 10);
+	CHECK_EQ(resume, address(10));
+	CHECK(cm_sink_full(&s));
 }
 
 /* Who asks for clean pages gets none that nobody knows of. */
-static void a_guess_never_says_clean(void **state)
+static void a_guess_never_says_clean(void)
 {
 	struct cardmark_region v[1];
 	struct cm_sink s = { .v = v, .cap = 1, .max_pages = SIZE_MAX };
 	struct cm_masks m = { .excluded = CARDMARK_PAGE_WRITTEN };
 
-	(void)state;
 	cm_sink_guess(&s, address(0), address(10), &m);
-	assert_true(s.guessed);
-	assert_int_equal(s.n, 0);
-	assert_int_equal(s.pages, 0);
+	CHECK(s.guessed);
+	CHECK_EQ(s.n, 0);
+	CHECK_EQ(s.pages, 0);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(agrees_with_a_walk_page_by_page, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(without_a_set_everything_is_written, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(what_cannot_be_read_is_reported, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_guess_does_not_pass_max_pages, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_guess_never_says_clean, set_up, tear_down),
+#define CASE(run) UNIT_CASE_WITH(run, set_up, tear_down)
+	static const struct unit_case cases[] = {
+		CASE(agrees_with_a_walk_page_by_page), CASE(without_a_set_everything_is_written),
+		CASE(what_cannot_be_read_is_reported), CASE(a_guess_does_not_pass_max_pages),
+		CASE(a_guess_never_says_clean),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -38,7 +38,6 @@ void forgetful_help(struct cm_unit *u, struct page_region *vec, size_t vec_len,
 
 /* ---- The fake kernel, from several threads -------------------------------------- */
 
-static const char *seed_text;
 static struct cm_os fake_os, os;
 static pthread_mutex_t kernel = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t caller;
@@ -100,7 +99,7 @@ static long gated_scan(int fd, struct pm_scan_arg *arg)
 	if (helper)
 		pass(BEFORE);
 	while (!helper && await_helper && atomic_load(&waiting) == 0) {
-		assert_true(time(NULL) < give_up);
+		CHECK(time(NULL) < give_up);
 		(void)sched_yield();
 	}
 	n = locked_scan(fd, arg);
@@ -169,12 +168,12 @@ static void open_with(unsigned threads, size_t chunk_pages, size_t vec_len)
 	memset(written, 0, sizeof written);
 	forgetful = false;
 	begin();
-	assert_int_equal(cm_backend_pagemap.open(&b, &params, &why), 0);
-	assert_int_equal(cm_backend_pagemap.threads(b), threads);
-	assert_int_equal(cm_cards_init(&cards), 0);
-	assert_int_equal(cm_cards_reserve(&cards, FAKE_BASE, fake_addr(FAKE_PAGES)), 0);
-	assert_int_equal(cm_cards_init(&serial), 0);
-	assert_int_equal(cm_cards_reserve(&serial, FAKE_BASE, fake_addr(FAKE_PAGES)), 0);
+	CHECK_EQ(cm_backend_pagemap.open(&b, &params, &why), 0);
+	CHECK_EQ(cm_backend_pagemap.threads(b), threads);
+	CHECK_EQ(cm_cards_init(&cards), 0);
+	CHECK_EQ(cm_cards_reserve(&cards, FAKE_BASE, fake_addr(FAKE_PAGES)), 0);
+	CHECK_EQ(cm_cards_init(&serial), 0);
+	CHECK_EQ(cm_cards_reserve(&serial, FAKE_BASE, fake_addr(FAKE_PAGES)), 0);
 }
 
 static void close_all(void)
@@ -194,8 +193,8 @@ static void add(size_t from, size_t to)
 		.start = fake_addr(from), .end = fake_addr(to), .kind = CM_KIND_PRIVATE, .prot = 3
 	};
 
-	assert_int_equal(cm_ranges_reserve(&all, 1), 0);
-	assert_int_equal(cm_backend_pagemap.add(b, &r), 0);
+	CHECK_EQ(cm_ranges_reserve(&all, 1), 0);
+	CHECK_EQ(cm_backend_pagemap.add(b, &r), 0);
 	cm_ranges_add(&all, r);
 }
 
@@ -234,7 +233,7 @@ static struct difference compare(void)
 	for (size_t i = 0; i < FAKE_PAGES; i++) {
 		bool dirty = cm_cards_test(&cards, fake_addr(i));
 		bool tracked = cm_ranges_cover(&all, fake_addr(i), fake_addr(i + 1));
-		assert_false(dirty && !tracked);
+		CHECK(!(dirty && !tracked));
 		d.lost += tracked && written[i] && !dirty;
 		d.extra += dirty && !written[i];
 		written[i] = false;
@@ -246,10 +245,10 @@ static void exact(void)
 {
 	struct difference d;
 
-	assert_int_equal(harvest_all(), 0);
+	CHECK_EQ(harvest_all(), 0);
 	d = compare();
-	assert_int_equal(d.lost, 0);
-	assert_int_equal(d.extra, 0);
+	CHECK_EQ(d.lost, 0);
+	CHECK_EQ(d.extra, 0);
 }
 
 /* Waits until no helper stands at the gate or before its end. */
@@ -258,7 +257,7 @@ static void let_through(void)
 	atomic_store(&gate, OPEN);
 	while (atomic_load(&waiting) != 0)
 		(void)sched_yield();
-	assert_true(cm_crew_settle(&cm_pagemap_self(b)->crew, UINT64_MAX));
+	CHECK(cm_crew_settle(&cm_pagemap_self(b)->crew, UINT64_MAX));
 }
 
 /* ---- The same as by one thread ---------------------------------------------------- */
@@ -275,30 +274,29 @@ static void compare_with_serial(void)
 	memcpy(before, fake.page, sizeof before);
 	memset(&p->crew, 0, sizeof p->crew);
 	cm_cards_clear_all(&serial);
-	assert_int_equal(cm_backend_pagemap.harvest(b, &all, CM_ALL, &serial), 0);
+	CHECK_EQ(cm_backend_pagemap.harvest(b, &all, CM_ALL, &serial), 0);
 	memcpy(after, fake.page, sizeof after);
 	memcpy(fake.page, before, sizeof before);
 	p->crew = crew;
 	exact();
-	assert_memory_equal(fake.page, after, sizeof after);
+	CHECK(memcmp(fake.page, after, sizeof after) == 0);
 	do {
 		bool more = cm_cards_next(&serial, r.end, &r);
-		assert_int_equal(cm_cards_next(&cards, q.end, &q), more);
+		CHECK_EQ(cm_cards_next(&cards, q.end, &q), more);
 		if (!more)
 			break;
-		assert_int_equal(r.start, q.start);
-		assert_int_equal(r.end, q.end);
+		CHECK_EQ(r.start, q.start);
+		CHECK_EQ(r.end, q.end);
 	} while (true);
-	assert_int_equal(cm_cards_count(&serial), cm_cards_count(&cards));
+	CHECK_EQ(cm_cards_count(&serial), cm_cards_count(&cards));
 }
 
-static void finds_what_one_thread_finds(void **state)
+static void finds_what_one_thread_finds(void)
 {
 	static const unsigned threads[] = { 1, 2, 4, 64 };
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	unsigned long rounds = random_rounds(12, 3);
 
-	(void)state;
 	for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)
 		for (unsigned round = 0; round < rounds; round++) {
 			open_with(threads[t], 1 + random_below(&rng, round % 2 ? 100 : 4000),
@@ -318,23 +316,21 @@ static void finds_what_one_thread_finds(void **state)
 		}
 }
 
-static void helpers_do_take_part(void **state)
+static void helpers_do_take_part(void)
 {
-	(void)state;
 	open_with(2, 100, 64);
 	add(0, 4000);
 	write_pages(0, 4000);
 	await_helper = true;
 	atomic_store(&gate, BEFORE);
 	atomic_store(&jump_ns, 1000000);
-	assert_int_equal(harvest_all(), 1); /* the one unit that it took and keeps */
-	assert_int_equal(compare().lost, 0);
+	CHECK_EQ(harvest_all(), 1); /* the one unit that it took and keeps */
+	CHECK_EQ(compare().lost, 0);
 	close_all();
 }
 
-static void a_small_harvest_wakes_nobody(void **state)
+static void a_small_harvest_wakes_nobody(void)
 {
-	(void)state;
 	open_with(2, 100, 64);
 	add(0, 399); /* less than four pieces */
 	atomic_store(&gate, BEFORE);
@@ -342,17 +338,16 @@ static void a_small_harvest_wakes_nobody(void **state)
 		write_pages(i, 399);
 		exact();
 	}
-	assert_int_equal(atomic_load(&waiting), 0);
+	CHECK_EQ(atomic_load(&waiting), 0);
 	close_all();
 }
 
-static void nothing_is_lost_whatever_fails_when(void **state)
+static void nothing_is_lost_whatever_fails_when(void)
 {
 	static const int errors[] = { -EINTR, -EAGAIN, -ENOMEM, -EFAULT, -EPERM };
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	unsigned long rounds = random_rounds(30, 6);
 
-	(void)state;
 	for (unsigned round = 0; round < rounds; round++) {
 		open_with(2 + round % 3, 1 + random_below(&rng, 100), 8 + random_below(&rng, 600));
 		add(0, 700);
@@ -370,7 +365,7 @@ static void nothing_is_lost_whatever_fails_when(void **state)
 			}
 			fake.fail_after = random_below(&rng, 100);
 			(void)harvest_all();
-			assert_int_equal(compare().lost, 0);
+			CHECK_EQ(compare().lost, 0);
 		}
 		memset(fake.fail_at, 0, sizeof fake.fail_at);
 		(void)harvest_all();
@@ -383,9 +378,8 @@ static void nothing_is_lost_whatever_fails_when(void **state)
 
 /* ---- Helpers that do not come --------------------------------------------------- */
 
-static void helpers_that_sleep_on_are_not_waited_for(void **state)
+static void helpers_that_sleep_on_are_not_waited_for(void)
 {
-	(void)state;
 	open_with(4, 100, 64);
 	add(0, 8000);
 	while (atomic_load(&sleepers) != 3)
@@ -396,7 +390,7 @@ static void helpers_that_sleep_on_are_not_waited_for(void **state)
 		write_pages(i * 100, i * 300 + 7);
 		exact();
 	}
-	assert_int_equal(atomic_load(&waiting), 0);
+	CHECK_EQ(atomic_load(&waiting), 0);
 	close_all();
 }
 
@@ -434,14 +428,14 @@ static struct cm_unit *make_one_late(enum gate where)
 	await_helper = true;
 	atomic_store(&gate, where);
 	atomic_store(&jump_ns, 1000000);
-	assert_int_equal(harvest_all(), 1);
+	CHECK_EQ(harvest_all(), 1);
 	await_helper = false;
 	atomic_store(&jump_ns, 0);
-	assert_int_equal(compare().lost, 0);
-	assert_int_equal(counters.last_errno, ETIMEDOUT);
+	CHECK_EQ(compare().lost, 0);
+	CHECK_EQ(counters.last_errno, ETIMEDOUT);
 	u = late_unit();
-	assert_non_null(u);
-	assert_int_equal(u->end - u->start, 100 * FAKE_PAGE);
+	CHECK(u != NULL);
+	CHECK_EQ(u->end - u->start, 100 * FAKE_PAGE);
 	return u;
 }
 
@@ -452,21 +446,20 @@ static bool kernel_says_clean(size_t page)
 
 /* The heart of the matter: it clears a card that was written after the report in
  * which its unit stood as a whole. The kernel calls the card clean from then on. */
-static void what_a_late_helper_clears_is_reported(void **state)
+static void what_a_late_helper_clears_is_reported(void)
 {
 	struct cm_unit *u;
 	size_t page;
 
-	(void)state;
 	u = make_one_late(BEFORE);
 	page = (u->start - FAKE_BASE) / FAKE_PAGE + 5;
 	write_pages(page, page + 1);
-	assert_false(kernel_says_clean(page));
+	CHECK(!kernel_says_clean(page));
 	let_through();
-	assert_true(kernel_says_clean(page)); /* a look at the kernel would lose it */
-	assert_int_equal(harvest_all(), 1);
-	assert_int_equal(compare().lost, 0);
-	assert_null(late_unit());
+	CHECK(kernel_says_clean(page)); /* a look at the kernel would lose it */
+	CHECK_EQ(harvest_all(), 1);
+	CHECK_EQ(compare().lost, 0);
+	CHECK(late_unit() == NULL);
 	exact();
 	write_pages(page, page + 1);
 	exact();
@@ -474,35 +467,33 @@ static void what_a_late_helper_clears_is_reported(void **state)
 }
 
 /* It has cleared, and keeps what it found to itself. */
-static void a_unit_is_owed_in_every_report_until_its_helper_is_back(void **state)
+static void a_unit_is_owed_in_every_report_until_its_helper_is_back(void)
 {
 	struct cm_unit *u;
 	size_t first;
 
-	(void)state;
 	u = make_one_late(AFTER);
 	first = (u->start - FAKE_BASE) / FAKE_PAGE;
 	for (unsigned i = 0; i < 5; i++) {
 		memset(&written[first], true, 100 * sizeof *written);
-		assert_int_equal(harvest_all(), 1); /* with one helper less, it goes on alone */
-		assert_int_equal(compare().lost, 0);
+		CHECK_EQ(harvest_all(), 1); /* with one helper less, it goes on alone */
+		CHECK_EQ(compare().lost, 0);
 	}
 	let_through();
 	memset(&written[first], true, 100 * sizeof *written);
-	assert_int_equal(harvest_all(), 1);
-	assert_int_equal(compare().extra, 0);
+	CHECK_EQ(harvest_all(), 1);
+	CHECK_EQ(compare().extra, 0);
 	exact();
 	close_all();
 }
 
-static void a_query_finds_what_is_owed(void **state)
+static void a_query_finds_what_is_owed(void)
 {
 	struct cardmark_region regions[8];
 	struct cm_masks written_only = { .required = CARDMARK_PAGE_WRITTEN };
 	struct cm_masks present = { .required = CARDMARK_PAGE_PRESENT };
 	struct cm_unit *u;
 
-	(void)state;
 	u = make_one_late(AFTER);
 	for (int op = CARDMARK_SCAN_GET; op <= CARDMARK_SCAN_GET_AND_CLEAR; op += 2) {
 		struct cm_sink sink = { .v = regions, .cap = 8, .max_pages = SIZE_MAX };
@@ -510,30 +501,29 @@ static void a_query_finds_what_is_owed(void **state)
 
 		cm_backend_pagemap.scan(b, &all, &all.v[0], &written_only,
 					(enum cardmark_scan_op)op, &sink, &resume);
-		assert_int_equal(resume, all.v[0].end);
-		assert_true(sink.guessed);
-		assert_int_equal(sink.n, 1);
-		assert_int_equal(regions[0].start, u->start);
-		assert_int_equal(regions[0].end, u->end);
+		CHECK_EQ(resume, all.v[0].end);
+		CHECK(sink.guessed);
+		CHECK_EQ(sink.n, 1);
+		CHECK_EQ(regions[0].start, u->start);
+		CHECK_EQ(regions[0].end, u->end);
 	}
 	struct cm_sink sink = { .v = regions, .cap = 8, .max_pages = SIZE_MAX };
 	uintptr_t resume = 0;
 	cm_backend_pagemap.scan(b, &all, &all.v[0], &present, CARDMARK_SCAN_GET, &sink, &resume);
-	assert_false(sink.guessed); /* has nothing to do with writes */
-	assert_int_equal(sink.pages, 4000);
+	CHECK(!sink.guessed); /* has nothing to do with writes */
+	CHECK_EQ(sink.pages, 4000);
 	close_all();
 }
 
-static void what_is_owed_and_untracked_is_not_reported(void **state)
+static void what_is_owed_and_untracked_is_not_reported(void)
 {
 	struct cm_unit *u;
 
-	(void)state;
 	u = make_one_late(BEFORE);
 	cm_ranges_remove(&all, u->start, u->end);
 	let_through();
 	(void)harvest_all();
-	assert_int_equal(compare().extra, 0); /* compare() fails on what is not tracked */
+	CHECK_EQ(compare().extra, 0); /* compare() fails on what is not tracked */
 	close_all();
 }
 
@@ -566,27 +556,25 @@ static size_t lose_by_racing(uint64_t *rng, bool break_rule)
 		lost += compare().lost;
 		close_all();
 	}
-	assert_true(guessed > 20); /* or nobody was late */
+	CHECK(guessed > 20); /* or nobody was late */
 	return lost;
 }
 
-static void nothing_is_lost_by_helpers_that_come_late(void **state)
+static void nothing_is_lost_by_helpers_that_come_late(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 
-	(void)state;
-	assert_int_equal(lose_by_racing(&rng, false), 0);
+	CHECK_EQ(lose_by_racing(&rng, false), 0);
 }
 
 /* Negative control: the same with late units dropped once they were reported. */
-static void forgetting_what_is_owed_loses_writes(void **state)
+static void forgetting_what_is_owed_loses_writes(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	size_t lost = lose_by_racing(&rng, true);
 
-	(void)state;
 	(void)printf("# %zu pages lost\n", lost);
-	assert_true(lost > 0);
+	CHECK(lost > 0);
 }
 
 /* ---- Beginning and end ------------------------------------------------------------ */
@@ -596,25 +584,23 @@ static int no_wipe(void *addr, size_t len, int advice)
 	return advice == MADV_WIPEONFORK ? -EINVAL : fake_os.madvise(addr, len, advice);
 }
 
-static void an_open_without_its_helpers_fails(void **state)
+static void an_open_without_its_helpers_fails(void)
 {
 	struct cm_backend_params params = {
 		.chunk_bytes = FAKE_PAGE, .vec_len = 8, .threads = 2, .counters = &counters
 	};
 	const char *why = NULL;
 
-	(void)state;
 	begin();
 	os.madvise = no_wipe;
-	assert_true(cm_backend_pagemap.open(&b, &params, &why) < 0);
-	assert_non_null(why);
-	assert_non_null(strstr(why, "threads"));
+	CHECK(cm_backend_pagemap.open(&b, &params, &why) < 0);
+	CHECK(why != NULL);
+	CHECK(strstr(why, "threads") != NULL);
 	fake_kernel_end();
 }
 
-static void opening_and_closing_leaves_no_thread_behind(void **state)
+static void opening_and_closing_leaves_no_thread_behind(void)
 {
-	(void)state;
 	for (unsigned i = 0; i < 200; i++) {
 		open_with(1 + i % 8, 100, 64);
 		if (i % 2) {
@@ -628,22 +614,21 @@ static void opening_and_closing_leaves_no_thread_behind(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds_what_one_thread_finds),
-		cmocka_unit_test(helpers_do_take_part),
-		cmocka_unit_test(a_small_harvest_wakes_nobody),
-		cmocka_unit_test(nothing_is_lost_whatever_fails_when),
-		cmocka_unit_test(helpers_that_sleep_on_are_not_waited_for),
-		cmocka_unit_test(what_a_late_helper_clears_is_reported),
-		cmocka_unit_test(a_unit_is_owed_in_every_report_until_its_helper_is_back),
-		cmocka_unit_test(a_query_finds_what_is_owed),
-		cmocka_unit_test(what_is_owed_and_untracked_is_not_reported),
-		cmocka_unit_test(nothing_is_lost_by_helpers_that_come_late),
-		cmocka_unit_test(forgetting_what_is_owed_loses_writes),
-		cmocka_unit_test(an_open_without_its_helpers_fails),
-		cmocka_unit_test(opening_and_closing_leaves_no_thread_behind),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(finds_what_one_thread_finds),
+		UNIT_CASE(helpers_do_take_part),
+		UNIT_CASE(a_small_harvest_wakes_nobody),
+		UNIT_CASE(nothing_is_lost_whatever_fails_when),
+		UNIT_CASE(helpers_that_sleep_on_are_not_waited_for),
+		UNIT_CASE(what_a_late_helper_clears_is_reported),
+		UNIT_CASE(a_unit_is_owed_in_every_report_until_its_helper_is_back),
+		UNIT_CASE(a_query_finds_what_is_owed),
+		UNIT_CASE(what_is_owed_and_untracked_is_not_reported),
+		UNIT_CASE(nothing_is_lost_by_helpers_that_come_late),
+		UNIT_CASE(forgetting_what_is_owed_loses_writes),
+		UNIT_CASE(an_open_without_its_helpers_fails),
+		UNIT_CASE(opening_and_closing_leaves_no_thread_behind),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

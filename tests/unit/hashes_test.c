@@ -45,13 +45,12 @@ static size_t duplicates(uint64_t *v, size_t n)
 }
 
 /* Every bit of a card: all hashes differ, from the first one and from each other. */
-static void every_bit_counts(void **state)
+static void every_bit_counts(void)
 {
 	static uint64_t seen[BYTES * 8 + 1];
 	uint64_t seed = random_seed(NULL), flipped = 0;
 	size_t n = 0;
 
-	(void)state;
 	for (unsigned kind = 0; kind < 2; kind++) {
 		memset(card, 0, sizeof card);
 		if (kind == 1)
@@ -65,20 +64,19 @@ static void every_bit_counts(void **state)
 			flipped += (uint64_t)__builtin_popcountll(seen[n++] ^ seen[0]);
 			card[bit / 64] ^= UINT64_C(1) << bit % 64;
 		}
-		assert_int_equal(duplicates(seen, n), 0);
+		CHECK_EQ(duplicates(seen, n), 0);
 		/* Half of the bits change, on average. */
-		assert_true(flipped > UINT64_C(30) * BYTES * 8);
-		assert_true(flipped < UINT64_C(34) * BYTES * 8);
+		CHECK(flipped > UINT64_C(30) * BYTES * 8);
+		CHECK(flipped < UINT64_C(34) * BYTES * 8);
 	}
 }
 
 /* What collectors see: one word stored, whatever the value. */
-static void no_word_is_missed(void **state)
+static void no_word_is_missed(void)
 {
 	uint64_t seed = random_seed(NULL);
 	unsigned long rounds = random_rounds(200000, 20000);
 
-	(void)state;
 	fill_randomly(&seed);
 	for (unsigned long i = 0; i < rounds; i++) {
 		uint64_t before = cm_hash(card, BYTES), old;
@@ -86,15 +84,14 @@ static void no_word_is_missed(void **state)
 
 		old = card[at];
 		card[at] = random_next(&seed) >> random_below(&seed, 64);
-		assert_int_equal(cm_hash(card, BYTES) == before, card[at] == old);
+		CHECK_EQ(cm_hash(card, BYTES) == before, card[at] == old);
 	}
 }
 
-static void the_order_counts(void **state)
+static void the_order_counts(void)
 {
 	uint64_t seed = random_seed(NULL);
 
-	(void)state;
 	for (unsigned i = 0; i < 20000; i++) {
 		uint64_t before, word;
 		size_t a = random_below(&seed, WORDS), b = random_below(&seed, WORDS);
@@ -104,18 +101,17 @@ static void the_order_counts(void **state)
 				card[k] = random_below(&seed, 3);
 		before = cm_hash(card, BYTES);
 		word = card[a], card[a] = card[b], card[b] = word;
-		assert_int_equal(cm_hash(card, BYTES) == before, card[a] == card[b]);
+		CHECK_EQ(cm_hash(card, BYTES) == before, card[a] == card[b]);
 	}
 }
 
 /* Several small changes at once, as in counters and pointers side by side. */
-static void small_changes_do_not_cancel(void **state)
+static void small_changes_do_not_cancel(void)
 {
 	static uint64_t seen[200000];
 	const size_t n = random_rounds(sizeof seen / sizeof *seen, 20000);
 	uint64_t seed = random_seed(NULL);
 
-	(void)state;
 	memset(card, 0, sizeof card);
 	for (size_t i = 0; i < n; i++) {
 		/* Never the same content twice. */
@@ -124,23 +120,22 @@ static void small_changes_do_not_cancel(void **state)
 			card[1 + random_below(&seed, WORDS - 1)] += (uint64_t)(1 + k) << 12;
 		seen[i] = cm_hash(card, BYTES);
 	}
-	assert_int_equal(duplicates(seen, n), 0);
+	CHECK_EQ(duplicates(seen, n), 0);
 }
 
-static void any_number_of_lines(void **state)
+static void any_number_of_lines(void)
 {
 	static unsigned char elsewhere[BYTES + 1];
 	uint64_t seen[64];
 
-	(void)state;
 	memset(card, 0, sizeof card);
 	for (size_t lines = 1; lines <= 64; lines++)
 		seen[lines - 1] = cm_hash(card, lines * 64);
-	assert_int_equal(duplicates(seen, 64), 0);
+	CHECK_EQ(duplicates(seen, 64), 0);
 	/* Anywhere in memory. */
 	card[1] = 7;
 	memcpy(elsewhere + 1, card, BYTES);
-	assert_int_equal(cm_hash(elsewhere + 1, BYTES), cm_hash(card, BYTES));
+	CHECK_EQ(cm_hash(elsewhere + 1, BYTES), cm_hash(card, BYTES));
 }
 
 static size_t touched(const void *p, size_t bytes)
@@ -149,64 +144,62 @@ static size_t touched(const void *p, size_t bytes)
 	size_t page = cardmark_card_size(), n = 0;
 	uintptr_t at = (uintptr_t)p & ~(page - 1);
 
-	assert_true(bytes / page + 1 <= sizeof in_core);
-	assert_int_equal(mincore((void *)at, bytes, in_core), 0);
+	CHECK(bytes / page + 1 <= sizeof in_core);
+	CHECK_EQ(mincore((void *)at, bytes, in_core), 0);
 	for (size_t i = 0; i < bytes / page; i++)
 		n += in_core[i] & 1;
 	return n;
 }
 
-static void the_array_keeps_what_it_is_given(void **state)
+static void the_array_keeps_what_it_is_given(void)
 {
 	const uintptr_t page = cardmark_card_size();
 	const uintptr_t low = page, high = CM_ADDRESS_LIMIT - (UINT64_C(70000) * page);
 	uint64_t seed = random_seed(NULL), again = seed;
 	struct cm_hashes h;
 
-	(void)state;
-	assert_int_equal(cm_hashes_init(&h), 0);
-	assert_int_equal(cm_hashes_reserve(&h, low, low + 70000 * page), 0);
-	assert_int_equal(cm_hashes_reserve(&h, high, CM_ADDRESS_LIMIT), 0);
+	CHECK_EQ(cm_hashes_init(&h), 0);
+	CHECK_EQ(cm_hashes_reserve(&h, low, low + 70000 * page), 0);
+	CHECK_EQ(cm_hashes_reserve(&h, high, CM_ADDRESS_LIMIT), 0);
 	for (size_t i = 0; i < 70000; i++) {
-		assert_int_equal(*cm_hashes_at(&h, low + i * page), 0);
+		CHECK_EQ(*cm_hashes_at(&h, low + i * page), 0);
 		*cm_hashes_at(&h, low + i * page) = random_next(&seed);
 		*cm_hashes_at(&h, high + i * page) = random_next(&seed);
 	}
 	/* More room leaves it alone. */
-	assert_int_equal(cm_hashes_reserve(&h, low, low + 4000000 * page), 0);
+	CHECK_EQ(cm_hashes_reserve(&h, low, low + 4000000 * page), 0);
 	for (size_t i = 0; i < 70000; i++) {
-		assert_int_equal(*cm_hashes_at(&h, low + i * page), random_next(&again));
-		assert_int_equal(*cm_hashes_at(&h, high + i * page), random_next(&again));
+		CHECK_EQ(*cm_hashes_at(&h, low + i * page), random_next(&again));
+		CHECK_EQ(*cm_hashes_at(&h, high + i * page), random_next(&again));
 	}
 	cm_hashes_free(&h);
 	cm_hashes_free(&h);
 }
 
-static void room_costs_no_memory_until_it_is_used(void **state)
+static void room_costs_no_memory_until_it_is_used(void)
 {
 	const uintptr_t page = cardmark_card_size(), start = (uintptr_t)1 << 40;
 	struct cm_hashes h;
 
-	(void)state;
-	assert_int_equal(cm_hashes_init(&h), 0);
-	assert_int_equal(cm_hashes_reserve(&h, start, start + 500000 * page), 0);
-	assert_true(cm_hashes_bytes(&h) >= 500000 * sizeof(uint64_t));
+	CHECK_EQ(cm_hashes_init(&h), 0);
+	CHECK_EQ(cm_hashes_reserve(&h, start, start + 500000 * page), 0);
+	CHECK(cm_hashes_bytes(&h) >= 500000 * sizeof(uint64_t));
 	*cm_hashes_at(&h, start + 1000 * page) = 1;
-	assert_true(touched(cm_hashes_at(&h, start), 65536 * sizeof(uint64_t)) <= 2);
+	CHECK(touched(cm_hashes_at(&h, start), 65536 * sizeof(uint64_t)) <= 2);
 	cm_hashes_free(&h);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_bit_counts),
-		cmocka_unit_test(no_word_is_missed),
-		cmocka_unit_test(the_order_counts),
-		cmocka_unit_test(small_changes_do_not_cancel),
-		cmocka_unit_test(any_number_of_lines),
-		cmocka_unit_test(the_array_keeps_what_it_is_given),
-		cmocka_unit_test(room_costs_no_memory_until_it_is_used),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(every_bit_counts),
+		UNIT_CASE(no_word_is_missed),
+		UNIT_CASE(the_order_counts),
+		UNIT_CASE(small_changes_do_not_cancel),
+		UNIT_CASE(any_number_of_lines),
+		UNIT_CASE(the_array_keeps_what_it_is_given),
+		UNIT_CASE(room_costs_no_memory_until_it_is_used),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

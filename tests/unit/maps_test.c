@@ -14,18 +14,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const char *seed_text;
-
 static int file_of(const char *text, size_t len)
 {
 	int fd = memfd_create("maps", MFD_CLOEXEC);
 
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, len), (ssize_t)len);
+	CHECK(fd >= 0);
+	CHECK_EQ(write(fd, text, len), (ssize_t)len);
 	return fd;
 }
 
-static void fields_are_read(void **state)
+static void fields_are_read(void)
 {
 	static const char text[] =
 		"00400000-00452000 r-xp 00000000 fe:00 173521      /usr/bin/dbus-daemon\n"
@@ -51,34 +49,32 @@ static void fields_are_read(void **state)
 	int fd = file_of(text, sizeof text - 1);
 	struct cm_vma vma;
 
-	(void)state;
 	for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
-		assert_int_equal(cm_vma_from_text(fd, want[i].at, &vma), 0);
-		assert_int_equal(vma.start, want[i].start);
-		assert_int_equal(vma.end, want[i].end);
-		assert_int_equal(vma.prot, want[i].prot);
-		assert_int_equal(vma.shared, want[i].shared);
-		assert_int_equal(vma.file, want[i].file);
-		assert_int_equal(vma.page_size > 65536, want[i].huge);
+		CHECK_EQ(cm_vma_from_text(fd, want[i].at, &vma), 0);
+		CHECK_EQ(vma.start, want[i].start);
+		CHECK_EQ(vma.end, want[i].end);
+		CHECK_EQ(vma.prot, want[i].prot);
+		CHECK_EQ(vma.shared, want[i].shared);
+		CHECK_EQ(vma.file, want[i].file);
+		CHECK_EQ(vma.page_size > 65536, want[i].huge);
 	}
-	assert_int_equal(cm_vma_from_text(fd, 0x7ffd00021000, &vma), 0);
-	assert_true(vma.start == UINTPTR_MAX && vma.end == UINTPTR_MAX); /* nothing above */
-	assert_int_equal(close(fd), 0);
-	assert_int_equal(cm_vma_from_text(fd, 0, &vma), -EBADF);
+	CHECK_EQ(cm_vma_from_text(fd, 0x7ffd00021000, &vma), 0);
+	CHECK(vma.start == UINTPTR_MAX && vma.end == UINTPTR_MAX); /* nothing above */
+	CHECK_EQ(close(fd), 0);
+	CHECK_EQ(cm_vma_from_text(fd, 0, &vma), -EBADF);
 }
 
 /* Paths up to three buffers long, so that lines end anywhere in one. */
-static void lines_may_be_of_any_length(void **state)
+static void lines_may_be_of_any_length(void)
 {
 	enum { LINES = 300 };
 	static char text[LINES * 13000];
 	uintptr_t start[LINES], end[LINES], at = 0x1000;
-	uint64_t random = random_seed(seed_text);
+	uint64_t random = random_seed(unit_seed);
 	struct cm_vma vma;
 	size_t n = 0;
 	int fd;
 
-	(void)state;
 	for (size_t i = 0; i < LINES; i++) {
 		size_t path = random_below(&random, random_below(&random, 8) == 0 ? 12000 : 200);
 
@@ -94,20 +90,20 @@ static void lines_may_be_of_any_length(void **state)
 	for (size_t i = 0; i < LINES; i++) {
 		uintptr_t from = i == 0 ? 0 : end[i - 1];
 
-		assert_int_equal(cm_vma_from_text(fd, from, &vma), 0);
-		assert_int_equal(vma.start, start[i]);
-		assert_int_equal(vma.end, end[i]);
-		assert_true(vma.file);
-		assert_int_equal(cm_vma_from_text(fd, end[i] - 1, &vma), 0);
-		assert_int_equal(vma.start, start[i]);
+		CHECK_EQ(cm_vma_from_text(fd, from, &vma), 0);
+		CHECK_EQ(vma.start, start[i]);
+		CHECK_EQ(vma.end, end[i]);
+		CHECK(vma.file);
+		CHECK_EQ(cm_vma_from_text(fd, end[i] - 1, &vma), 0);
+		CHECK_EQ(vma.start, start[i]);
 	}
-	assert_int_equal(cm_vma_from_text(fd, at, &vma), 0);
-	assert_true(vma.start == UINTPTR_MAX);
-	assert_int_equal(close(fd), 0);
+	CHECK_EQ(cm_vma_from_text(fd, at, &vma), 0);
+	CHECK(vma.start == UINTPTR_MAX);
+	CHECK_EQ(close(fd), 0);
 }
 
 /* What is not the list of mappings says nothing of them: above all not that there are none. */
-static void half_a_text_is_no_answer(void **state)
+static void half_a_text_is_no_answer(void)
 {
 	static const char *const texts[] = {
 		"",
@@ -120,58 +116,55 @@ static void half_a_text_is_no_answer(void **state)
 	};
 	struct cm_vma vma;
 
-	(void)state;
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		int fd = file_of(texts[i], strlen(texts[i]));
 
-		assert_int_equal(cm_vma_from_text(fd, 0x7ffd00000000, &vma), -EIO);
-		assert_int_equal(close(fd), 0);
+		CHECK_EQ(cm_vma_from_text(fd, 0x7ffd00000000, &vma), -EIO);
+		CHECK_EQ(close(fd), 0);
 	}
 }
 
 /* On a kernel without PROCMAP_QUERY both read the text: then this proves little. */
-static void agrees_with_the_kernels_query(void **state)
+static void agrees_with_the_kernels_query(void)
 {
 	enum { PIECES = 500 };
 	size_t card = (size_t)sysconf(_SC_PAGESIZE), compared = 0;
 	char *mem = mmap(NULL, PIECES * card, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 
-	(void)state;
-	assert_true(mem != MAP_FAILED && fd >= 0);
+	CHECK(mem != MAP_FAILED && fd >= 0);
 	for (size_t i = 0; i < PIECES; i += 2)
-		assert_int_equal(mprotect(mem + i * card, card, PROT_READ | PROT_WRITE), 0);
+		CHECK_EQ(mprotect(mem + i * card, card, PROT_READ | PROT_WRITE), 0);
 	for (uintptr_t at = 0;;) {
 		struct cm_vma text = { 0 }, query = { 0 };
 
 		/* The text goes on to the page of the old vsyscalls, the query does not. */
-		assert_int_equal(cm_os->vma_at(at, &query), 0);
+		CHECK_EQ(cm_os->vma_at(at, &query), 0);
 		if (query.start == UINTPTR_MAX)
 			break;
-		assert_int_equal(cm_vma_from_text(fd, at, &text), 0);
-		assert_int_equal(text.start, query.start);
-		assert_int_equal(text.end, query.end);
-		assert_int_equal(text.prot, query.prot);
-		assert_int_equal(text.shared, query.shared);
-		assert_int_equal(text.file, query.file);
-		assert_int_equal(text.page_size, query.page_size);
+		CHECK_EQ(cm_vma_from_text(fd, at, &text), 0);
+		CHECK_EQ(text.start, query.start);
+		CHECK_EQ(text.end, query.end);
+		CHECK_EQ(text.prot, query.prot);
+		CHECK_EQ(text.shared, query.shared);
+		CHECK_EQ(text.file, query.file);
+		CHECK_EQ(text.page_size, query.page_size);
 		compared++;
 		at = query.end;
 	}
-	assert_true(compared > PIECES);
-	assert_int_equal(close(fd), 0);
-	assert_int_equal(munmap(mem, PIECES * card), 0);
+	CHECK(compared > PIECES);
+	CHECK_EQ(close(fd), 0);
+	CHECK_EQ(munmap(mem, PIECES * card), 0);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields_are_read),
-		cmocka_unit_test(lines_may_be_of_any_length),
-		cmocka_unit_test(half_a_text_is_no_answer),
-		cmocka_unit_test(agrees_with_the_kernels_query),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(fields_are_read),
+		UNIT_CASE(lines_may_be_of_any_length),
+		UNIT_CASE(half_a_text_is_no_answer),
+		UNIT_CASE(agrees_with_the_kernels_query),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

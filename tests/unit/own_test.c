@@ -36,38 +36,36 @@ static void take(unsigned i)
 	cm_own_remove((void *)start_of(i));
 }
 
-static void mapped_memory_is_in_it_until_it_is_unmapped(void **state)
+static void mapped_memory_is_in_it_until_it_is_unmapped(void)
 {
 	uintptr_t start = 0, end = 0;
 	void *p = NULL;
 
-	(void)state;
 	cm_own_start();
-	assert_int_equal(cm_own_map(3 * 4096, &p), 0);
-	assert_true(cm_own_next((uintptr_t)p, &start, &end));
-	assert_true(start == (uintptr_t)p && end == start + 3 * (uintptr_t)4096);
-	assert_int_equal(cm_own_unmap(p, 3 * 4096), 0);
-	assert_true(!cm_own_next((uintptr_t)p, &start, &end) || start != (uintptr_t)p);
+	CHECK_EQ(cm_own_map(3 * 4096, &p), 0);
+	CHECK(cm_own_next((uintptr_t)p, &start, &end));
+	CHECK(start == (uintptr_t)p && end == start + 3 * (uintptr_t)4096);
+	CHECK_EQ(cm_own_unmap(p, 3 * 4096), 0);
+	CHECK(!cm_own_next((uintptr_t)p, &start, &end) || start != (uintptr_t)p);
 }
 
-static void a_thousand_come_in_order(void **state)
+static void a_thousand_come_in_order(void)
 {
 	uintptr_t start, end, at = BASE;
 
-	(void)state;
 	for (unsigned i = 0; i < 1000; i++)
 		add(i * 7 % 1000);
 	for (unsigned i = 0; i < 1000; i++, at = end) {
-		assert_true(cm_own_next(at, &start, &end));
-		assert_true(start == start_of(i) && end == end_of(i));
+		CHECK(cm_own_next(at, &start, &end));
+		CHECK(start == start_of(i) && end == end_of(i));
 	}
 	for (unsigned i = 0; i < 1000; i++)
 		if (i % 10)
 			take(i);
 	at = BASE;
 	for (unsigned i = 0; i < 100; i++, at = end) {
-		assert_true(cm_own_next(at, &start, &end));
-		assert_true(start == start_of(i * 10) && end == end_of(i * 10));
+		CHECK(cm_own_next(at, &start, &end));
+		CHECK(start == start_of(i * 10) && end == end_of(i * 10));
 	}
 	for (unsigned i = 0; i < 1000; i += 10)
 		take(i);
@@ -87,16 +85,15 @@ static void *change(void *arg)
 }
 
 /* Never one mapping's start with another's end, nor without one that stays. */
-static void a_reader_beside_changes_sees_whole_mappings(void **state)
+static void a_reader_beside_changes_sees_whole_mappings(void)
 {
 	unsigned first[2] = { 0, 50 };
 	pthread_t threads[2];
 	unsigned wrong = 0, seen = 0, stays = 200;
 
-	(void)state;
 	add(stays);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, change, &first[i]), 0);
+		CHECK_EQ(pthread_create(&threads[i], NULL, change, &first[i]), 0);
 	for (int n = 0; n < 200000; n++) {
 		uintptr_t start, end;
 		unsigned i;
@@ -111,19 +108,19 @@ static void a_reader_beside_changes_sees_whole_mappings(void **state)
 	}
 	atomic_store(&done, true);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		CHECK_EQ(pthread_join(threads[i], NULL), 0);
 	take(stays);
-	print_message("%u of 200000 looks saw one that comes and goes\n", seen);
-	assert_int_equal(wrong, 0);
+	tap_note("%u of 200000 looks saw one that comes and goes", seen);
+	CHECK_EQ(wrong, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(mapped_memory_is_in_it_until_it_is_unmapped),
-		cmocka_unit_test(a_thousand_come_in_order),
-		cmocka_unit_test(a_reader_beside_changes_sees_whole_mappings),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(mapped_memory_is_in_it_until_it_is_unmapped),
+		UNIT_CASE(a_thousand_come_in_order),
+		UNIT_CASE(a_reader_beside_changes_sees_whole_mappings),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

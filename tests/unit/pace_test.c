@@ -30,8 +30,6 @@ static uint64_t cm_gc_now(void)
 #define TARGET (5 * MS)
 #define RATE_WITHOUT 2500 /* for the control: what a slice that does nothing suggests */
 
-static const char *seed_text;
-
 /* ---- A model of GC_stopped_mark and GC_collect_a_little_inner (alloc.c) ---------------- */
 
 struct program {
@@ -228,7 +226,7 @@ static void run(const struct program *p, bool paced, uint64_t seed, struct resul
 					.GC_set_max_prior_attempts = set_attempts,
 					.threads = true };
 	if (paced)
-		assert_true(cm_gc_pace_start(TARGET));
+		CHECK(cm_gc_pace_start(TARGET));
 	for (uint64_t n = 1; n < 100 * (uint64_t)p->every; n++) {
 		allocate(n);
 		if (n == 30 * (uint64_t)p->every) /* it has learned */
@@ -246,15 +244,15 @@ static struct result result_of(const struct program *p, bool paced, uint64_t see
 	int status;
 	pid_t child;
 
-	assert_ptr_not_equal(shared, MAP_FAILED);
+	CHECK(shared != MAP_FAILED);
 	child = fork();
-	assert_true(child >= 0);
+	CHECK(child >= 0);
 	if (child == 0) {
 		run(p, paced, seed, shared);
 		_exit(0);
 	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK_EQ(status, 0);
 	r = *shared;
 	(void)munmap(shared, sizeof *shared);
 	(void)printf(
@@ -274,53 +272,49 @@ static const struct program large = { 350000, 5, 45, 20, 9000, 1, 100, 80000 };
 
 static void within_the_target(const struct program *p)
 {
-	uint64_t seed = random_seed(seed_text);
+	uint64_t seed = random_seed(unit_seed);
 	struct result with = result_of(p, true, seed), without = result_of(p, false, seed);
 
-	assert_true(with.collections >= 60);
-	assert_true(with.longest_stop <= TARGET + MS / 2);
-	assert_true(with.longest_wait <= TARGET + MS);
-	assert_int_equal(with.waits_over, 0);
+	CHECK(with.collections >= 60);
+	CHECK(with.longest_stop <= TARGET + MS / 2);
+	CHECK(with.longest_wait <= TARGET + MS);
+	CHECK_EQ(with.waits_over, 0);
 	/* The model is one in which the target can be missed. */
-	assert_true(without.longest_wait > TARGET + MS);
+	CHECK(without.longest_wait > TARGET + MS);
 }
 
-static void a_small_heap_keeps_the_target(void **state)
+static void a_small_heap_keeps_the_target(void)
 {
-	(void)state;
 	within_the_target(&small);
 }
 
-static void a_middle_heap_keeps_the_target(void **state)
+static void a_middle_heap_keeps_the_target(void)
 {
-	(void)state;
 	within_the_target(&middle);
 }
 
 /* Longer than the target: no stop in vain, and none much longer than the walk. */
-static void a_long_walk_is_not_tried_again_and_again(void **state)
+static void a_long_walk_is_not_tried_again_and_again(void)
 {
-	uint64_t seed = random_seed(seed_text);
+	uint64_t seed = random_seed(unit_seed);
 	struct result with = result_of(&large, true, seed),
 		      without = result_of(&large, false, seed);
 	uint64_t walk = large.blocks * (large.walk_ns + large.read_ns / 1000);
 
-	(void)state;
-	assert_true(with.collections >= 60);
-	assert_true(with.longest_stop <= walk + walk / 3);
-	assert_true(with.stops <= 4 * with.collections);
-	assert_true(with.waits_over <= with.collections + with.collections / 4);
-	assert_true(without.stops > 8 * without.collections);
+	CHECK(with.collections >= 60);
+	CHECK(with.longest_stop <= walk + walk / 3);
+	CHECK(with.stops <= 4 * with.collections);
+	CHECK(with.waits_over <= with.collections + with.collections / 4);
+	CHECK(without.stops > 8 * without.collections);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_small_heap_keeps_the_target),
-		cmocka_unit_test(a_middle_heap_keeps_the_target),
-		cmocka_unit_test(a_long_walk_is_not_tried_again_and_again),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(a_small_heap_keeps_the_target),
+		UNIT_CASE(a_middle_heap_keeps_the_target),
+		UNIT_CASE(a_long_walk_is_not_tried_again_and_again),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -12,20 +12,19 @@
 
 #define POPULATED (CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED)
 
-static const char *seed_text;
 static struct cardmark_process *view;
 static struct cardmark_region regions[FAKE_PAGES];
 
 static void begin(void)
 {
 	fake_kernel_begin();
-	assert_int_equal(cardmark_process_open(&view, FAKE_PID), 0);
+	CHECK_EQ(cardmark_process_open(&view, FAKE_PID), 0);
 }
 
 static void end(void)
 {
 	cardmark_process_close(&view);
-	assert_null(view);
+	CHECK(view == NULL);
 	fake_kernel_end();
 }
 
@@ -41,60 +40,54 @@ static struct cardmark_query question(void)
 					.capacity = FAKE_PAGES };
 }
 
-static void an_older_kernel_says_so(void **state)
+static void an_older_kernel_says_so(void)
 {
-	(void)state;
 	fake_kernel_begin();
 	fake.no_scan = true;
-	assert_int_equal(cardmark_process_open(&view, FAKE_PID), -ENOTSUP);
-	assert_null(view);
-	assert_non_null(strstr(cardmark_last_error(), "6.7"));
+	CHECK_EQ(cardmark_process_open(&view, FAKE_PID), -ENOTSUP);
+	CHECK(view == NULL);
+	CHECK(strstr(cardmark_last_error(), "6.7") != NULL);
 	fake_kernel_end();
 }
 
-static void categories_are_this_kernels(void **state)
+static void categories_are_this_kernels(void)
 {
 	struct cardmark_query q = question();
 
-	(void)state;
 	fake_kernel_begin();
 	fake.no_guard_category = true;
-	assert_int_equal(cardmark_process_open(&view, FAKE_PID), 0);
-	assert_int_equal(cardmark_process_categories(view),
-			 CARDMARK_PAGE_ALL & ~CARDMARK_PAGE_GUARD);
+	CHECK_EQ(cardmark_process_open(&view, FAKE_PID), 0);
+	CHECK_EQ(cardmark_process_categories(view), CARDMARK_PAGE_ALL & ~CARDMARK_PAGE_GUARD);
 	q.excluded = CARDMARK_PAGE_GUARD;
-	assert_int_equal(cardmark_process_scan(view, &q), -ENOTSUP);
-	assert_int_equal(fake.calls[FAKE_SCAN], 1); /* the one that looks for the end */
+	CHECK_EQ(cardmark_process_scan(view, &q), -ENOTSUP);
+	CHECK_EQ(fake.calls[FAKE_SCAN], 1); /* the one that looks for the end */
 	end();
 }
 
 /* Before 6.16 a scan crashed the kernel there. */
-static void memory_that_is_gone_at_open_is_not_scanned(void **state)
+static void memory_that_is_gone_at_open_is_not_scanned(void)
 {
-	(void)state;
 	fake_kernel_begin();
 	fake.dead = true;
-	assert_int_equal(cardmark_process_open(&view, FAKE_PID), -ENOENT);
-	assert_null(view);
-	assert_int_equal(fake.calls[FAKE_SCAN], 0);
+	CHECK_EQ(cardmark_process_open(&view, FAKE_PID), -ENOENT);
+	CHECK(view == NULL);
+	CHECK_EQ(fake.calls[FAKE_SCAN], 0);
 	fake_kernel_end();
 }
 
-static void memory_that_went_away_is_not_an_empty_answer(void **state)
+static void memory_that_went_away_is_not_an_empty_answer(void)
 {
 	struct cardmark_query q = question();
 
-	(void)state;
 	begin();
 	fake_write(0, 10);
 	fake.dead = true;
-	assert_int_equal(cardmark_process_scan(view, &q), -ENOENT);
+	CHECK_EQ(cardmark_process_scan(view, &q), -ENOENT);
 	end();
 }
 
-static void many_regions_complete_in_spite_of_a_stale_walk_end(void **state)
+static void many_regions_complete_in_spite_of_a_stale_walk_end(void)
 {
-	(void)state;
 	for (unsigned honest = 0; honest < 2; honest++) {
 		for (size_t n = 500; n < 540; n++) {
 			struct cardmark_query q = question();
@@ -105,18 +98,17 @@ static void many_regions_complete_in_spite_of_a_stale_walk_end(void **state)
 				fake_write(3 * i, 3 * i + 1);
 			/* With and without the look that measures. */
 			q.excluded = n % 2 == 0 ? CARDMARK_PAGE_FILE : 0;
-			assert_int_equal(cardmark_process_scan(view, &q), 0);
-			assert_int_equal(q.resume, fake_addr(FAKE_PAGES));
-			assert_int_equal(q.count, n);
-			assert_int_equal(q.pages, n);
+			CHECK_EQ(cardmark_process_scan(view, &q), 0);
+			CHECK_EQ(q.resume, fake_addr(FAKE_PAGES));
+			CHECK_EQ(q.count, n);
+			CHECK_EQ(q.pages, n);
 			end();
 		}
 	}
 }
 
-static void a_failed_call_gives_what_was_found_and_where(void **state)
+static void a_failed_call_gives_what_was_found_and_where(void)
 {
-	(void)state;
 	for (unsigned at = 1; at < 5; at++) {
 		struct cardmark_query q = question(), rest;
 
@@ -125,25 +117,24 @@ static void a_failed_call_gives_what_was_found_and_where(void **state)
 			fake_write(2 * i, 2 * i + 1);
 		fake.fail_at[FAKE_SCAN] = at;
 		fake.error[FAKE_SCAN] = at == 1 ? -ENOMEM : -EINTR;
-		assert_int_equal(cardmark_process_scan(view, &q), at == 1 ? -ENOMEM : -EIO);
-		assert_true(at == 1 || q.resume > FAKE_BASE);
-		assert_true(q.resume < fake_addr(4000));
-		assert_int_equal(q.count, ((q.resume - FAKE_BASE) / FAKE_PAGE + 1) / 2);
+		CHECK_EQ(cardmark_process_scan(view, &q), at == 1 ? -ENOMEM : -EIO);
+		CHECK(at == 1 || q.resume > FAKE_BASE);
+		CHECK(q.resume < fake_addr(4000));
+		CHECK_EQ(q.count, ((q.resume - FAKE_BASE) / FAKE_PAGE + 1) / 2);
 		rest = question();
 		rest.start = (void *)q.resume;
 		rest.len = fake_addr(FAKE_PAGES) - q.resume;
-		assert_int_equal(cardmark_process_scan(view, &rest), 0);
-		assert_int_equal(q.count + rest.count, 2000);
+		CHECK_EQ(cardmark_process_scan(view, &rest), 0);
+		CHECK_EQ(q.count + rest.count, 2000);
 		end();
 	}
 }
 
 /* Any capacity, any limit, any mask that the fake kernel knows. */
-static void bites_add_up(void **state)
+static void bites_add_up(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 
-	(void)state;
 	for (unsigned round = 0; round < 100; round++) {
 		struct cardmark_query q = question();
 		size_t n = 0, pages = 0, want = 0;
@@ -165,37 +156,35 @@ static void bites_add_up(void **state)
 		q.max_pages = random_below(&rng, 3) == 0 ? 0 : 1 + random_below(&rng, 500);
 		q.capacity = 1 + random_below(&rng, 600);
 		while ((uintptr_t)q.start < fake_addr(FAKE_PAGES)) {
-			assert_int_equal(cardmark_process_scan(view, &q), 0);
-			assert_true(q.count <= q.capacity);
-			assert_true(q.max_pages == 0 || q.pages <= q.max_pages);
+			CHECK_EQ(cardmark_process_scan(view, &q), 0);
+			CHECK(q.count <= q.capacity);
+			CHECK(q.max_pages == 0 || q.pages <= q.max_pages);
 			for (size_t i = 0; i < q.count; i++)
 				for (uintptr_t a = regions[i].start; a < regions[i].end;
 				     a += FAKE_PAGE, n++)
-					assert_true(
-						fake.page[(a - FAKE_BASE) / FAKE_PAGE].present !=
-						holes);
+					CHECK(fake.page[(a - FAKE_BASE) / FAKE_PAGE].present !=
+					      holes);
 			pages += q.pages;
 			q.len = fake_addr(FAKE_PAGES) - q.resume;
 			q.start = (void *)q.resume;
 		}
-		assert_int_equal(n, want);
-		assert_int_equal(pages, want);
+		CHECK_EQ(n, want);
+		CHECK_EQ(pages, want);
 		end();
 	}
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_older_kernel_says_so),
-		cmocka_unit_test(categories_are_this_kernels),
-		cmocka_unit_test(memory_that_is_gone_at_open_is_not_scanned),
-		cmocka_unit_test(memory_that_went_away_is_not_an_empty_answer),
-		cmocka_unit_test(many_regions_complete_in_spite_of_a_stale_walk_end),
-		cmocka_unit_test(a_failed_call_gives_what_was_found_and_where),
-		cmocka_unit_test(bites_add_up),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(an_older_kernel_says_so),
+		UNIT_CASE(categories_are_this_kernels),
+		UNIT_CASE(memory_that_is_gone_at_open_is_not_scanned),
+		UNIT_CASE(memory_that_went_away_is_not_an_empty_answer),
+		UNIT_CASE(many_regions_complete_in_spite_of_a_stale_walk_end),
+		UNIT_CASE(a_failed_call_gives_what_was_found_and_where),
+		UNIT_CASE(bites_add_up),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

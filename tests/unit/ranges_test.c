@@ -10,8 +10,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-static const char *seed_text;
-
 #define PAGES 600
 #define PAGE ((uintptr_t)4096)
 #define BASE ((uintptr_t)0x10000000)
@@ -30,7 +28,7 @@ static void add(struct cm_ranges *r, size_t from, size_t to, enum cm_kind kind, 
 		.start = address(from), .end = address(to), .kind = kind, .prot = prot
 	};
 
-	assert_int_equal(cm_ranges_reserve(r, 1), 0);
+	CHECK_EQ(cm_ranges_reserve(r, 1), 0);
 	cm_ranges_add(r, range);
 	for (size_t i = from; i < to; i++)
 		model[i] = (int)kind * 8 + prot;
@@ -38,7 +36,7 @@ static void add(struct cm_ranges *r, size_t from, size_t to, enum cm_kind kind, 
 
 static void drop(struct cm_ranges *r, size_t from, size_t to)
 {
-	assert_int_equal(cm_ranges_reserve(r, 1), 0);
+	CHECK_EQ(cm_ranges_reserve(r, 1), 0);
 	cm_ranges_remove(r, address(from), address(to));
 	for (size_t i = from; i < to; i++)
 		model[i] = 0;
@@ -54,19 +52,19 @@ static void compare(const struct cm_ranges *r)
 		size_t at = cm_ranges_find(r, address(i));
 		bool inside = at < r->n && r->v[at].start <= address(i);
 
-		assert_int_equal(inside, model[i] != 0);
+		CHECK_EQ(inside, model[i] != 0);
 		if (inside)
-			assert_int_equal((int)r->v[at].kind * 8 + r->v[at].prot, model[i]);
+			CHECK_EQ((int)r->v[at].kind * 8 + r->v[at].prot, model[i]);
 		if (model[i] != 0 && (i == 0 || model[i - 1] != model[i]))
 			wanted++;
 		if (model[i] != 0)
 			bytes += PAGE;
 	}
-	assert_int_equal(r->n, wanted);
-	assert_int_equal(cm_ranges_bytes(r), bytes);
+	CHECK_EQ(r->n, wanted);
+	CHECK_EQ(cm_ranges_bytes(r), bytes);
 	for (size_t i = 0; i < r->n; i++) {
-		assert_true(r->v[i].start < r->v[i].end);
-		assert_true(i == 0 || r->v[i - 1].end <= r->v[i].start);
+		CHECK(r->v[i].start < r->v[i].end);
+		CHECK(i == 0 || r->v[i - 1].end <= r->v[i].start);
 	}
 }
 
@@ -76,24 +74,23 @@ static void compare_piece(const struct cm_ranges *r, size_t from, size_t to)
 
 	for (size_t i = from; i < to; i++)
 		tracked += model[i] != 0;
-	assert_int_equal(cm_ranges_cover(r, address(from), address(to)), tracked == to - from);
-	assert_int_equal(cm_ranges_touch(r, address(from), address(to)), tracked != 0);
+	CHECK_EQ(cm_ranges_cover(r, address(from), address(to)), tracked == to - from);
+	CHECK_EQ(cm_ranges_touch(r, address(from), address(to)), tracked != 0);
 	for (size_t i = cm_ranges_find(r, address(from)); i < r->n; i++) {
 		struct cm_range piece = cm_ranges_clip(r, i, address(from), address(to));
 		if (piece.start >= piece.end)
 			break;
-		assert_true(piece.start >= address(from) && piece.end <= address(to));
+		CHECK(piece.start >= address(from) && piece.end <= address(to));
 		clipped += (piece.end - piece.start) / PAGE;
 	}
-	assert_int_equal(clipped, tracked);
+	CHECK_EQ(clipped, tracked);
 }
 
-static void agrees_with_one_entry_a_page(void **state)
+static void agrees_with_one_entry_a_page(void)
 {
-	uint64_t rng = random_seed(seed_text);
+	uint64_t rng = random_seed(unit_seed);
 	struct cm_ranges r = { 0 };
 
-	(void)state;
 	memset(model, 0, sizeof model);
 	for (unsigned i = 0; i < 20000; i++) {
 		size_t from = random_below(&rng, PAGES - 1);
@@ -114,96 +111,91 @@ static void agrees_with_one_entry_a_page(void **state)
 	}
 	compare(&r);
 	cm_ranges_free(&r);
-	assert_int_equal(r.n, 0);
+	CHECK_EQ(r.n, 0);
 }
 
-static void equal_neighbours_become_one_range(void **state)
+static void equal_neighbours_become_one_range(void)
 {
 	struct cm_ranges r = { 0 };
 
-	(void)state;
 	memset(model, 0, sizeof model);
 	for (size_t i = 0; i < PAGES; i += 2) /* the even ones, then the gaps */
 		add(&r, i, i + 1, CM_KIND_PRIVATE, 3);
-	assert_int_equal(r.n, PAGES / 2);
+	CHECK_EQ(r.n, PAGES / 2);
 	for (size_t i = 1; i < PAGES; i += 2)
 		add(&r, i, i + 1, CM_KIND_PRIVATE, 3);
-	assert_int_equal(r.n, 1);
+	CHECK_EQ(r.n, 1);
 	compare(&r);
 	cm_ranges_free(&r);
 }
 
-static void unlike_neighbours_stay_apart(void **state)
+static void unlike_neighbours_stay_apart(void)
 {
 	struct cm_ranges r = { 0 };
 
-	(void)state;
 	memset(model, 0, sizeof model);
 	add(&r, 0, 10, CM_KIND_PRIVATE, 3);
 	add(&r, 10, 20, CM_KIND_FILE, 3);
 	add(&r, 20, 30, CM_KIND_FILE, 1);
-	assert_int_equal(r.n, 3);
-	assert_true(cm_ranges_cover(&r, address(0), address(30)));
-	assert_false(cm_ranges_cover(&r, address(0), address(31)));
+	CHECK_EQ(r.n, 3);
+	CHECK(cm_ranges_cover(&r, address(0), address(30)));
+	CHECK(!cm_ranges_cover(&r, address(0), address(31)));
 	compare(&r);
 	cm_ranges_free(&r);
 }
 
-static void a_middle_piece_leaves_both_ends(void **state)
+static void a_middle_piece_leaves_both_ends(void)
 {
 	struct cm_ranges r = { 0 };
 
-	(void)state;
 	memset(model, 0, sizeof model);
 	add(&r, 0, 100, CM_KIND_PRIVATE, 3);
 	drop(&r, 40, 60);
-	assert_int_equal(r.n, 2);
-	assert_false(cm_ranges_touch(&r, address(40), address(60)));
+	CHECK_EQ(r.n, 2);
+	CHECK(!cm_ranges_touch(&r, address(40), address(60)));
 	compare(&r);
 	add(&r, 45, 50, CM_KIND_PRIVATE, 3);
-	assert_int_equal(r.n, 3);
+	CHECK_EQ(r.n, 3);
 	add(&r, 30, 70, CM_KIND_FILE, 3); /* swallows one, trims two */
 	compare(&r);
 	drop(&r, 0, PAGES);
-	assert_int_equal(r.n, 0);
+	CHECK_EQ(r.n, 0);
 	cm_ranges_free(&r);
 }
 
-static void a_hundred_thousand_ranges_fit(void **state)
+static void a_hundred_thousand_ranges_fit(void)
 {
 	struct cm_ranges r = { 0 };
 	const size_t n = 100000;
 
-	(void)state;
 	for (size_t i = 0; i < n; i++) {
 		struct cm_range range = { .start = address(2 * i),
 					  .end = address(2 * i + 1),
 					  .kind = CM_KIND_PRIVATE,
 					  .prot = 3 };
-		assert_int_equal(cm_ranges_reserve(&r, 1), 0);
+		CHECK_EQ(cm_ranges_reserve(&r, 1), 0);
 		cm_ranges_add(&r, range);
 	}
-	assert_int_equal(r.n, n);
-	assert_int_equal(cm_ranges_bytes(&r), n * PAGE);
+	CHECK_EQ(r.n, n);
+	CHECK_EQ(cm_ranges_bytes(&r), n * PAGE);
 	for (size_t i = 0; i < n; i += 997) {
-		assert_int_equal(cm_ranges_find(&r, address(2 * i)), i);
-		assert_int_equal(cm_ranges_find(&r, address(2 * i + 1)), i + 1);
+		CHECK_EQ(cm_ranges_find(&r, address(2 * i)), i);
+		CHECK_EQ(cm_ranges_find(&r, address(2 * i + 1)), i + 1);
 	}
 	cm_ranges_remove(&r, address(0), address(2 * n));
-	assert_int_equal(r.n, 0);
+	CHECK_EQ(r.n, 0);
 	cm_ranges_free(&r);
 }
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(agrees_with_one_entry_a_page),
-		cmocka_unit_test(equal_neighbours_become_one_range),
-		cmocka_unit_test(unlike_neighbours_stay_apart),
-		cmocka_unit_test(a_middle_piece_leaves_both_ends),
-		cmocka_unit_test(a_hundred_thousand_ranges_fit),
+	static const struct unit_case cases[] = {
+		UNIT_CASE(agrees_with_one_entry_a_page),
+		UNIT_CASE(equal_neighbours_become_one_range),
+		UNIT_CASE(unlike_neighbours_stay_apart),
+		UNIT_CASE(a_middle_piece_leaves_both_ends),
+		UNIT_CASE(a_hundred_thousand_ranges_fit),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -63,14 +63,15 @@ static int output_of(int (*program)(void *arg), void *arg, char *buf, size_t len
 	ssize_t n;
 	pid_t pid;
 
-	assert_int_equal(pipe(fds), 0);
+	CHECK_EQ(pipe(fds), 0);
 	(void)fflush(stdout);
 	pid = fork();
-	assert_true(pid >= 0);
+	CHECK(pid >= 0);
 	if (pid == 0) {
 		(void)dup2(fds[1], 1);
 		(void)dup2(fds[1], 2);
 		(void)close(fds[0]);
+		tap_start_over();
 		status = program(arg);
 		(void)fflush(stdout);
 		_exit(status);
@@ -80,8 +81,8 @@ static int output_of(int (*program)(void *arg), void *arg, char *buf, size_t len
 		have += (size_t)n;
 	buf[have] = '\0';
 	(void)close(fds[0]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status));
 	return WEXITSTATUS(status);
 }
 
@@ -93,18 +94,23 @@ static int run_case(void *arg)
 	return live_main(2, argv, LIVE_CASES(cases));
 }
 
+static void expect_line(const char *out, const char *line)
+{
+	if (strstr(out, line) == NULL)
+		tap_note("no \"%s\" in: %s", line, out);
+	CHECK(strstr(out, line) != NULL);
+}
+
 static void expect_run(void (*run)(void), int status, const char *line)
 {
 	char out[4096];
 
-	assert_int_equal(output_of(run_case, &run, out, sizeof out), status);
-	if (strstr(out, line) == NULL)
-		fail_msg("no \"%s\" in: %s", line, out);
+	CHECK_EQ(output_of(run_case, &run, out, sizeof out), status);
+	expect_line(out, line);
 }
 
-static void live_checks_fail_when_they_should(void **state)
+static void live_checks_fail_when_they_should(void)
 {
-	(void)state;
 	expect_run(passes, 0, "ok - alldirty: the case\n");
 	expect_run(fails, 1, "not ok - alldirty: the case");
 	expect_run(fails_by_value, 1, "failed: 2 is 2, not 3");
@@ -121,61 +127,73 @@ static int run_unusable(void *arg)
 	return live_main(2, argv, LIVE_CASES(cases));
 }
 
-static void a_required_backend_that_is_missing_fails(void **state)
+static void a_required_backend_that_is_missing_fails(void)
 {
 	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
 	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
 	char out[4096], name[32];
 
-	(void)state;
 	for (int i = 0; i < n; i++) {
 		if (probes[i].usable)
 			continue;
 		(void)snprintf(name, sizeof name, "%s", cardmark_backend_name(probes[i].backend));
 		(void)unsetenv("CARDMARK_REQUIRE");
-		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 77);
-		assert_non_null(strstr(out, "# SKIP"));
-		assert_non_null(strstr(out, probes[i].reason));
+		CHECK_EQ(output_of(run_unusable, name, out, sizeof out), 77);
+		CHECK(strstr(out, "# SKIP") != NULL);
+		CHECK(strstr(out, probes[i].reason) != NULL);
 		(void)setenv("CARDMARK_REQUIRE", name, 1);
-		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 1);
-		assert_non_null(strstr(out, "not ok"));
+		CHECK_EQ(output_of(run_unusable, name, out, sizeof out), 1);
+		CHECK(strstr(out, "not ok") != NULL);
 		(void)setenv("CARDMARK_REQUIRE", "alldirty,mprotects", 1);
-		assert_int_equal(output_of(run_unusable, name, out, sizeof out), 77);
+		CHECK_EQ(output_of(run_unusable, name, out, sizeof out), 77);
 	}
 	(void)unsetenv("CARDMARK_REQUIRE");
 	(void)snprintf(name, sizeof name, "nonesuch");
-	assert_int_equal(output_of(run_unusable, name, out, sizeof out), 1);
+	CHECK_EQ(output_of(run_unusable, name, out, sizeof out), 1);
 }
 
-static void cmocka_fails(void **state)
+static void fails_by_string(void)
 {
-	(void)state;
-	assert_int_equal(1, 2);
+	CHECK_STRING("two", "three");
 }
 
-static int run_cmocka(void *arg)
+static int run_unit(void *arg)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(cmocka_fails) };
+	char name[] = "unit", *argv[] = { name, NULL };
 
-	(void)arg;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(1, argv, arg, 1);
 }
 
-static void unit_checks_fail_when_they_should(void **state)
+static void expect_unit(struct unit_case now, int status, const char *line)
 {
 	char out[4096];
 
-	(void)state;
-	assert_int_equal(output_of(run_cmocka, NULL, out, sizeof out), 1);
+	now.name = "the case";
+	CHECK_EQ(output_of(run_unit, &now, out, sizeof out), status);
+	expect_line(out, line);
+	expect_line(out, "\n1..1\n");
 }
 
-int main(void)
+static void unit_checks_fail_when_they_should(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(live_checks_fail_when_they_should),
-		cmocka_unit_test(a_required_backend_that_is_missing_fails),
-		cmocka_unit_test(unit_checks_fail_when_they_should),
+	expect_unit((struct unit_case){ .run = passes }, 0, "ok - selftest: the case\n");
+	expect_unit((struct unit_case){ .run = fails }, 1, "not ok - selftest: the case\n");
+	expect_unit((struct unit_case){ .run = fails_by_string }, 1,
+		    "failed: \"two\" is \"two\", not \"three\"");
+	expect_unit((struct unit_case){ .run = passes, .set_up = fails }, 1, "not ok - selftest");
+	expect_unit((struct unit_case){ .run = passes, .tear_down = fails }, 1,
+		    "not ok - selftest");
+	expect_unit((struct unit_case){ .run = skips }, 77,
+		    "ok - selftest: the case # SKIP a reason\n");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct unit_case cases[] = {
+		UNIT_CASE(live_checks_fail_when_they_should),
+		UNIT_CASE(a_required_backend_that_is_missing_fails),
+		UNIT_CASE(unit_checks_fail_when_they_should),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -18,7 +18,6 @@
 #define CLEAR_FD 78
 #define KSM_FD 79
 
-static const char *seed_text;
 static struct cm_os fake;
 
 /* The fake kernel. */
@@ -60,7 +59,7 @@ static int fake_open_self(const char *name, int flags)
 
 static int fake_close(int fd)
 {
-	assert_true(fd == PAGEMAP_FD || fd == CLEAR_FD || fd == KSM_FD);
+	CHECK(fd == PAGEMAP_FD || fd == CLEAR_FD || fd == KSM_FD);
 	k.files_open--;
 	return 0;
 }
@@ -85,7 +84,7 @@ static ssize_t fake_pread(int fd, void *buf, size_t len, uint64_t offset)
 	}
 	if (fd != PAGEMAP_FD)
 		return -EBADF;
-	assert_false(k.stolen);
+	CHECK(!k.stolen);
 	for (size_t i = 0; i < len / 8; i++) {
 		size_t p = first + i;
 		if (p >= k.unreadable)
@@ -100,8 +99,8 @@ static ssize_t fake_write(int fd, const void *buf, size_t len)
 {
 	if (fd != CLEAR_FD)
 		return -EBADF;
-	assert_false(k.stolen);
-	assert_memory_equal(buf, "4", 1);
+	CHECK(!k.stolen);
+	CHECK(memcmp(buf, "4", 1) == 0);
 	if (k.clear_error != 0)
 		return k.clear_error;
 	k.clears++;
@@ -130,9 +129,9 @@ static size_t harvest(void)
 /* Are exactly the n listed pages in the set? */
 static void reported(size_t n, const size_t *pages)
 {
-	assert_int_equal(cm_cards_count(&into), n);
+	CHECK_EQ(cm_cards_count(&into), n);
 	for (size_t i = 0; i < n; i++)
-		assert_true(cm_cards_test(&into, address(pages[i])));
+		CHECK(cm_cards_test(&into, address(pages[i])));
 }
 
 #define REPORTED(...)                                                                              \
@@ -141,11 +140,10 @@ static void reported(size_t n, const size_t *pages)
 		reported(sizeof pages_ / sizeof *pages_, pages_);                                  \
 	} while (0)
 
-static int set_up(void **state)
+static void set_up(void)
 {
 	const char *why = "";
 
-	(void)state;
 	memset(&k, 0, sizeof k);
 	memset(&counters, 0, sizeof counters);
 	k.unreadable = PAGES;
@@ -159,19 +157,18 @@ static int set_up(void **state)
 	cm_os = &fake;
 	range = (struct cm_range){ address(0), address(PAGES), CM_KIND_PRIVATE, 3 };
 	all = (struct cm_ranges){ .v = &range, .n = 1, .cap = 1 };
-	return cm_cards_init(&into) == 0 && cm_cards_reserve(&into, range.start, range.end) == 0 &&
-			       ops->open(&b, &params, &why) == 0 && ops->add(b, &range) == 0
-		       ? 0
-		       : -1;
+	CHECK_EQ(cm_cards_init(&into), 0);
+	CHECK_EQ(cm_cards_reserve(&into, range.start, range.end), 0);
+	CHECK_EQ(ops->open(&b, &params, &why), 0);
+	CHECK_EQ(ops->add(b, &range), 0);
 }
 
-static int tear_down(void **state)
+static void tear_down(void)
 {
-	(void)state;
 	ops->close(b, &all);
 	cm_cards_free(&into);
 	cm_os = &cm_os_linux;
-	return k.files_open; /* 0: each was closed */
+	CHECK_EQ(k.files_open, 0);
 }
 
 static struct cm_sink scan(size_t from, size_t to, enum cardmark_scan_op op,
@@ -188,40 +185,37 @@ static struct cm_sink scan(size_t from, size_t to, enum cardmark_scan_op op,
 
 /* Written before it was tracked, and cleared by somebody since; and the file that tells is
  * not there at first. */
-static void starts_with_all_that_holds_data(void **state)
+static void starts_with_all_that_holds_data(void)
 {
-	(void)state;
 	k.vma_soft = false;
 	k.present[4] = k.present[1000] = true;
-	assert_int_equal(harvest(), 0);
+	CHECK_EQ(harvest(), 0);
 	REPORTED(4, 1000);
-	assert_int_equal(harvest(), 0);
-	assert_int_equal(cm_cards_count(&into), 0);
-	assert_int_equal(ops->add(b, &range), 0); /* starts anew */
+	CHECK_EQ(harvest(), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
+	CHECK_EQ(ops->add(b, &range), 0); /* starts anew */
 	k.unreadable = 900;
-	assert_int_equal(harvest(), 1);
-	assert_true(cm_cards_test(&into, address(4)) && cm_cards_test(&into, address(1000)));
-	assert_false(cm_cards_test(&into, address(5)));
+	CHECK_EQ(harvest(), 1);
+	CHECK(cm_cards_test(&into, address(4)) && cm_cards_test(&into, address(1000)));
+	CHECK(!cm_cards_test(&into, address(5)));
 }
 
-static void starts_all_written_then_exact(void **state)
+static void starts_all_written_then_exact(void)
 {
-	(void)state;
 	memset(k.present, true, sizeof k.present);
-	assert_int_equal(harvest(), 0);
-	assert_int_equal(cm_cards_count(&into), PAGES);
-	assert_int_equal(harvest(), 0);
-	assert_int_equal(cm_cards_count(&into), 0);
+	CHECK_EQ(harvest(), 0);
+	CHECK_EQ(cm_cards_count(&into), PAGES);
+	CHECK_EQ(harvest(), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
 	store(3);
 	store(1100);
-	assert_int_equal(harvest(), 0);
+	CHECK_EQ(harvest(), 0);
 	REPORTED(3, 1100);
-	assert_int_equal(k.clears, 3);
+	CHECK_EQ(k.clears, 3);
 }
 
-static void holes_of_a_new_mapping_are_not_written(void **state)
+static void holes_of_a_new_mapping_are_not_written(void)
 {
-	(void)state;
 	(void)harvest();
 	k.vma_soft = true;
 	k.present[7] = true;
@@ -229,183 +223,171 @@ static void holes_of_a_new_mapping_are_not_written(void **state)
 	REPORTED(7);
 }
 
-static void a_scan_that_clears_keeps_what_it_did_not_report(void **state)
+static void a_scan_that_clears_keeps_what_it_did_not_report(void)
 {
 	struct cardmark_region v[1];
 
-	(void)state;
 	(void)harvest();
 	store(5);
 	store(9);
 	store(500);
 	struct cm_sink s = scan(0, 100, CARDMARK_SCAN_GET_AND_CLEAR, v, 1);
-	assert_int_equal(s.pages, 1); /* the second did not fit */
-	assert_int_equal(v[0].start, address(5));
+	CHECK_EQ(s.pages, 1); /* the second did not fit */
+	CHECK_EQ(v[0].start, address(5));
 	store(600);
 	(void)harvest();
 	REPORTED(9, 500, 600);
 }
 
-static void a_look_changes_nothing(void **state)
+static void a_look_changes_nothing(void)
 {
 	struct cardmark_region v[8];
 
-	(void)state;
 	(void)harvest();
 	store(5);
 	for (int i = 0; i < 2; i++) {
 		struct cm_sink s = scan(0, PAGES, CARDMARK_SCAN_GET, v, 8);
-		assert_int_equal(s.pages, 1);
+		CHECK_EQ(s.pages, 1);
 	}
-	assert_int_equal(k.clears, 1);
+	CHECK_EQ(k.clears, 1);
 	(void)harvest();
 	REPORTED(5);
 	(void)harvest();
-	assert_int_equal(cm_cards_count(&into), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
 }
 
-static void a_failed_clear_reports_again(void **state)
+static void a_failed_clear_reports_again(void)
 {
-	(void)state;
 	(void)harvest();
 	store(5);
 	k.clear_error = -EINTR;
 	(void)harvest();
 	REPORTED(5);
-	assert_int_equal(counters.last_errno, EINTR);
+	CHECK_EQ(counters.last_errno, EINTR);
 	store(6);
 	k.clear_error = 0;
 	(void)harvest();
 	REPORTED(5, 6);
 	(void)harvest();
-	assert_int_equal(cm_cards_count(&into), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
 }
 
-static void a_failed_read_reports_the_rest(void **state)
+static void a_failed_read_reports_the_rest(void)
 {
-	(void)state;
 	(void)harvest();
 	store(5);
 	k.unreadable = 512;
-	assert_int_equal(harvest(), 1);
-	assert_int_equal(cm_cards_count(&into), 1 + PAGES - 512);
-	assert_int_equal(counters.guessed, 1);
+	CHECK_EQ(harvest(), 1);
+	CHECK_EQ(cm_cards_count(&into), 1 + PAGES - 512);
+	CHECK_EQ(counters.guessed, 1);
 }
 
-static void stolen_descriptors_are_opened_again(void **state)
+static void stolen_descriptors_are_opened_again(void)
 {
-	(void)state;
 	(void)harvest();
 	store(5);
 	k.stolen = true;
 	k.files_open = 0;
-	assert_int_equal(harvest(), 0);
+	CHECK_EQ(harvest(), 0);
 	REPORTED(5);
 }
 
 /* The reason that is told is why it cannot be opened, not that it is not open. */
-static void none_to_be_had_says_why(void **state)
+static void none_to_be_had_says_why(void)
 {
-	(void)state;
 	(void)harvest();
 	store(5);
 	k.stolen = true;
 	k.files_open = 0;
 	k.open_error = -EMFILE;
-	assert_int_equal(harvest(), 1);
-	assert_int_equal(cm_cards_count(&into), PAGES);
-	assert_int_equal(counters.last_errno, EMFILE);
+	CHECK_EQ(harvest(), 1);
+	CHECK_EQ(cm_cards_count(&into), PAGES);
+	CHECK_EQ(counters.last_errno, EMFILE);
 	k.open_error = 0;
 	(void)harvest();
-	assert_int_equal(counters.reopened, 1);
+	CHECK_EQ(counters.reopened, 1);
 	(void)harvest();
 	(void)harvest();
-	assert_int_equal(cm_cards_count(&into), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
 }
 
 /* Page 5 was written and merged: its bit is gone. */
-static void what_ksm_may_have_merged_is_written(void **state)
+static void what_ksm_may_have_merged_is_written(void)
 {
 	static const char *const at_work[] = { "ksm_rmap_items 20\nksm_merging_pages 0\n", "" };
 	struct cardmark_region v[8];
 
-	(void)state;
 	k.ksm = "ksm_rmap_items 0\nksm_merging_pages 7\n";
-	assert_int_equal(ops->rebuild(b, &all), 0);
+	CHECK_EQ(ops->rebuild(b, &all), 0);
 	(void)harvest();
 	for (size_t i = 0; i < 2; i++) {
 		k.present[5] = k.present[900] = true;
 		k.ksm = at_work[i];
-		assert_int_equal(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
-		assert_int_equal(harvest(), 1);
+		CHECK_EQ(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
+		CHECK_EQ(harvest(), 1);
 		REPORTED(5, 900);
 		k.ksm = "ksm_rmap_items 0\n";
-		assert_int_equal(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
-		assert_int_equal(harvest(), 1); /* it was, since we last looked */
+		CHECK_EQ(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
+		CHECK_EQ(harvest(), 1); /* it was, since we last looked */
 		REPORTED(5, 900);
-		assert_int_equal(harvest(), 0);
-		assert_int_equal(cm_cards_count(&into), 0);
+		CHECK_EQ(harvest(), 0);
+		CHECK_EQ(cm_cards_count(&into), 0);
 	}
 }
 
 /* Once there was a file that tells, its absence is no answer. */
-static void ksm_that_cannot_be_asked_any_more_is_not_absent(void **state)
+static void ksm_that_cannot_be_asked_any_more_is_not_absent(void)
 {
-	(void)state;
 	k.ksm = "0\n";
-	assert_int_equal(ops->rebuild(b, &all), 0); /* finds it */
+	CHECK_EQ(ops->rebuild(b, &all), 0); /* finds it */
 	(void)harvest();
 	store(3);
 	k.ksm = NULL;
 	k.stolen = true;
 	k.files_open = 0;
-	assert_int_equal(harvest(), 1); /* cannot be opened again: all */
-	assert_int_equal(cm_cards_count(&into), PAGES);
+	CHECK_EQ(harvest(), 1); /* cannot be opened again: all */
+	CHECK_EQ(cm_cards_count(&into), PAGES);
 	k.ksm = "0\n";
 	(void)harvest();
-	assert_int_equal(harvest(), 0);
-	assert_int_equal(cm_cards_count(&into), 0);
+	CHECK_EQ(harvest(), 0);
+	CHECK_EQ(cm_cards_count(&into), 0);
 }
 
-static void one_tracker_a_process(void **state)
+static void one_tracker_a_process(void)
 {
 	struct cm_backend *second;
 	const char *why = "";
 
-	(void)state;
-	assert_int_equal(ops->open(&second, &params, &why), -EBUSY);
-	assert_true(strlen(why) > 0);
+	CHECK_EQ(ops->open(&second, &params, &why), -EBUSY);
+	CHECK(strlen(why) > 0);
 }
 
-static void shared_memory_is_refused(void **state)
+static void shared_memory_is_refused(void)
 {
 	struct cm_range file = { address(0), address(1), CM_KIND_FILE, 3 };
 
-	(void)state;
-	assert_int_equal(ops->add(b, &file), -EINVAL);
+	CHECK_EQ(ops->add(b, &file), -EINVAL);
 }
 
-static void a_rebuild_starts_all_written(void **state)
+static void a_rebuild_starts_all_written(void)
 {
-	(void)state;
 	memset(k.present, true, sizeof k.present);
 	(void)harvest();
 	k.open_error = -EMFILE;
-	assert_true(ops->rebuild(b, &all) < 0);
+	CHECK(ops->rebuild(b, &all) < 0);
 	k.open_error = 0;
-	assert_int_equal(ops->rebuild(b, &all), 0);
-	assert_int_equal(harvest(), 0);
-	assert_int_equal(cm_cards_count(&into), PAGES);
+	CHECK_EQ(ops->rebuild(b, &all), 0);
+	CHECK_EQ(harvest(), 0);
+	CHECK_EQ(cm_cards_count(&into), PAGES);
 }
 
 /* Nothing that was stored is ever missing, whatever fails in between. */
-static void nothing_is_lost_in_a_random_walk(void **state)
+static void nothing_is_lost_in_a_random_walk(void)
 {
 	static bool due[PAGES];
 	static struct cardmark_region v[PAGES];
-	uint64_t seed = random_seed(seed_text);
+	uint64_t seed = random_seed(unit_seed);
 
-	(void)state;
 	memset(due, 0, sizeof due);
 	for (int step = 0; step < 5000; step++) {
 		k.clear_error = random_below(&seed, 8) == 0 ? -EINTR : 0;
@@ -418,7 +400,7 @@ static void nothing_is_lost_in_a_random_walk(void **state)
 		if (random_below(&seed, 2) == 0) {
 			(void)harvest();
 			for (size_t i = 0; i < PAGES; i++)
-				assert_true(!due[i] || cm_cards_test(&into, address(i)));
+				CHECK(!due[i] || cm_cards_test(&into, address(i)));
 			memset(due, 0, sizeof due);
 			continue;
 		}
@@ -431,14 +413,14 @@ static void nothing_is_lost_in_a_random_walk(void **state)
 		}
 		if (s.n == 0)
 			for (size_t i = from; i < PAGES; i++)
-				assert_false(due[i]);
+				CHECK(!due[i]);
 	}
 }
 
 int main(int argc, char **argv)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-	const struct CMUnitTest tests[] = {
+#define CASE(run) UNIT_CASE_WITH(run, set_up, tear_down)
+	static const struct unit_case cases[] = {
 		CASE(starts_with_all_that_holds_data),
 		CASE(starts_all_written_then_exact),
 		CASE(holes_of_a_new_mapping_are_not_written),
@@ -456,6 +438,5 @@ int main(int argc, char **argv)
 		CASE(nothing_is_lost_in_a_random_walk),
 	};
 
-	seed_text = argc > 1 ? argv[1] : NULL;
-	return cmocka_run_group_tests(tests, NULL, NULL) == 0 ? 0 : 1;
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -1,0 +1,34 @@
+# Tests on this kernel. tests/live/NAME_test.c is a line here.
+live_tests = \
+	tests/live/backoff_test \
+	tests/live/cancel_test \
+	tests/live/chunks_test \
+	tests/live/collect_test \
+	tests/live/descriptors_test \
+	tests/live/discard_test \
+	tests/live/forkchild_test \
+	tests/live/handover_test \
+	tests/live/hold_test \
+	tests/live/huge_test \
+	tests/live/limits_test \
+	tests/live/noproc_test \
+	tests/live/pair_test \
+	tests/live/preclean_test \
+	tests/live/pressure_test \
+	tests/live/probe_test \
+	tests/live/process_test \
+	tests/live/query_test \
+	tests/live/quiet_test \
+	tests/live/remap_test \
+	tests/live/rest_test \
+	tests/live/sigsegv_test \
+	tests/live/sparse_test \
+	tests/live/suspect_test \
+	tests/live/suspend_test \
+	tests/live/table_test \
+	tests/live/threads_test \
+	tests/live/track_test \
+	tests/live/verify_test \
+	tests/live/view_test \
+	tests/live/watched_test
+backend_tests += $(live_tests)

@@ -1,0 +1,16 @@
+# Tests with fakes in place of the kernel. tests/unit/NAME_test.c is a line here.
+unit_tests = \
+	tests/unit/cards_test \
+	tests/unit/composed_test \
+	tests/unit/crew_test \
+	tests/unit/hashes_test \
+	tests/unit/maps_test \
+	tests/unit/options_test \
+	tests/unit/own_test \
+	tests/unit/pace_test \
+	tests/unit/pagemap_test \
+	tests/unit/process_test \
+	tests/unit/ranges_test \
+	tests/unit/selftest \
+	tests/unit/softdirty_test
+once_tests += $(unit_tests)
