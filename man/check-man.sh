@@ -107,6 +107,33 @@ jemalloc=include/cardmark/jemalloc.h
 			sed -nE 's/^[[:space:]](CARDMARK_[A-Z_]+) =.*/\1/p')
 }
 
+# ---- Lists that are in two places ------------------------------------------------
+
+# What may be called while the world is stopped: the manual and the design say the same.
+stopped_in_manual()
+{
+	sed -n '/^\.SS While the world is stopped/,/^\.SS Fork/p' man/cardmark.7 |
+		sed -nE 's/^\.BR (cardmark_[a-z_]+) \(3\).*/\1/p' |
+		grep -v -e '^cardmark_table_new$' -e '^cardmark_table_delete$' | sort -u
+}
+
+stopped_in_design()
+{
+	sed -n '/^## While the world is stopped/,/^They may map memory/p' docs/design.md |
+		grep -o 'cardmark_[a-z_]*' | grep -v '^cardmark_table_' | sort -u
+}
+
+[ -n "$(stopped_in_design)" ] || complain 'docs/design.md lists no call for the stopped world'
+[ "$(stopped_in_manual)" = "$(stopped_in_design)" ] ||
+	complain 'man/cardmark.7 and docs/design.md differ in what may be called while the world is stopped'
+
+# Each kernel fact that a comment cites is in the design.
+rules=$(grep -rhoE '\(R[0-9]+(, R[0-9]+)*\)' lib gc-glue tests --include='*.[ch]')
+for rule in $(echo "$rules" | tr -d '(,)' | tr ' ' '\n' | sort -u); do
+	sed -n '/^## Kernel facts/,$p' docs/design.md | grep -qE "^- \*\*(R[0-9]+, )?$rule(, R[0-9]+)?\*\*" ||
+		complain "docs/design.md does not have the kernel fact $rule"
+done
+
 # ---- Pages that format without a warning --------------------------------------
 
 for page in man/*.[137]; do
