@@ -16,9 +16,9 @@ tests_libsupport_la_SOURCES = \
 	tests/support/broken_os.c tests/support/broken_os.h \
 	tests/support/fixture.h \
 	tests/support/fake_kernel.c tests/support/fake_kernel.h \
-	tests/support/gate.h \
+	tests/support/gate.h tests/support/gated_os.h \
 	tests/support/inject_os.c tests/support/inject_os.h \
-	tests/support/live.c tests/support/live.h tests/support/live_heap.h \
+	tests/support/live.c tests/support/live.h \
 	tests/support/smaps.c tests/support/smaps.h \
 	tests/support/page_hash.h tests/support/random.h \
 	tests/support/tap.c tests/support/tap.h \

@@ -4,33 +4,24 @@
  * are reported without a look and cost no fault; whatever else is written is reported as
  * ever, and a run that is no longer written becomes clean again. */
 #include "lib/tracker.h"
-#include "tests/support/live.h"
+#define CARDS 256
+#include "tests/support/fixture.h"
 #include "tests/support/random.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#define CARDS 256
 #define HOT_FIRST 32
 #define HOT (2 * CM_BACKOFF_RUN_CARDS)
 #define COLLECTS 4 /* without a look */
 
-static struct cardmark *cm;
-static struct cardmark_table *table;
-static unsigned char *mem;
-
-static void set_up(unsigned backoff)
+static void set_up_backoff(unsigned backoff)
 {
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 
 	o.backoff = backoff;
-	mem = live_map(CARDS);
-	memset(mem, 1, CARDS * live_card);
-	cm = live_open_options(&o);
-	table = live_table(cm);
-	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
-	(void)live_collect(cm, table); /* all of it */
+	set_up_on(live_open_options(&o));
 	(void)live_collect(cm, table);
 	CHECK_EQ(cardmark_table_count(table), 0);
 }
@@ -38,7 +29,7 @@ static void set_up(unsigned backoff)
 static void write_cards(size_t first, size_t n)
 {
 	for (size_t i = first; i < first + n; i++)
-		live_store(mem + i * live_card, (unsigned char)(mem[i * live_card] + 1));
+		write_card(i);
 }
 
 /* The next collect leaves them alone. */
@@ -70,7 +61,7 @@ static size_t dirty(size_t first, size_t n)
 
 static void a_hot_run_is_reported_without_a_look(void)
 {
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	for (unsigned i = 1; i <= COLLECTS; i++) {
 		CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
@@ -84,7 +75,7 @@ static void a_hot_run_costs_no_faults(void)
 {
 	uint64_t before;
 
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	write_cards(HOT_FIRST, HOT); /* armed by the third collect: these are the last */
 	(void)live_collect(cm, table);
@@ -101,7 +92,7 @@ static void without_backoff_it_costs_them_all(void)
 {
 	uint64_t before;
 
-	set_up(0);
+	set_up_backoff(0);
 	make_hot(HOT_FIRST, HOT);
 	before = faults();
 	for (unsigned i = 0; i < COLLECTS; i++) {
@@ -116,7 +107,7 @@ static void without_backoff_it_costs_them_all(void)
 
 static void what_is_no_longer_written_becomes_clean(void)
 {
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	for (unsigned i = 0; i < COLLECTS + 1; i++)
 		(void)live_collect(cm, table); /* the last one arms */
@@ -132,7 +123,7 @@ static void what_is_still_written_stays_hot(void)
 {
 	uint64_t was;
 
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	for (unsigned i = 0; i < COLLECTS + 2; i++) {
 		write_cards(HOT_FIRST, HOT);
@@ -146,7 +137,7 @@ static void what_is_still_written_stays_hot(void)
 
 static void short_runs_are_looked_at(void)
 {
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, CM_BACKOFF_RUN_CARDS - 1);
 	(void)live_collect(cm, table);
 	CHECK_EQ(dirty(0, CARDS), 0);
@@ -157,7 +148,7 @@ static void a_preclean_leaves_it_alone_too(void)
 {
 	uint64_t before;
 
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	write_cards(HOT_FIRST, HOT);
 	write_cards(0, 2);
@@ -172,7 +163,7 @@ static void a_preclean_leaves_it_alone_too(void)
 
 static void memory_that_is_untracked_is_forgotten(void)
 {
-	set_up(COLLECTS);
+	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
 	CHECK_EQ(cardmark_untrack(cm, mem + HOT_FIRST * live_card, HOT * live_card), 0);
 	(void)live_collect(cm, table);
@@ -227,7 +218,7 @@ static void nothing_is_lost(void)
 {
 	size_t lost;
 
-	set_up(2);
+	set_up_backoff(2);
 	cm->backoff.least = 4;
 	lost = lost_in_rounds(400);
 	tap_note("%zu cards lost, %llu reported without a look", lost,
@@ -259,7 +250,7 @@ static void left_out_and_not_reported_is_lost(void)
 	static struct cm_backend_ops broken;
 	size_t lost;
 
-	set_up(2);
+	set_up_backoff(2);
 	whole = cm->backend->ops;
 	broken = *whole;
 	broken.harvest = harvest_around;

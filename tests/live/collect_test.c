@@ -2,7 +2,7 @@
  *
  * Description: collect reports exactly the cards that were written, whoever
  * wrote them, and leaves them clean. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +13,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-static void collect_and_compare(void)
+static void exact_and_adds_and_then_clean(void)
 {
-	enum cardmark_collected result = live_collect(cm, table);
-
-	CHECK_EQ(result, CARDMARK_EXACT);
+	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
 	live_expect(table, mem, CARDS, want);
 	memset(want, 0, sizeof want);
 	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_EXACT);
@@ -34,7 +32,7 @@ static void exactly_the_written_cards_and_clean_after(void)
 				   (unsigned char)round);
 			want[i] = true;
 		}
-		collect_and_compare();
+		exact_and_adds_and_then_clean();
 	}
 }
 
@@ -54,7 +52,7 @@ static void a_store_over_an_edge_dirties_both_cards(void)
 	set_up();
 	memset(mem + 5 * live_card - 3, 9, 6);
 	want[4] = want[5] = true;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 static void never_touched_holes_stay_clean(void)
@@ -108,7 +106,7 @@ static void memcpy_over_many_cards(void)
 	memcpy(mem + 10 * live_card, data, 5 * live_card < sizeof data ? 5 * live_card : 1);
 	for (size_t i = 10; i < 15; i++)
 		want[i] = 5 * live_card < sizeof data || i == 10;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 /* A pipe that holds n bytes of 'x'. */
@@ -139,7 +137,7 @@ static void read_into_clean_cards(void)
 	(void)close(write_end);
 	CHECK(mem[21 * live_card] == 'x');
 	want[20] = want[21] = want[22] = true;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 /* Where the kernel cannot write for us, it says so, and loses nothing. */
@@ -165,7 +163,7 @@ static void read_into_clean_cards_is_refused_or_reported(void)
 	want[30] = true;
 	(void)close(fd);
 	(void)close(write_end);
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 static void process_vm_writev_into_clean_cards(void)
@@ -187,7 +185,7 @@ static void process_vm_writev_into_clean_cards(void)
 	else
 		CHECK(got < 0 && errno == EFAULT);
 	want[32] = want[33] = got > 0;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 #define THREADS 4
@@ -214,7 +212,7 @@ static void threads(void)
 	}
 	for (size_t k = 0; k < THREADS; k++)
 		(void)pthread_join(thread[k], NULL);
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 static void write_in_handler(int sig)
@@ -234,7 +232,7 @@ static void a_signal_handler(void)
 	CHECK(raise(SIGUSR1) == 0);
 	CHECK(sigaction(SIGUSR1, &old, NULL) == 0);
 	want[40] = true;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 static void trackers_are_independent(void)
@@ -255,7 +253,7 @@ static void trackers_are_independent(void)
 	live_expect(table2, other, CARDS, want);
 	want[2] = false;
 	want[1] = true;
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 	CHECK_EQ(cardmark_table_union(table, table2), -EINVAL);
 }
 
@@ -275,7 +273,7 @@ static void a_foreign_table_is_all_dirty_and_nothing_harvested(void)
 	CHECK(cardmark_table_is_dirty(foreign, mem));
 	CHECK_EQ(cardmark_table_count(foreign), (long long)SIZE_MAX);
 	CHECK_EQ(live_stats(cm).all_dirty, 1);
-	collect_and_compare();
+	exact_and_adds_and_then_clean();
 }
 
 /* The caller of a collect that cannot say which knows of all there was. */

@@ -3,7 +3,7 @@
  * Description: programs that close every descriptor, or put other files in the
  * place of ours: the next question finds out, everything is dirty once, and tracking
  * goes on exact. Also while writers wait, while others collect, and in children. */
-#include "tests/support/live.h"
+#include "tests/support/fixture.h"
 #include "tests/support/random.h"
 #include "tests/support/smaps.h"
 
@@ -27,14 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CARDS 64
 #define FIRST 200 /* the library's, where there is room */
 #define LAST 260
-
-static struct cardmark *cm;
-static struct cardmark_table *table;
-static unsigned char *mem;
-static bool want[CARDS];
 
 static bool open_before[LAST];
 
@@ -56,16 +50,13 @@ static void stop_clock(void)
 	cm_os = &os;
 }
 
-static void set_up(void)
+static void set_up_watched(void)
 {
 	if (cm_os == &cm_os_linux)
 		stop_clock();
 	for (int fd = FIRST; fd < LAST; fd++)
 		open_before[fd] = fcntl(fd, F_GETFD) >= 0;
-	mem = live_map(CARDS);
-	memset(mem, 1, CARDS * live_card);
-	cm = live_armed(mem, CARDS, &table);
-	memset(want, 0, sizeof want);
+	set_up();
 }
 
 static bool keeps_files(void)
@@ -86,15 +77,6 @@ static void in_child(void (*act)(void *arg), void *arg)
 	if (TAP_TSAN && live_backend == CARDMARK_BACKEND_UFFD)
 		tap_skip("the thread sanitizer supports no new thread in a fork child");
 	CHECK_EQ(tap_in_child(act, arg), 0);
-}
-
-static void write_some(size_t first, size_t step)
-{
-	memset(want, 0, sizeof want);
-	for (size_t i = first; i < CARDS; i += step) {
-		live_store(mem + i * live_card, (unsigned char)(mem[i * live_card] + 1));
-		want[i] = true;
-	}
 }
 
 static void nothing_lost(void)
@@ -133,7 +115,7 @@ static void collect_after_close(void *arg)
 	size_t open;
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	write_some(1, 3);
 	open = count_descriptors();
 	for (size_t round = 1; round < 4; round++) {
@@ -163,7 +145,7 @@ static void scan_after_close(void *arg)
 	bool found[CARDS] = { false };
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	for (int op = CARDMARK_SCAN_GET; op <= CARDMARK_SCAN_GET_AND_CLEAR; op += 2) {
 		close_all();
 		write_some(2, 9);
@@ -196,7 +178,7 @@ static void a_scan_finds_them_closed(void)
 static void preclean_after_close(void *arg)
 {
 	(void)arg;
-	set_up();
+	set_up_watched();
 	write_some(2, 9);
 	close_all();
 	CHECK_EQ(cardmark_preclean(cm), 0);
@@ -216,7 +198,7 @@ static void track_after_close(void *arg)
 	unsigned char *more;
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	more = live_map(4);
 	memset(more, 1, 4 * live_card);
 	write_some(2, 9);
@@ -246,7 +228,7 @@ static void suspend_and_close(void *arg)
 	size_t before = count_descriptors();
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	close_all();
 	CHECK_EQ(cardmark_suspend(cm), 0);
 	CHECK_EQ(cardmark_resume(cm), 0);
@@ -269,7 +251,7 @@ static void collect_without_any(void *arg)
 	struct rlimit limit, none = { 3, 0 };
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
 	none.rlim_max = limit.rlim_max;
 	close_all();
@@ -310,7 +292,7 @@ static void collect_without_proc(void *arg)
 	size_t open;
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	close_all();
 	os->open_self = no_proc;
 	write_some(1, 5);
@@ -359,7 +341,7 @@ static void open_again_over_protected(void *arg)
 
 	(void)arg;
 	os->now = still;
-	set_up();
+	set_up_watched();
 	CHECK(is_watched());
 	close_all();
 	os->uffd_protect = refuse_to_unprotect;
@@ -474,7 +456,7 @@ static void collect_after_taking(void *arg)
 	uint64_t reopened = 0;
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	start_twin();
 	n = our_files(fds);
 	for (int k = -1; k < n; k++) {
@@ -524,7 +506,7 @@ static void collect_by_path(void *arg)
 
 	(void)arg;
 	os->fd_id = id_by_path;
-	set_up();
+	set_up_watched();
 	start_twin();
 	low = open_taker(TWINS_PAGEMAP);
 	n = our_files(fds);
@@ -580,7 +562,7 @@ static void close_under_a_writer(void *arg)
 	(void)arg;
 	CHECK(sem_init(&caught, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
 	os->poll = held_back_poll;
-	set_up();
+	set_up_watched();
 	for (unsigned round = 0; round < 3; round++) {
 		atomic_store(&hold_back, true);
 		CHECK(pthread_create(&writer, NULL, write_and_wait, mem + 5 * live_card) == 0);
@@ -627,7 +609,7 @@ static void collect_under_a_closer(void *arg)
 	unsigned long rounds = random_rounds(400, 100);
 
 	(void)arg;
-	set_up();
+	set_up_watched();
 	CHECK(pthread_create(&closer, NULL, close_on_and_on, NULL) == 0);
 	for (size_t round = 0; round < rounds; round++) {
 		write_some(round % 7, 3 + round % 5);
@@ -665,7 +647,7 @@ static void child_closes_and_tracks(void *arg)
 
 static void a_child_closes_and_both_track_on(void)
 {
-	set_up();
+	set_up_watched();
 	write_some(2, 9);
 	in_child(child_closes_and_tracks, NULL);
 	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
@@ -682,7 +664,7 @@ static void a_raw_child_that_closes_leaves_the_parent_alone(void)
 
 	if (TAP_TSAN || TAP_ASAN)
 		tap_skip("a raw clone of a sanitized process is not supported");
-	set_up();
+	set_up_watched();
 	write_some(2, 9);
 	pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
 	if (pid == 0) {
@@ -722,7 +704,7 @@ static void starting_programs_changes_nothing(void)
 {
 	if (TAP_TSAN)
 		tap_skip("the thread sanitizer makes a fork of vfork");
-	set_up();
+	set_up_watched();
 	for (unsigned round = 0; round < 6; round++) {
 		write_some(round, 9);
 		spawn_true(round % 2 == 0);

@@ -4,12 +4,12 @@
  * or a second thread meanwhile, by a handler of fork's that runs before ours, by a clone(2)
  * while a thread is inside, by a fork in a handler that interrupts a call. The parent keeps its
  * bits, nobody hangs. Controls: each rule taken out loses a card or hangs. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include "lib/backend/pagemap.h"
 #include "lib/tracker.h"
 #include "tests/support/broken_os.h"
-#include "tests/support/gate.h"
+#include "tests/support/gated_os.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,18 +22,6 @@
 #include <unistd.h>
 
 #define WATCHDOG_S 60 /* ends a child that hangs */
-
-static bool card_dirty(struct cardmark_table *t, size_t card)
-{
-	return cardmark_table_is_dirty(t, mem + card * live_card);
-}
-
-static void write_card(size_t card)
-{
-	live_store(mem + card * live_card, (unsigned char)(mem[card * live_card] + 1));
-}
-
-static pthread_t main_thread;
 
 /* ---- A fork child that is asked before it is set up ----------------------------------- */
 
@@ -225,34 +213,6 @@ static void a_child_handler_that_runs_before_ours(void)
 
 /* ---- A raw clone while a thread is inside ---------------------------------------------- */
 
-/* In mappings and in an add: with the tracker's lock. */
-static int gated_madvise(void *addr, size_t len, int advice)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.madvise(addr, len, advice);
-}
-
-static int gated_covered(uintptr_t addr, size_t len)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.covered(addr, len);
-}
-
-static int gated_vma_at(uintptr_t addr, struct cm_vma *out)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.vma_at(addr, out);
-}
-
-static void *track_more(void *arg)
-{
-	(void)cardmark_track(cm, arg, 4 * live_card, 0);
-	return NULL;
-}
-
 static void child_of_a_torn_tracker(bool closes)
 {
 	size_t missing = 0;
@@ -280,7 +240,6 @@ static void a_raw_clone_while_a_thread_is_inside(void)
 
 	if (TAP_TSAN || TAP_ASAN)
 		tap_skip("a raw clone of a sanitized process is not supported");
-	main_thread = pthread_self();
 	os->madvise = gated_madvise;
 	os->covered = gated_covered;
 	os->vma_at = gated_vma_at;
@@ -292,9 +251,7 @@ static void a_raw_clone_while_a_thread_is_inside(void)
 
 		(void)live_collect(cm, table);
 		write_card(5);
-		shut_gate();
-		CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
-		await(&gate_reached);
+		thread = start_track_and_stop_inside(more);
 		pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
 		if (pid == 0)
 			child_of_a_torn_tracker(closes);

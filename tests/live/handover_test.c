@@ -4,43 +4,25 @@
  * certain by a gate in a call of the seam: memory that goes to another tracker while a
  * helper is late, and a collect that times out beside a scan that passes over new memory.
  * Nothing is lost. Controls: each rule taken out loses a card. */
-#include "tests/support/live.h"
+#include "tests/support/fixture.h"
 
 #include "lib/backend/pagemap.h"
 #include "lib/tracker.h"
 #include "tests/support/broken_os.h"
-#include "tests/support/gate.h"
+#include "tests/support/gated_os.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#define CARDS 64
-
-static struct cardmark *cm;
-static struct cardmark_table *table;
-static unsigned char *mem;
-
-static bool card_dirty(struct cardmark_table *t, size_t card)
-{
-	return cardmark_table_is_dirty(t, mem + card * live_card);
-}
-
-static void write_card(size_t card)
-{
-	live_store(mem + card * live_card, (unsigned char)(mem[card * live_card] + 1));
-}
-
-static pthread_t main_thread;
 static _Atomic bool passed;
 static _Atomic uintptr_t gate_start, gate_end;
 
 /* The first helper that comes. */
 static long scan_with_late_helper(int fd, struct pm_scan_arg *arg)
 {
-	bool stops = !pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut) &&
-		     !atomic_load(&gate_reached);
+	bool stops = gate_stops_me() && !atomic_load(&gate_reached);
 	long n;
 
 	if (stops) {
@@ -98,7 +80,6 @@ static void make_a_helper_late(void)
 static void open_with_late_helper(void)
 {
 	broken_os_begin()->scan = scan_with_late_helper;
-	main_thread = pthread_self();
 	cm = open_sharing(2);
 	table = live_table(cm);
 	make_a_helper_late();
@@ -175,7 +156,6 @@ static void the_first_tracker_closes_meanwhile(void)
 	size_t card;
 
 	broken_os_begin()->scan = scan_with_late_helper;
-	main_thread = pthread_self();
 	CHECK_EQ(cardmark_open(&cm, &options), 0);
 	CHECK_EQ(cardmark_table_new(&table, cm), 0);
 	make_a_helper_late();
@@ -228,14 +208,6 @@ static void *scan_all(void *arg)
 	return NULL;
 }
 
-/* Stops the scanning thread at its first call for the old memory. */
-static long gated_scan(int fd, struct pm_scan_arg *arg)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.scan(fd, arg);
-}
-
 static bool in_regions(size_t card)
 {
 	uintptr_t at = (uintptr_t)mem + card * live_card;
@@ -253,7 +225,7 @@ static bool reported_by_either(bool broken)
 	size_t half = CARDS / 2, card = half + 7;
 	pthread_t thread;
 
-	broken_os_begin()->scan = gated_scan;
+	broken_os_begin()->scan = gated_scan; /* at its first call for the old memory */
 	mem = live_map(CARDS);
 	memset(mem, 1, CARDS * live_card);
 	cm = live_open();
@@ -270,7 +242,6 @@ static bool reported_by_either(bool broken)
 					 .returned = CARDMARK_PAGE_WRITTEN,
 					 .regions = regions,
 					 .capacity = 64 };
-	main_thread = pthread_self();
 	shut_gate();
 	CHECK(pthread_create(&thread, NULL, scan_all, NULL) == 0);
 	await(&gate_reached);
@@ -299,41 +270,18 @@ static void a_scan_that_is_not_told_loses_the_card(void)
 
 /* ---- Asked while a thread is inside -------------------------------------------------------- */
 
-static int gated_covered(uintptr_t addr, size_t len)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.covered(addr, len);
-}
-
-static int gated_vma_at(uintptr_t addr, struct cm_vma *out)
-{
-	if (!pthread_equal(pthread_self(), main_thread) && atomic_load(&gate_shut))
-		stand_at_gate();
-	return cm_os_linux.vma_at(addr, out);
-}
-
-static void *track_more(void *arg)
-{
-	(void)cardmark_track(cm, arg, 4 * live_card, 0);
-	return NULL;
-}
-
 static void is_tracked_waits_for_nobody(void)
 {
 	struct cm_os *os = broken_os_begin();
 	unsigned char *more = live_map(4);
 	pthread_t thread;
 
-	main_thread = pthread_self();
 	mem = live_map(CARDS);
 	cm = live_open();
 	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
 	os->covered = gated_covered;
 	os->vma_at = gated_vma_at;
-	shut_gate();
-	CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
-	await(&gate_reached);
+	thread = start_track_and_stop_inside(more);
 	CHECK(cardmark_is_tracked(cm, mem, CARDS * live_card));
 	CHECK(!cardmark_is_tracked(cm, more, 4 * live_card)); /* not yet */
 	open_gate();

@@ -4,7 +4,7 @@
  * out and in, merges equal pages (KSM), and backs it with huge TLB pages. Nothing
  * written is lost. Skipped where there is no swap, KSM or huge TLB page, unless
  * CARDMARK_REQUIRE names swap, ksm or hugetlb. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
 #include "tests/support/random.h"
@@ -27,15 +27,6 @@ static void read_all(void)
 {
 	for (size_t i = 0; i < CARDS; i++)
 		(void)*(volatile unsigned char *)(mem + i * live_card);
-}
-
-static void collect_and_compare(void)
-{
-	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
-	live_expect(table, mem, CARDS, want);
-	(void)live_collect(cm, table);
-	live_expect_clean(table, mem, CARDS);
-	memset(want, 0, sizeof want);
 }
 
 static void wait_a_little(void)
@@ -151,9 +142,9 @@ static void written_then_swapped_out(void)
 	set_up();
 	write_some(0, 2);
 	swap_out(mem, CARDS);
-	collect_and_compare();
+	exact_then_clean();
 	write_some(0, 3);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void swapped_out_clean_then_written(void)
@@ -163,7 +154,7 @@ static void swapped_out_clean_then_written(void)
 	(void)live_collect(cm, table);
 	live_expect_clean(table, mem, CARDS);
 	write_some(0, 3);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void written_swapped_out_and_read_in(void)
@@ -173,7 +164,7 @@ static void written_swapped_out_and_read_in(void)
 	swap_out(mem, CARDS);
 	read_all();
 	CHECK_EQ(swapped(mem, CARDS), 0);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void armed_while_swapped_out_then_written(void)
@@ -185,7 +176,7 @@ static void armed_while_swapped_out_then_written(void)
 	live_expect(table, mem, CARDS, want);
 	write_some(0, 3);
 	swap_out(mem, CARDS);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void tracked_while_swapped_out(void)
@@ -201,7 +192,7 @@ static void tracked_while_swapped_out(void)
 	(void)live_collect(cm, table);
 	live_expect_clean(table, mem, CARDS);
 	write_some(0, 5);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void any_order(void)
@@ -233,7 +224,7 @@ static void any_order(void)
 			memset(want, 0, sizeof want);
 		}
 	}
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void collect_in_child(void *arg)
@@ -254,7 +245,7 @@ static void a_fork_child_with_swapped_memory(void)
 	write_some(0, 2);
 	swap_out(mem, CARDS);
 	CHECK_EQ(tap_in_child(collect_in_child, NULL), 0);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 static void a_query_for_swapped_cards(void)
@@ -274,7 +265,7 @@ static void a_query_for_swapped_cards(void)
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 	CHECK_EQ(q.pages, live_can(CARDMARK_CAP_PRECISE) ? CARDS / 4 : CARDS / 2);
 	CHECK_EQ(swapped(mem, CARDS / 2), CARDS / 2); /* looking does not touch */
-	collect_and_compare();
+	exact_then_clean();
 }
 
 /* What reclaim does to shared memory's entries: it drops them. */
@@ -290,9 +281,9 @@ static void shared_memory_swapped_out(void)
 	cm = live_armed(mem, CARDS, &table);
 	write_some(0, 2);
 	page_out(mem, CARDS, not_resident);
-	collect_and_compare();
+	exact_then_clean();
 	write_some(0, 3);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 /* R6: without SWAPPED in the mask, what was swapped out is not there. */
@@ -525,7 +516,7 @@ static void huge_tlb_pages_are_refused_whole(void)
 	live_expect_dirty(table, mem, CARDS);
 	memset(big, 3, huge);
 	write_some(0, 3);
-	collect_and_compare();
+	exact_then_clean();
 }
 
 int main(int argc, char **argv)

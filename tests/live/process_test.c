@@ -2,7 +2,7 @@
  *
  * Description: what programs do to themselves: fork, raw clone, stopping a thread
  * inside the library. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
 

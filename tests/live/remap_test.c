@@ -2,7 +2,7 @@
  *
  * Description: memory that changes under a tracker: replaced mappings, dropped
  * contents, protection cycles, private and shared file memory. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
 

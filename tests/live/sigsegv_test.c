@@ -2,7 +2,7 @@
  *
  * Description: the program's own SIGSEGV, which a trap backend must pass on as if it
  * were not there. */
-#include "tests/support/live_heap.h"
+#include "tests/support/fixture.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,7 +3,8 @@
  * Description: a collect that several threads share finds what one finds; its helpers
  * are out of the way of signals, end with the tracker, are not expected in a fork
  * child, and are not waited for while somebody has stopped them. */
-#include "tests/support/live.h"
+#define CARDS 3000
+#include "tests/support/fixture.h"
 #include "tests/support/random.h"
 
 #include <dirent.h>
@@ -16,13 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CARDS 3000
 #define PIECE 16 /* cards to a kernel call: there is something to share */
-
-static unsigned char *mem;
-static struct cardmark *cm;
-static struct cardmark_table *table;
-static bool want[CARDS];
 
 static struct cardmark *open_threads(unsigned threads)
 {
@@ -33,22 +28,9 @@ static struct cardmark *open_threads(unsigned threads)
 	return live_open_options(&options);
 }
 
-/* Memory that holds data, tracked, clean and armed. */
-static void set_up(unsigned threads)
+static void set_up_threads(unsigned threads)
 {
-	mem = live_map(CARDS);
-	memset(mem, 1, CARDS * live_card);
-	cm = open_threads(threads);
-	table = live_table(cm);
-	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
-	(void)live_collect(cm, table);
-	memset(want, 0, sizeof want);
-}
-
-static void write_card(size_t i)
-{
-	live_store(mem + i * live_card, (unsigned char)(mem[i * live_card] + 1));
-	want[i] = true;
+	set_up_on(open_threads(threads));
 }
 
 /* A helper may be late because the machine is busy: then there is more in it. */
@@ -65,7 +47,7 @@ static void expect(enum cardmark_collected result)
 	memset(want, 0, sizeof want);
 }
 
-static void collect_and_compare(void)
+static void collect_and_expect(void)
 {
 	expect(live_collect(cm, table));
 }
@@ -83,7 +65,7 @@ static void random_patterns(unsigned threads, uint64_t *rng)
 {
 	unsigned long rounds = random_rounds(30, 10);
 
-	set_up(threads);
+	set_up_threads(threads);
 	for (unsigned round = 0; round < rounds; round++) {
 		uint64_t runs = random_below(rng, round % 3 == 0 ? 400 : 10);
 
@@ -101,7 +83,7 @@ static void random_patterns(unsigned threads, uint64_t *rng)
 			for (; i < CARDS && n > 0; i++, n--)
 				write_card(i);
 		}
-		collect_and_compare();
+		collect_and_expect();
 	}
 	live_clean_up();
 }
@@ -117,20 +99,20 @@ static void finds_what_one_thread_finds(void)
 
 static void precleans_suspends_and_resumes(void)
 {
-	set_up(3);
+	set_up_threads(3);
 	for (size_t i = 0; i < CARDS; i += 7)
 		write_card(i);
 	CHECK_EQ(cardmark_preclean(cm), 0);
 	for (size_t i = 0; i < CARDS; i += 5)
 		write_card(i);
-	collect_and_compare();
+	collect_and_expect();
 	CHECK_EQ(cardmark_suspend(cm), 0);
 	write_card(17);
 	CHECK_EQ(cardmark_resume(cm), 0);
 	memset(want, 1, sizeof want);
-	collect_and_compare();
+	collect_and_expect();
 	write_card(18);
-	collect_and_compare();
+	collect_and_expect();
 	CHECK_EQ(live_stats(cm).threads, 3);
 }
 
@@ -195,11 +177,11 @@ static unsigned helpers_when(unsigned n)
 
 static void helpers_are_named_and_end_with_the_tracker(void)
 {
-	set_up(5);
+	set_up_threads(5);
 	CHECK_EQ(helpers_when(4), 4);
 	live_clean_up();
 	CHECK_EQ(helpers_when(0), 0);
-	set_up(1);
+	set_up_threads(1);
 	CHECK_EQ(helpers_when(0), 0);
 }
 
@@ -208,7 +190,7 @@ static void helpers_block_every_signal(void)
 	unsigned long long blocked = 0;
 	pid_t tid = 0;
 
-	set_up(2);
+	set_up_threads(2);
 	CHECK_EQ(helpers_when(1), 1);
 	(void)helpers(&tid, &blocked);
 	for (int sig = 1; sig <= 64; sig++)
@@ -217,7 +199,7 @@ static void helpers_block_every_signal(void)
 	/* As a collector does that stops the threads it knows of by signal. */
 	CHECK(syscall(SYS_tgkill, getpid(), tid, SIGPWR) == 0);
 	write_card(5);
-	collect_and_compare();
+	collect_and_expect();
 }
 
 /* ---- Fork ------------------------------------------------------------------------- */
@@ -227,10 +209,10 @@ static void in_the_child(void *arg)
 	(void)arg;
 	CHECK_EQ(live_stats(cm).threads, 1);
 	memset(want, 1, sizeof want);
-	collect_and_compare(); /* everything, at first */
+	collect_and_expect(); /* everything, at first */
 	for (size_t i = 0; i < CARDS; i += 3)
 		write_card(i);
-	collect_and_compare();
+	collect_and_expect();
 	CHECK_EQ(cardmark_suspend(cm), 0);
 	CHECK_EQ(cardmark_resume(cm), 0);
 	CHECK_EQ(live_stats(cm).threads, 1);
@@ -239,12 +221,12 @@ static void in_the_child(void *arg)
 
 static void a_fork_child_has_no_helpers(void)
 {
-	set_up(3);
+	set_up_threads(3);
 	write_card(1);
 	CHECK_EQ(tap_in_child(in_the_child, NULL), 0);
 	CHECK_EQ(live_stats(cm).threads, 3);
 	write_card(2);
-	collect_and_compare();
+	collect_and_expect();
 }
 
 static void a_raw_clone_has_no_helpers(void)
@@ -252,7 +234,7 @@ static void a_raw_clone_has_no_helpers(void)
 	int status = -1;
 	pid_t pid;
 
-	set_up(3);
+	set_up_threads(3);
 	write_card(1);
 	pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
 	if (pid == 0) {
@@ -263,7 +245,7 @@ static void a_raw_clone_has_no_helpers(void)
 	}
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
 	CHECK_EQ(status, 0);
-	collect_and_compare();
+	collect_and_expect();
 }
 
 /* ---- Stopped ----------------------------------------------------------------------- */
@@ -276,7 +258,7 @@ _Noreturn static void collect_with_stopped_helper(int to, int from)
 	bool good;
 	char go;
 
-	set_up(2);
+	set_up_threads(2);
 	good = helpers_when(1) == 1 && helpers(&tid, &blocked) == 1 &&
 	       write(to, &tid, sizeof tid) == sizeof tid && read(from, &go, 1) == 1;
 	for (unsigned round = 0; good && round < 50; round++) {

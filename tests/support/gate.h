@@ -6,14 +6,17 @@
 #ifndef CM_TESTS_GATE_H
 #define CM_TESTS_GATE_H
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 static _Atomic bool gate_shut, gate_reached;
+static pthread_t gate_keeper; /* who shut it */
 
 static inline void shut_gate(void)
 {
+	gate_keeper = pthread_self();
 	atomic_store(&gate_reached, false);
 	atomic_store(&gate_shut, true);
 }
@@ -28,6 +31,18 @@ static inline void stand_at_gate(void)
 	atomic_store(&gate_reached, true);
 	while (atomic_load(&gate_shut))
 		(void)sched_yield();
+}
+
+/* Of another thread than the one that shut it. */
+static inline bool gate_stops_me(void)
+{
+	return atomic_load(&gate_shut) && !pthread_equal(pthread_self(), gate_keeper);
+}
+
+static inline void pass_gate(void)
+{
+	if (gate_stops_me())
+		stand_at_gate();
 }
 
 static inline void await(_Atomic bool *flag)

@@ -13,14 +13,8 @@
 /* As set_up_with(), strict unless the flags have CARDMARK_OPEN_CONCURRENT. */
 static inline void set_up_verifying(unsigned open_flags)
 {
-	mem = live_map(CARDS);
-	memset(mem, 1, CARDS * live_card);
-	cm = live_open_verifying(open_flags);
-	table = live_table(cm);
-	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
-	(void)live_collect(cm, table);
+	set_up_on(live_open_verifying(open_flags));
 	CHECK_EQ(live_stats(cm).verify_changed, 0);
-	memset(want, 0, sizeof want);
 }
 
 static inline uint64_t missed(void)
