@@ -308,6 +308,7 @@ int main(int argc, char **argv)
 						 { "churn", no_argument, NULL, 'c' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
+	struct cardmark_description tracker = CARDMARK_DESCRIPTION_INIT;
 	const char *me = "cardmark-jemalloc";
 	unsigned long pairs = 400000;
 	unsigned repeats = 31;
@@ -345,8 +346,9 @@ int main(int argc, char **argv)
 		churn(repeats, pairs / 200, seed);
 		return 0;
 	}
+	(void)cardmark_describe(cm, &tracker);
 	printf("cardmark %s on backend %s, %lu pairs, seed %llu\n", cardmark_version(),
-	       cardmark_backend_name(cardmark_backend_of(cm)), pairs, (unsigned long long)seed);
+	       cardmark_backend_name(tracker.backend), pairs, (unsigned long long)seed);
 	print_machine();
 	throughput(repeats, pairs, seed);
 	go_on_with_churn(repeats, pairs, seed);

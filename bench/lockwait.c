@@ -360,7 +360,7 @@ int main(int argc, char **argv)
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	const char *me = "cardmark-lockwait";
-	struct cardmark_probe probe;
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 	struct rusage usage;
 	unsigned repeats = 15;
 	size_t mb = 4096;
@@ -390,7 +390,8 @@ int main(int argc, char **argv)
 		}
 	}
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	if (cardmark_probe(&probe, 1) < 1 || !probe.usable) {
+	if (cardmark_probe(0, &probe) < 0 || probe.backend != CARDMARK_BACKEND_PAGEMAP ||
+	    !probe.usable) {
 		printf("The pagemap backend cannot work here, so there is nothing to measure: %s\n",
 		       probe.reason);
 		return 0;

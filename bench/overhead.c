@@ -252,7 +252,7 @@ int main(int argc, char **argv)
 						 { "repeats", required_argument, NULL, 'n' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
-	struct cardmark_probe probe;
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 	unsigned repeats = 31;
 	size_t mb = 1024, ranges = 10000;
 	int c;
@@ -280,7 +280,8 @@ int main(int argc, char **argv)
 		}
 	}
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	if (cardmark_probe(&probe, 1) < 1 || !probe.usable) {
+	if (cardmark_probe(0, &probe) < 0 || probe.backend != CARDMARK_BACKEND_PAGEMAP ||
+	    !probe.usable) {
 		printf("The pagemap backend cannot work here, so there is nothing to compare: %s\n",
 		       probe.reason);
 		return 0;

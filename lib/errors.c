@@ -8,21 +8,24 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* In the static block of each thread: in a library that was loaded by dlopen(3), other models
  * allocate by malloc at a thread's first use, which may be while the world is stopped. */
-static _Thread_local char last_error[320] __attribute__((tls_model("initial-exec")));
+static _Thread_local char last_error[640] __attribute__((tls_model("initial-exec")));
 
 int cm_fail(int error, const char *format, ...)
 {
+	char text[sizeof last_error]; /* what is said now may quote what was said last */
 	va_list args;
 	int saved = errno;
 
 	va_start(args, format);
 	/* vsnprintf into a buffer takes no lock and, for %s, %zu and %p, no memory. */
-	(void)vsnprintf(last_error, sizeof last_error, format, args);
+	(void)vsnprintf(text, sizeof text, format, args);
 	va_end(args);
+	memcpy(last_error, text, strlen(text) + 1);
 	errno = saved;
 	return error;
 }
@@ -139,7 +142,7 @@ const char *cardmark_strerror(int error)
 	case EPERM:
 		return "not permitted to this process";
 	case ENOENT:
-		return "nothing tracked there, or no such process";
+		return "nothing tracked there, no such process, or no more of them";
 	case EBUSY:
 		return "in use by another tracker or thread";
 	case EIO:

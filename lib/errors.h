@@ -4,6 +4,8 @@
 #ifndef CM_ERRORS_H
 #define CM_ERRORS_H
 
+#include "lib/export.h"
+
 /* A phrase for an errno value of either sign, for after a colon: the cause, the name, and what
  * to do where there is one thing to do. Static, never NULL: from anywhere, signal handlers too. */
 const char *cm_errno_text(int error);
@@ -12,7 +14,9 @@ const char *cm_errno_text(int error);
 int cm_closed_error(int error);
 /* The same where a backend could not be opened: what the kernel lacks is -ENOTSUP. */
 int cm_open_error(int error);
-/* Sets this thread's last error, returns error. */
-int cm_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sets this thread's last error, returns error. Its arguments may be cardmark_last_error()
+ * itself. */
+CM_PRIVATE_EXPORT int cm_fail(int error, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 #endif

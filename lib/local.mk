@@ -28,6 +28,7 @@ lib_libcm_la_SOURCES = \
 	lib/collect.c \
 	lib/discard.c \
 	lib/errors.c lib/errors.h \
+	lib/export.h \
 	lib/fork.c \
 	lib/hashes.c lib/hashes.h \
 	lib/holds.c lib/holds.h \
@@ -41,6 +42,7 @@ lib_libcm_la_SOURCES = \
 	lib/ranges.c lib/ranges.h \
 	lib/scan.c \
 	lib/signals.h \
+	lib/sized.c lib/sized.h \
 	lib/table.c \
 	lib/tracker.c lib/tracker.h \
 	lib/verify.c lib/verify.h
@@ -53,7 +55,7 @@ lib_libcardmark_la_SOURCES =
 lib_libcardmark_la_LIBADD = lib/libcm.la
 # nodelete: a SIGSEGV handler and atfork handlers may outlive a dlclose(). now: that handler, and
 # calls while the world is stopped, are not the first to look a symbol up.
-lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete -Wl,-z,now \
+lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 1:0:0 -Wl,-z,nodelete -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/lib/libcardmark.map
 EXTRA_lib_libcardmark_la_DEPENDENCIES = lib/libcardmark.map
 EXTRA_DIST += lib/libcardmark.map

@@ -7,20 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[CARDMARK_BACKEND_COUNT] = {
+static const char *const names[] = {
 	[CARDMARK_BACKEND_AUTO] = "auto",           [CARDMARK_BACKEND_PAGEMAP] = "pagemap",
 	[CARDMARK_BACKEND_SOFTDIRTY] = "softdirty", [CARDMARK_BACKEND_UFFD] = "uffd",
 	[CARDMARK_BACKEND_MPROTECT] = "mprotect",   [CARDMARK_BACKEND_ALLDIRTY] = "alldirty",
 };
 
+#define NAMES (sizeof names / sizeof *names)
+
 const char *cardmark_backend_name(enum cardmark_backend backend)
 {
-	return (unsigned)backend < CARDMARK_BACKEND_COUNT ? names[backend] : NULL;
+	return (unsigned)backend < NAMES ? names[backend] : NULL;
 }
 
 int cardmark_backend_parse(const char *name, enum cardmark_backend *out)
 {
-	for (unsigned i = 0; name != NULL && i < CARDMARK_BACKEND_COUNT; i++) {
+	for (unsigned i = 0; name != NULL && i < NAMES; i++) {
 		if (strcmp(name, names[i]) == 0) {
 			*out = (enum cardmark_backend)i;
 			return 0;
@@ -186,7 +188,7 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
 		/* A caller built against an older header gives less: the rest is default. */
 		memcpy(out, in, in->size < sizeof *out ? in->size : sizeof *out);
 	}
-	if ((unsigned)out->backend >= CARDMARK_BACKEND_COUNT)
+	if (cardmark_backend_name(out->backend) == NULL)
 		return cm_fail(-EINVAL, "options.backend is %u: no such backend",
 			       (unsigned)out->backend);
 	if (out->flags & ~(unsigned)(CARDMARK_OPEN_CONCURRENT | CARDMARK_OPEN_NO_ENV |

@@ -5,6 +5,7 @@
  * on kernels that track nothing) (R11, R12). */
 #include "lib/errors.h"
 #include "lib/os/os.h"
+#include "lib/sized.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
@@ -13,20 +14,22 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* In order of preference. */
-const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1] = {
+/* In order of preference, best first. The one place that has it. */
+static const struct cm_backend_ops *const backends[] = {
 	&cm_backend_pagemap,  &cm_backend_softdirty, &cm_backend_uffd,
 	&cm_backend_mprotect, &cm_backend_alldirty,
 };
+
+#define BACKENDS (sizeof backends / sizeof *backends)
 
 enum { PAGES = 4 };
 
 /* What a kernel did in a trial is a fact, and kept. That a call failed is none: what was used
  * up may be there later, and what is refused may be refused to this thread only (seccomp). */
 static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct cardmark_probe cache[CARDMARK_BACKEND_COUNT - 1];
-static int cached_error[CARDMARK_BACKEND_COUNT - 1];
-static bool cached[CARDMARK_BACKEND_COUNT - 1];
+static struct cardmark_probe cache[BACKENDS];
+static int cached_error[BACKENDS];
+static bool cached[BACKENDS];
 
 /* ---- Words ------------------------------------------------------------------- */
 
@@ -274,10 +277,10 @@ static void find_out(size_t i)
 	const char *why;
 	int error;
 
-	p->backend = cm_backends[i]->id;
-	error = try_backend(cm_backends[i], p, &why, &cached[i]);
+	p->backend = backends[i]->id;
+	error = try_backend(backends[i], p, &why, &cached[i]);
 	if (error < 0 && cm_open_error(error) != -ENOMEM) /* not by one call that was interrupted */
-		error = try_backend(cm_backends[i], p, &why, &cached[i]);
+		error = try_backend(backends[i], p, &why, &cached[i]);
 	p->usable = error == 0;
 	if (!p->usable)
 		p->level = p->capabilities = 0, p->categories = 0;
@@ -321,11 +324,18 @@ static void forget(size_t i)
 	cm_signals_restore(&before);
 }
 
-int cardmark_probe(struct cardmark_probe *out, size_t n)
+int cardmark_probe(unsigned index, struct cardmark_probe *out)
 {
-	for (size_t i = 0; i < n && i < CARDMARK_BACKEND_COUNT - 1; i++)
-		(void)probe_one(i, &out[i]);
-	return CARDMARK_BACKEND_COUNT - 1;
+	struct cardmark_probe p;
+	int error = cm_sized_check("cardmark_probe", out);
+
+	if (error < 0)
+		return error;
+	if (index >= BACKENDS)
+		return cm_fail(-ENOENT, "cardmark_probe: there are only %zu backends", BACKENDS);
+	(void)probe_one(index, &p);
+	cm_sized_give(out, &p, sizeof p);
+	return 0;
 }
 
 /* Opens a backend. -errno, and why not in reason. */
@@ -339,7 +349,7 @@ static int open_one(size_t i, const struct cardmark_options *o,
 	int error;
 
 	if (automatic && o->flags & CARDMARK_OPEN_CONCURRENT &&
-	    !(cm_backends[i]->capabilities & CARDMARK_CAP_CONCURRENT)) {
+	    !(backends[i]->capabilities & CARDMARK_CAP_CONCURRENT)) {
 		/* Not tried: softdirty's trial clears the whole process's bits. */
 		explain(reason, len, "not sound while mutators write", 0);
 		return -ENOTSUP;
@@ -350,7 +360,7 @@ static int open_one(size_t i, const struct cardmark_options *o,
 		return error;
 	if (p.suspect && automatic)
 		return -ENOTSUP;
-	error = cm_backends[i]->open(out, params, &why);
+	error = backends[i]->open(out, params, &why);
 	if (error < 0) {
 		explain(reason, len, why, error);
 		forget(i);
@@ -366,11 +376,11 @@ int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
 	size_t used = 0;
 
 	*why = '\0';
-	for (size_t i = 0; i < CARDMARK_BACKEND_COUNT - 1; i++) {
-		const char *name = cardmark_backend_name(cm_backends[i]->id);
+	for (size_t i = 0; i < BACKENDS; i++) {
+		const char *name = cardmark_backend_name(backends[i]->id);
 		int error;
 
-		if (o->backend != CARDMARK_BACKEND_AUTO && o->backend != cm_backends[i]->id)
+		if (o->backend != CARDMARK_BACKEND_AUTO && o->backend != backends[i]->id)
 			continue;
 		error = open_one(i, o, params, out, reason, sizeof reason);
 		if (error == 0)

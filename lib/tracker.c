@@ -5,6 +5,7 @@
 #include "lib/errors.h"
 #include "lib/huge.h"
 #include "lib/os/os.h"
+#include "lib/sized.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -196,7 +197,8 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 					    .concurrent = (o.flags & CARDMARK_OPEN_CONCURRENT) != 0,
 					    .threads = o.threads,
 					    .counters = &cm->counters };
-	error = cm_probe_open(&cm->backend, &o, &params, cm->why, sizeof cm->why);
+	error = cm_probe_open(&cm->backend, &o, &params, cm->why_no_better,
+			      sizeof cm->why_no_better);
 	if (error < 0)
 		goto unmap;
 	cm->chunk_bytes = o.chunk_bytes;
@@ -260,22 +262,20 @@ void cardmark_close(struct cardmark **handle)
 	(void)cm_os->unmap(cm, round_to_cards(sizeof *cm));
 }
 
-enum cardmark_backend cardmark_backend_of(const struct cardmark *cm)
-{
-	return cm->backend->ops->id;
-}
-
-unsigned cardmark_capabilities(const struct cardmark *cm)
+int cardmark_describe(const struct cardmark *cm, struct cardmark_description *out)
 {
 	const struct cm_backend_ops *ops = cm->backend->ops;
+	struct cardmark_description d = CARDMARK_DESCRIPTION_INIT;
+	int error = cm_sized_check("cardmark_description", out);
 
-	return ops->capabilities_now != NULL ? ops->capabilities_now(cm->backend)
-					     : ops->capabilities;
-}
-
-const char *cardmark_why(const struct cardmark *cm)
-{
-	return cm->why;
+	if (error < 0)
+		return error;
+	d.backend = ops->id;
+	d.capabilities = ops->capabilities_now != NULL ? ops->capabilities_now(cm->backend)
+						       : ops->capabilities;
+	d.why_no_better = cm->why_no_better;
+	cm_sized_give(out, &d, sizeof d);
+	return 0;
 }
 
 /* ---- Ranges ---------------------------------------------------------------- */
@@ -568,7 +568,7 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 		s.table_bytes += cm_cards_bytes(&t->cards);
 	cm_tracker_unlock(c);
 	s.version = 2;
-	s.backend = cardmark_backend_of(cm);
+	s.backend = cm->backend->ops->id;
 	s.threads = cm->backend->ops->threads == NULL ? 1 : cm->backend->ops->threads(cm->backend);
 	s.kernel_calls = atomic_load_explicit(&c->counters.kernel_calls, memory_order_relaxed);
 	s.faults = atomic_load_explicit(&c->counters.faults, memory_order_relaxed);

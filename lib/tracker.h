@@ -62,7 +62,7 @@ struct cardmark {
 	_Atomic(pthread_t) last;     /* the thread that had it last */
 	_Atomic uint64_t all_dirty;  /* counted without the lock */
 	struct cardmark_stats stats; /* what the counters do not have */
-	char why[512];
+	char why_no_better[512];
 };
 
 /* How long to wait for a lock whose holder may be stopped. */
@@ -134,6 +134,5 @@ int cm_probe_open(struct cm_backend **out, const struct cardmark_options *option
 void cm_probe_lock(void);
 void cm_probe_unlock(void);
 void cm_probe_reset_lock(void); /* in a child that nobody prepared for */
-extern const struct cm_backend_ops *const cm_backends[CARDMARK_BACKEND_COUNT - 1];
 
 #endif

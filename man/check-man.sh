@@ -87,8 +87,8 @@ jemalloc=include/cardmark/jemalloc.h
 		$(sed -nE 's/.*"(CARDMARK_[A-Z]+)".*/\1/p' lib/options.c | sort -u)
 	all_named cardmark.7 error $(sed -nE 's/^ \*   -(E[A-Z]+) .*/\1/p' $header)
 	all_named cardmark.7 backend \
-		$(sed -nE 's/.*CARDMARK_BACKEND_[A-Z]+, +\/\*.*/&/p' $header |
-			sed -nE 's/.*CARDMARK_BACKEND_([A-Z]+),.*/\1/p' | tr '[:upper:]' '[:lower:]')
+		$(sed -nE 's/^[[:space:]]CARDMARK_BACKEND_([A-Z]+) = .*/\1/p' $header |
+			tr '[:upper:]' '[:lower:]')
 	all_named cardmark_scan.3 category \
 		$(sed -nE 's/^#define (CARDMARK_PAGE_[A-Z_]+) .*UINT64_C\(1\).*/\1/p' $header)
 	all_named cardmark_probe.3 capability \

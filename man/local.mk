@@ -3,12 +3,11 @@
 dist_man_MANS += \
 	man/cardmark.7 \
 	man/cardmark_backend_name.3 \
-	man/cardmark_backend_of.3 \
 	man/cardmark_backend_parse.3 \
-	man/cardmark_capabilities.3 \
 	man/cardmark_card_size.3 \
 	man/cardmark_close.3 \
 	man/cardmark_collect.3 \
+	man/cardmark_describe.3 \
 	man/cardmark_discarded.3 \
 	man/cardmark_hold.3 \
 	man/cardmark_is_tracked.3 \
@@ -38,8 +37,7 @@ dist_man_MANS += \
 	man/cardmark_table_union.3 \
 	man/cardmark_track.3 \
 	man/cardmark_untrack.3 \
-	man/cardmark_version.3 \
-	man/cardmark_why.3
+	man/cardmark_version.3
 
 if HAVE_BDWGC
 dist_man_MANS += \

@@ -13,6 +13,7 @@ AM_TESTS_ENVIRONMENT = \
 
 check_LTLIBRARIES = tests/libsupport.la
 tests_libsupport_la_SOURCES = \
+	tests/support/backends.h \
 	tests/support/broken_os.c tests/support/broken_os.h \
 	tests/support/fixture.h \
 	tests/support/fake_kernel.c tests/support/fake_kernel.h \

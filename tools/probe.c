@@ -19,31 +19,26 @@ static const char newer_kernel[] =
 
 bool tool_probe_one(enum cardmark_backend backend, struct cardmark_probe *out)
 {
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
-
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
-		if (all[i].backend == backend) {
-			*out = all[i];
+	*out = (struct cardmark_probe)CARDMARK_PROBE_INIT;
+	for (unsigned i = 0; cardmark_probe(i, out) == 0; i++)
+		if (out->backend == backend)
 			return true;
-		}
 	return false;
 }
 
 enum cardmark_backend tool_probe_best(void)
 {
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
-		if (all[i].usable && !all[i].suspect)
-			return all[i].backend;
+	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
+		if (probe.usable && !probe.suspect)
+			return probe.backend;
 	return CARDMARK_BACKEND_ALLDIRTY;
 }
 
-static int print_json(const struct cardmark_probe *all, int n, const char *kernel,
-		      const char *automatic, bool pagemap)
+static int print_json(const char *kernel, const char *automatic, bool pagemap)
 {
+	struct cardmark_probe p = CARDMARK_PROBE_INIT;
 	json_t *list = json_array();
 	json_t *root = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o}", "format", "cardmark-probe",
 				 "version", 1, "library", cardmark_version(), "kernel", kernel,
@@ -52,18 +47,17 @@ static int print_json(const struct cardmark_probe *all, int n, const char *kerne
 
 	if (root == NULL)
 		return TOOL_CANNOT;
-	for (int i = 0; i < n; i++) {
+	for (unsigned i = 0; cardmark_probe(i, &p) == 0; i++) {
 		json_t *caps = json_array();
 
 		for (unsigned c = 0; c < sizeof capability_names / sizeof *capability_names; c++)
-			if (all[i].capabilities & (1u << c))
+			if (p.capabilities & (1u << c))
 				json_array_append_new(caps, json_string(capability_names[c]));
-		json_array_append_new(list,
-				      json_pack("{s:s, s:b, s:b, s:i, s:s, s:o}", "name",
-						cardmark_backend_name(all[i].backend), "usable",
-						(int)all[i].usable, "suspect", (int)all[i].suspect,
-						"level", (int)all[i].level, "reason", all[i].reason,
-						"capabilities", caps));
+		json_array_append_new(list, json_pack("{s:s, s:b, s:b, s:i, s:s, s:o}", "name",
+						      cardmark_backend_name(p.backend), "usable",
+						      (int)p.usable, "suspect", (int)p.suspect,
+						      "level", (int)p.level, "reason", p.reason,
+						      "capabilities", caps));
 	}
 	if (!pagemap)
 		json_object_set_new(root, "advice", json_string(newer_kernel));
@@ -73,16 +67,17 @@ static int print_json(const struct cardmark_probe *all, int n, const char *kerne
 	return err ? TOOL_CANNOT : TOOL_OK;
 }
 
-static void print_text(const struct cardmark_probe *all, int n, const char *kernel,
-		       const char *automatic, bool pagemap)
+static void print_text(const char *kernel, const char *automatic, bool pagemap)
 {
+	struct cardmark_probe p = CARDMARK_PROBE_INIT;
+
 	printf("Kernel %s, cards of %zu bytes\n\n", kernel, cardmark_card_size());
-	for (int i = 0; i < n; i++)
-		printf("  %-10s %-8s  %s\n", cardmark_backend_name(all[i].backend),
-		       !all[i].usable   ? "no"
-		       : all[i].suspect ? "suspect"
-					: "usable",
-		       all[i].reason);
+	for (unsigned i = 0; cardmark_probe(i, &p) == 0; i++)
+		printf("  %-10s %-8s  %s\n", cardmark_backend_name(p.backend),
+		       !p.usable   ? "no"
+		       : p.suspect ? "suspect"
+				   : "usable",
+		       p.reason);
 	printf("\nThe automatic choice takes %s.\n", automatic);
 	if (!pagemap)
 		printf("%s\n", newer_kernel);
@@ -93,11 +88,11 @@ int tool_probe(int argc, char **argv)
 	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe newest;
 	const char *automatic;
-	bool json = false, pagemap = false;
+	bool json = false, pagemap;
 	struct utsname un;
-	int c, n;
+	int c;
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -117,17 +112,12 @@ int tool_probe(int argc, char **argv)
 	if (optind < argc)
 		return tool_usage_error("probe", "takes no argument, but got \"%s\"", argv[optind]);
 
-	n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
-	if (n > CARDMARK_BACKEND_COUNT)
-		n = CARDMARK_BACKEND_COUNT;
-	for (int i = 0; i < n; i++)
-		if (all[i].backend == CARDMARK_BACKEND_PAGEMAP)
-			pagemap = all[i].usable;
+	pagemap = tool_probe_one(CARDMARK_BACKEND_PAGEMAP, &newest) && newest.usable;
 	automatic = cardmark_backend_name(tool_probe_best());
 	if (uname(&un) != 0)
 		strcpy(un.release, "unknown");
 	if (json)
-		return print_json(all, n, un.release, automatic, pagemap);
-	print_text(all, n, un.release, automatic, pagemap);
+		return print_json(un.release, automatic, pagemap);
+	print_text(un.release, automatic, pagemap);
 	return TOOL_OK;
 }

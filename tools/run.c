@@ -33,10 +33,8 @@ static void help(void)
 	printf("Usage: cardmark run [OPTION]... [--] PROGRAM [ARG]...\n"
 	       "Runs PROGRAM with its Boehm GC collecting incrementally on our write tracking.\n"
 	       "PROGRAM is not rebuilt or changed; it must use a shared libgc.\n\n"
-	       "  --backend=B        auto (default)");
-	for (int b = CARDMARK_BACKEND_AUTO + 1; b < CARDMARK_BACKEND_COUNT; b++)
-		printf(", %s", cardmark_backend_name((enum cardmark_backend)b));
-	printf(",\n"
+	       "  --backend=B        auto (default), pagemap, softdirty, uffd, mprotect, "
+	       "alldirty,\n"
 	       "                     or libgc's own: libgc-mprotect, stop-the-world\n"
 	       "  --way=A|B          how the tracking reaches libgc: A its soft-dirty mode,\n"
 	       "                     B manual dirty bits (default: A where it works)\n"

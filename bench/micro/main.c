@@ -41,10 +41,11 @@ static void help(void)
 /* 0, or the exit status. */
 static int choose(const char *name)
 {
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 	uint64_t t = now_ns();
-	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
 
+	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
+		;
 	micro.probe_seconds = (double)(now_ns() - t) / 1e9;
 	micro.bare = strcmp(name, "bare") == 0;
 	if (micro.bare)
@@ -53,17 +54,17 @@ static int choose(const char *name)
 		fprintf(stderr, "cardmark-micro: no backend \"%s\"\n", name);
 		return 2;
 	}
-	for (int i = 0; i < n; i++) {
-		if (micro.backend == CARDMARK_BACKEND_AUTO ? !all[i].usable
-							   : all[i].backend != micro.backend)
+	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++) {
+		if (micro.backend == CARDMARK_BACKEND_AUTO ? !probe.usable
+							   : probe.backend != micro.backend)
 			continue;
-		micro.backend = all[i].backend;
-		micro.capabilities = all[i].capabilities;
+		micro.backend = probe.backend;
+		micro.capabilities = probe.capabilities;
 		micro.subject = micro.bare ? "bare" : cardmark_backend_name(micro.backend);
-		if (all[i].usable)
+		if (probe.usable)
 			return 0;
 		fprintf(stderr, "cardmark-micro: %s cannot work here: %s\n", micro.subject,
-			all[i].reason);
+			probe.reason);
 		return 77;
 	}
 	return 1;

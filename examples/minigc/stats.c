@@ -131,6 +131,7 @@ static void print_sums(uint64_t wall_ns)
 	static const char *const full_names[5] = { "full", "full_p50_ns", "full_p99_ns",
 						   "full_max_ns", "full_sum_ns" };
 	struct summary young = summarize(false), full = summarize(true);
+	struct cardmark_description tracker = CARDMARK_DESCRIPTION_INIT;
 	uint64_t dirty = 0, scanned = 0, cpu = 0;
 
 	for (size_t i = 0; i < n_pauses; i++) {
@@ -141,9 +142,10 @@ static void print_sums(uint64_t wall_ns)
 	if (config.json)
 		(void)fputs("{\"format\": \"minigc\"", stderr);
 	text("barrier", barrier_names[config.barrier]);
-	text("backend", config.barrier == BARRIER_CARDMARK
-				? cardmark_backend_name(cardmark_backend_of(heap.cm))
-				: "-");
+	if (config.barrier == BARRIER_CARDMARK)
+		(void)cardmark_describe(heap.cm, &tracker);
+	text("backend",
+	     config.barrier == BARRIER_CARDMARK ? cardmark_backend_name(tracker.backend) : "-");
 	number("mutators", config.mutators);
 	number("wall_ns", wall_ns);
 	number("cpu_ns", read_clock(CLOCK_PROCESS_CPUTIME_ID));

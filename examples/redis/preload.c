@@ -266,8 +266,8 @@ static void write_counts(FILE *f)
 	(void)cardmark_stats(state.cm, &s);
 	(void)getrusage(RUSAGE_SELF, &usage);
 	(void)fprintf(f, "backend=%s\narenas=%u\nlive_arenas=%u\npage_faults=%ld\n",
-		      cardmark_backend_name(cardmark_backend_of(state.cm)), state.n_arenas,
-		      state.n_live, usage.ru_minflt);
+		      cardmark_backend_name(s.backend), state.n_arenas, state.n_live,
+		      usage.ru_minflt);
 	(void)fprintf(f, "rounds=%lu\nfailed_stops=%lu\nruns=%lu\nwalked_cards=%lu\ndropped=%lu\n",
 		      state.rounds, state.failed_stops, state.runs, state.walked, state.dropped);
 	(void)fprintf(f, "stopped_us=%llu\nlongest_stop_us=%llu\n",

@@ -388,9 +388,9 @@ static int open_tracker(void)
 		cardmark_close(&h->cm);
 		return cm_gc_fail(r, "no memory for a card table");
 	}
-	h->caps = cardmark_capabilities(h->cm);
-	if (*cardmark_why(h->cm))
-		because("%s", cardmark_why(h->cm));
+	(void)cardmark_describe(h->cm, &h->tracker);
+	if (*h->tracker.why_no_better)
+		because("%s", h->tracker.why_no_better);
 	return 0;
 }
 
@@ -416,7 +416,7 @@ static bool gc_started(void)
 
 static void redirect_signals(void)
 {
-	if (cm_gc_heap.cm && cardmark_backend_of(cm_gc_heap.cm) == CARDMARK_BACKEND_MPROTECT &&
+	if (cm_gc_heap.cm && cm_gc_heap.tracker.backend == CARDMARK_BACKEND_MPROTECT &&
 	    !cm_gc_test(CM_GC_TEST_NO_SIGNAL_DEFENCE))
 		cm_gc_plt_redirect(NULL, signal_slots, COUNT(signal_slots), true);
 }

@@ -145,7 +145,7 @@ bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr
 struct cm_gc_heap {
 	struct cardmark *cm;
 	struct cardmark_table *table;
-	unsigned caps;
+	struct cardmark_description tracker;
 	struct cm_gc_ranges tracked; /* what the tracker watches */
 	struct cm_gc_ranges heap;    /* found to be heap, writable or not */
 	struct cm_gc_ranges mapped;  /* all that libgc mapped and we saw */

@@ -18,7 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-struct cm_gc_heap cm_gc_heap;
+struct cm_gc_heap cm_gc_heap = { .tracker = CARDMARK_DESCRIPTION_INIT };
 
 #define PENDING_MAX 64
 /* Mapped since the last resize, and the size of the heap then: it also grows without. */
@@ -151,7 +151,7 @@ static void find_new(uintptr_t start, uintptr_t end, void *arg)
 		;
 	if (p < end && delta && end - p >= delta)
 		heap_add(p, p + delta);
-	else if (end - start >= delta && (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP))
+	else if (end - start >= delta && (cm_gc_heap.tracker.capabilities & CARDMARK_CAP_NO_TRAP))
 		heap_add(start, end);
 }
 
@@ -206,7 +206,7 @@ static void adopt(uintptr_t start, uintptr_t end, void *arg)
 	/* The mapping may hold other things too (a neighbour merged with it, even
 	 * a thread's stack): harmless unless tracking means traps. Then what was
 	 * there before stays dirty. */
-	if (cm_gc_config.init_called && (cm_gc_heap.caps & CARDMARK_CAP_NO_TRAP) &&
+	if (cm_gc_config.init_called && (cm_gc_heap.tracker.capabilities & CARDMARK_CAP_NO_TRAP) &&
 	    holds_heap(start, end, 4096))
 		heap_add(start, end);
 }
@@ -395,11 +395,11 @@ int cm_gc_hook_mprotect(void *addr, size_t len, int prot)
 	uint64_t t = cm_gc_world_stopped ? cm_gc_now() : 0;
 	int saved, result;
 
-	if (!(prot & PROT_WRITE) && !(cm_gc_heap.caps & CARDMARK_CAP_MPROTECT))
+	if (!(prot & PROT_WRITE) && !(cm_gc_heap.tracker.capabilities & CARDMARK_CAP_MPROTECT))
 		untrack(start, end);
 	result = mprotect(addr, len, prot);
 	saved = errno;
-	if ((prot & PROT_WRITE) && !(cm_gc_heap.caps & CARDMARK_CAP_MPROTECT))
+	if ((prot & PROT_WRITE) && !(cm_gc_heap.tracker.capabilities & CARDMARK_CAP_MPROTECT))
 		rearm(start, end);
 	if (t) /* libgc's own mprotect mode arms its heap here */
 		cm_gc_record_dirty(cm_gc_now() - t, 0);
@@ -411,7 +411,8 @@ int cm_gc_hook_madvise(void *addr, size_t len, int advice)
 {
 	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
 	/* The page that comes in for a dropped one may not be armed. */
-	bool anew = advice == MADV_DONTNEED && !(cm_gc_heap.caps & CARDMARK_CAP_REMAP);
+	bool anew =
+		advice == MADV_DONTNEED && !(cm_gc_heap.tracker.capabilities & CARDMARK_CAP_REMAP);
 	int result, saved;
 
 	if (anew)

@@ -42,7 +42,7 @@ gc_glue_boehm_libcardmark_gc_la_SOURCES =
 gc_glue_boehm_libcardmark_gc_la_LIBADD = gc-glue/boehm/libcmgc.la lib/libcardmark.la \
 	$(perturb_libs) $(PTHREAD_LIBS)
 # nodelete: libgc's slots and callbacks point into it.
-gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete -Wl,-z,now \
+gc_glue_boehm_libcardmark_gc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 1:0:0 -Wl,-z,nodelete -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 EXTRA_gc_glue_boehm_libcardmark_gc_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
 

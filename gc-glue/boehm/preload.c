@@ -140,7 +140,7 @@ static void say_what_is_done(void)
 		(void)snprintf(
 			text, sizeof(text),
 			"has its writes tracked by %s, way %s, pause target %s ms (0: none)%s%s",
-			cardmark_backend_name(cardmark_backend_of(cm_gc_heap.cm)),
+			cardmark_backend_name(cm_gc_heap.tracker.backend),
 			c->way == CARDMARK_GC_WAY_A ? "A" : "B", ms, *c->why ? ": " : "", c->why);
 	else
 		(void)snprintf(text, sizeof(text),

@@ -221,7 +221,7 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	cm_gc_put_number(o, "pid", (uint64_t)getpid());
 	cm_gc_put_text(o, "mode", cm_gc_mode_name(c->mode));
 	cm_gc_put_text(o, "backend",
-		       cm_gc_heap.cm ? cardmark_backend_name(cardmark_backend_of(cm_gc_heap.cm))
+		       cm_gc_heap.cm ? cardmark_backend_name(cm_gc_heap.tracker.backend)
 				     : cm_gc_mode_name(c->mode));
 	cm_gc_put_text(o, "way", way_name(c->way));
 	cm_gc_put_text(o, "why", why_now());
@@ -263,7 +263,7 @@ int cardmark_gc_info(struct cardmark_gc_info *info)
 				  "cardmark_gc_info: set size to sizeof(*info) before the call");
 	if (cm_gc_heap.cm) {
 		s = core_stats();
-		i.backend = cardmark_backend_of(cm_gc_heap.cm);
+		i.backend = cm_gc_heap.tracker.backend;
 		i.tracked_cards = s.tracked_bytes / cardmark_card_size();
 		i.verify_checked = s.verify_checked;
 		i.verify_changed = s.verify_changed;

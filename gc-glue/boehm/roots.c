@@ -139,7 +139,7 @@ void cm_gc_roots_update(void)
 	const unsigned need = CARDMARK_CAP_NO_TRAP | CARDMARK_CAP_REMAP | CARDMARK_CAP_SHARED;
 
 	/* A trap in static data could hit the trap handler's own. */
-	if ((cm_gc_heap.caps & need) != need)
+	if ((cm_gc_heap.tracker.capabilities & need) != need)
 		return;
 	if (current.n == watched.n &&
 	    memcmp(current.v, watched.v, current.n * sizeof(current.v[0])) == 0)

@@ -25,7 +25,7 @@ gc_glue_jemalloc_libcardmark_jemalloc_la_SOURCES =
 gc_glue_jemalloc_libcardmark_jemalloc_la_LIBADD = gc-glue/jemalloc/libcmje.la lib/libcardmark.la \
 	$(perturb_libs) $(PTHREAD_LIBS)
 # nodelete: jemalloc's hooks point into it, as do atfork handlers.
-gc_glue_jemalloc_libcardmark_jemalloc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 0:0:0 -Wl,-z,nodelete -Wl,-z,now \
+gc_glue_jemalloc_libcardmark_jemalloc_la_LDFLAGS = $(AM_LDFLAGS) -version-info 1:0:0 -Wl,-z,nodelete -Wl,-z,now \
 	-Wl,--version-script=$(srcdir)/gc-glue/jemalloc/libcardmark-jemalloc.map
 EXTRA_gc_glue_jemalloc_libcardmark_jemalloc_la_DEPENDENCIES = \
 	gc-glue/jemalloc/libcardmark-jemalloc.map

@@ -19,9 +19,14 @@
  *   -ENOMEM   memory, descriptors or mappings ran out, or the range has a hole
  *   -ENOTSUP  this backend or this kernel cannot do it
  *   -EPERM    the kernel refuses this process the facility
- *   -ENOENT   nothing tracked there, or no such process
+ *   -ENOENT   nothing tracked there, no such process, no more of them
  *   -EBUSY    another tracker or thread has what this call needs
  *   -EIO      the kernel failed in a way that fits none of the above
+ *
+ * Structs that begin with their size are set up by their _INIT macro. A program and a library
+ * of different releases then work together: fields that one of them does not know have their
+ * default, or are 0 in an answer. -EINVAL where a program uses a field that is newer than the
+ * library.
  *
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
@@ -47,15 +52,15 @@ extern "C" {
 #define CARDMARK_API
 #endif
 
-/* Backends, best first. AUTO takes the first usable one in this order. */
+/* Backends. The numbers are names and stay as they are: they say nothing of which is better.
+ * AUTO takes the first that works in the order of cardmark_probe(). */
 enum cardmark_backend {
 	CARDMARK_BACKEND_AUTO = 0,
-	CARDMARK_BACKEND_PAGEMAP,   /* async userfaultfd-wp + PAGEMAP_SCAN, Linux 6.7 */
-	CARDMARK_BACKEND_SOFTDIRTY, /* /proc/self/clear_refs, kernel option */
-	CARDMARK_BACKEND_UFFD,      /* sync userfaultfd-wp and a monitor thread, 5.7 */
-	CARDMARK_BACKEND_MPROTECT,  /* mprotect and SIGSEGV */
-	CARDMARK_BACKEND_ALLDIRTY,  /* everything, always: the reference and last resort */
-	CARDMARK_BACKEND_COUNT
+	CARDMARK_BACKEND_PAGEMAP = 1,   /* async userfaultfd-wp + PAGEMAP_SCAN, Linux 6.7 */
+	CARDMARK_BACKEND_SOFTDIRTY = 2, /* /proc/self/clear_refs, kernel option */
+	CARDMARK_BACKEND_UFFD = 3,      /* sync userfaultfd-wp and a monitor thread, 5.7 */
+	CARDMARK_BACKEND_MPROTECT = 4,  /* mprotect and SIGSEGV */
+	CARDMARK_BACKEND_ALLDIRTY = 5   /* everything, always: the reference and last resort */
 };
 
 /* What a backend can do. A missing bit is a documented difference. */
@@ -112,6 +117,7 @@ CARDMARK_API int cardmark_backend_parse(const char *name, enum cardmark_backend 
 /* ---- Probe --------------------------------------------------------------- */
 
 struct cardmark_probe {
+	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	bool usable;
 	/* A kernel known to lose writes in a way that no trial shows: used when it is
@@ -126,12 +132,23 @@ struct cardmark_probe {
 	char reason[256];      /* why not, or what to know about it: plain words */
 };
 
-/* Tries every backend on a few scratch pages (by behaviour, never by kernel
- * version) and describes the first n in out, in order of preference. Returns
- * how many there are. The result is found once per process and cached; the
- * first call maps memory, opens descriptors and may start and end a thread and
- * exchange the SIGSEGV handler for an instant. Not while the world is stopped. */
-CARDMARK_API int cardmark_probe(struct cardmark_probe *out, size_t n);
+#define CARDMARK_PROBE_INIT                                                                        \
+	{                                                                                          \
+		sizeof(struct cardmark_probe), CARDMARK_BACKEND_AUTO, false, false, 0, 0, 0, ""    \
+	}
+
+/* Tries a backend on a few scratch pages (by behaviour, never by kernel version) and
+ * describes it. Index 0 is the best one, then they follow in order of preference:
+ *
+ *	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
+ *	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
+ *		puts(probe.reason);
+ *
+ * What the kernel did is found out once per process and kept; the first call for a backend
+ * maps memory, opens descriptors and may start and end a thread and exchange the SIGSEGV
+ * handler for an instant. Not while the world is stopped. -ENOENT there are no more; -EINVAL
+ * the struct. */
+CARDMARK_API int cardmark_probe(unsigned index, struct cardmark_probe *out);
 
 /* ---- Open and close ------------------------------------------------------ */
 
@@ -203,8 +220,8 @@ struct cardmark_options {
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
  * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
  * choose for a program nobody rebuilt; empty is as not set, and a set-user-ID program obeys none.
- * AUTO takes the best that can be opened now: cardmark_why() says what speaks against better ones.
- * A backend asked for by name is that backend or an error, never another. Freed by
+ * AUTO takes the best that can be opened now: cardmark_describe() says what speaks against better
+ * ones. A backend asked for by name is that backend or an error, never another. Freed by
  * cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP or
  * -EPERM that backend cannot work here (cardmark_last_error() has the probe's reason); -EBUSY only
  * one softdirty tracker fits in a process; -ENOMEM. */
@@ -216,11 +233,23 @@ CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_opti
  * stopped. */
 CARDMARK_API void cardmark_close(struct cardmark **cm);
 
-/* Which backend runs, and why no better one does ("" if it is the best). The
- * text lives as long as the tracker. */
-CARDMARK_API enum cardmark_backend cardmark_backend_of(const struct cardmark *cm);
-CARDMARK_API unsigned cardmark_capabilities(const struct cardmark *cm);
-CARDMARK_API const char *cardmark_why(const struct cardmark *cm);
+struct cardmark_description {
+	size_t size;                   /* set by _INIT */
+	enum cardmark_backend backend; /* that runs */
+	unsigned capabilities;         /* enum cardmark_capability */
+	/* Why no better backend is in use: "" if this is the best. Lives as long as the
+	 * tracker. */
+	const char *why_no_better;
+};
+
+#define CARDMARK_DESCRIPTION_INIT                                                                  \
+	{                                                                                          \
+		sizeof(struct cardmark_description), CARDMARK_BACKEND_AUTO, 0, ""                  \
+	}
+
+/* What this tracker is. Nothing of it changes while it is open. May run while the world is
+ * stopped. -EINVAL the struct. */
+CARDMARK_API int cardmark_describe(const struct cardmark *cm, struct cardmark_description *out);
 
 /* ---- Ranges ---------------------------------------------------------------- */
 

@@ -7,11 +7,11 @@
 #ifndef CM_OS_OWN_H
 #define CM_OS_OWN_H
 
+#include "lib/export.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define CM_PRIVATE_EXPORT __attribute__((visibility("default")))
 
 /* As of cm_os, which calls them: any thread, at any time, no lock, no malloc. add is called when
  * the memory is mapped, and remove while it still is. */

@@ -5,6 +5,7 @@
  * cannot and have to say why. Prints a table of both. */
 #include "tests/support/tap.h"
 
+#include "tests/support/backends.h"
 #include "cardmark/cardmark.h"
 
 #include <stdio.h>
@@ -45,8 +46,8 @@ static void describe(const struct cardmark_probe *p)
 
 int main(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 	struct utsname u;
 
 	if (uname(&u) == 0)

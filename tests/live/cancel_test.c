@@ -6,6 +6,7 @@
  * the middle of a call. */
 #include "tests/support/fixture.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 
 #include <errno.h>
@@ -97,16 +98,14 @@ static void names(void)
 	(void)cardmark_last_error();
 	(void)cardmark_backend_name(CARDMARK_BACKEND_UFFD);
 	(void)cardmark_backend_parse("nonesuch", &backend);
-	(void)cardmark_backend_of(cm);
-	(void)cardmark_capabilities(cm);
-	(void)cardmark_why(cm);
+	(void)described(cm);
 }
 
 static void probe(void)
 {
-	struct cardmark_probe p[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe p[PROBES];
 
-	(void)cardmark_probe(p, CARDMARK_BACKEND_COUNT);
+	(void)probe_all(p);
 }
 
 /* A second one where there may be, with helpers and hashes. */

@@ -5,6 +5,7 @@
  * get the same stores. CARDMARK_TEST_SEED repeats a run. */
 #include "tests/support/fixture.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/random.h"
 
@@ -29,8 +30,8 @@ struct outcome {
 
 static bool usable(enum cardmark_backend backend)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 
 	for (int i = 0; i < n; i++)
 		if (probes[i].backend == backend)
@@ -47,7 +48,7 @@ static void watch(struct watcher *w, enum cardmark_backend backend, unsigned cha
 	*w = (struct watcher){ .mem = memory };
 	CHECK_EQ(cardmark_open(&w->cm, &options), 0);
 	CHECK_EQ(cardmark_table_new(&w->table, w->cm), 0);
-	w->precise = cardmark_capabilities(w->cm) & CARDMARK_CAP_PRECISE;
+	w->precise = described(w->cm).capabilities & CARDMARK_CAP_PRECISE;
 }
 
 static void end(struct watcher *w)

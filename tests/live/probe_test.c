@@ -6,6 +6,7 @@
  * the automatic choice go on. Every look is the first of its process. */
 #include "tests/support/fixture.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 
 #include <errno.h>
@@ -25,10 +26,21 @@ static int open_as(enum cardmark_backend backend, struct cardmark **out)
 	return cardmark_open(out, &options);
 }
 
+/* 0: the best. */
+static int rank_of(enum cardmark_backend backend)
+{
+	struct cardmark_probe p[PROBES];
+	int n = probe_all(p), i = 0;
+
+	while (i < n && p[i].backend != backend)
+		i++;
+	return i;
+}
+
 static struct cardmark_probe probe_of(enum cardmark_backend backend)
 {
-	struct cardmark_probe p[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(p, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe p[PROBES];
+	int n = probe_all(p);
 
 	for (int i = 0; i < n; i++)
 		if (p[i].backend == backend)
@@ -46,7 +58,7 @@ static void check_works(void)
 	write_card(3);
 	write_card(CARDS - 1);
 	collect_and_compare();
-	CHECK_EQ(cardmark_capabilities(cm), live_capabilities);
+	CHECK_EQ(described(cm).capabilities, live_capabilities);
 	live_clean_up();
 	p = probe_of(live_backend);
 	if (!p.usable)
@@ -263,17 +275,18 @@ static void open_with_few(void *arg)
 	cardmark_close(&cm);
 	/* The automatic choice takes what works, and says why it is not the best. */
 	CHECK_EQ(open_as(CARDMARK_BACKEND_AUTO, &cm), 0);
-	best = cardmark_backend_of(cm);
+	best = described(cm).backend;
 	if (few == 0)
-		CHECK(best == CARDMARK_BACKEND_MPROTECT && strstr(cardmark_why(cm), "EMFILE"));
+		CHECK(best == CARDMARK_BACKEND_MPROTECT &&
+		      strstr(described(cm).why_no_better, "EMFILE"));
 	cardmark_close(&cm);
 	if (live_backend == CARDMARK_BACKEND_ALLDIRTY)
 		check_works();
 	give_descriptors_back();
 	check_works();
 	CHECK_EQ(open_as(CARDMARK_BACKEND_AUTO, &cm), 0);
-	CHECK(cardmark_backend_of(cm) <= best);
-	CHECK(strstr(cardmark_why(cm), "EMFILE") == NULL);
+	CHECK(rank_of(described(cm).backend) <= rank_of(best));
+	CHECK(strstr(described(cm).why_no_better, "EMFILE") == NULL);
 	cardmark_close(&cm);
 }
 
@@ -305,9 +318,9 @@ static void open_when_refused(void *arg)
 	cm_os = &os;
 	CHECK_EQ(open_as(live_backend, &cm), -EPERM);
 	CHECK_EQ(open_as(CARDMARK_BACKEND_AUTO, &cm), 0);
-	CHECK(cardmark_backend_of(cm) != CARDMARK_BACKEND_PAGEMAP);
-	CHECK(cardmark_backend_of(cm) != CARDMARK_BACKEND_UFFD);
-	CHECK(strstr(cardmark_why(cm), "may not use userfaultfd") != NULL);
+	CHECK(described(cm).backend != CARDMARK_BACKEND_PAGEMAP);
+	CHECK(described(cm).backend != CARDMARK_BACKEND_UFFD);
+	CHECK(strstr(described(cm).why_no_better, "may not use userfaultfd") != NULL);
 	cardmark_close(&cm);
 	p = probe_of(live_backend);
 	CHECK(!p.usable && strstr(p.reason, "EPERM") != NULL);

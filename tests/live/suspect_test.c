@@ -4,6 +4,7 @@
  * it is asked for by name. The kernel's number is made up here. */
 #include "tests/support/live.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 
 #include <errno.h>
@@ -22,9 +23,9 @@ static int made_up(char *buf, size_t len)
 
 static struct cardmark_probe pagemap_of(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe probes[PROBES];
 
-	CHECK(cardmark_probe(probes, CARDMARK_BACKEND_COUNT) > 0);
+	CHECK(probe_all(probes) > 0);
 	CHECK_EQ(probes[0].backend, CARDMARK_BACKEND_PAGEMAP);
 	return probes[0];
 }
@@ -38,9 +39,9 @@ static enum cardmark_backend chosen(enum cardmark_backend asked)
 	options.backend = asked;
 	options.flags = CARDMARK_OPEN_NO_ENV;
 	CHECK_EQ(cardmark_open(&cm, &options), 0);
-	backend = cardmark_backend_of(cm);
+	backend = described(cm).backend;
 	if (asked == CARDMARK_BACKEND_AUTO && backend != CARDMARK_BACKEND_PAGEMAP)
-		CHECK(strstr(cardmark_why(cm), "6.9") != NULL);
+		CHECK(strstr(described(cm).why_no_better, "6.9") != NULL);
 	cardmark_close(&cm);
 	return backend;
 }

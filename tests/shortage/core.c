@@ -8,6 +8,7 @@
  * core BACKEND: status 1 and what is wrong, 77 if the backend never works here. */
 #include "tests/shortage/client.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/random.h"
 
 #include <pthread.h>
@@ -71,7 +72,7 @@ static bool opened(enum cardmark_backend which)
 	o.chunk_bytes = 16 * card;
 	if (!worked("cardmark_open", cardmark_open(&cm, &o), cardmark_last_error()))
 		return false;
-	if (which != CARDMARK_BACKEND_AUTO && cardmark_backend_of(cm) != which)
+	if (which != CARDMARK_BACKEND_AUTO && described(cm).backend != which)
 		wrong("another backend than asked for");
 	if (worked("cardmark_table_new", cardmark_table_new(&table, cm), cardmark_last_error()))
 		return true;
@@ -169,7 +170,7 @@ static void preclean(void)
 	int error = cardmark_preclean(cm);
 
 	note_call('p', (size_t)-error);
-	if (error != -ENOTSUP || (cardmark_capabilities(cm) & CARDMARK_CAP_CONCURRENT) != 0)
+	if (error != -ENOTSUP || (described(cm).capabilities & CARDMARK_CAP_CONCURRENT) != 0)
 		(void)worked("cardmark_preclean", error, cardmark_last_error());
 }
 
@@ -201,11 +202,11 @@ static bool short_of_memory(void)
 
 static void probe(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 
 	(void)worked("cardmark_probe", n, cardmark_last_error());
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++) {
+	for (int i = 0; i < n; i++) {
 		if (!probes[i].usable)
 			(void)worked(cardmark_backend_name(probes[i].backend), -ENOTSUP,
 				     probes[i].reason);
@@ -241,7 +242,7 @@ static void fork_once(void)
 /* New memory in the place of old. */
 static void map_anew(size_t from, size_t to)
 {
-	if (suspended || (cardmark_capabilities(cm) & CARDMARK_CAP_REMAP) == 0)
+	if (suspended || (described(cm).capabilities & CARDMARK_CAP_REMAP) == 0)
 		return;
 	if (mmap(page(from), (to - from) * card, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)

@@ -5,6 +5,7 @@
 #include "lib/backend/pagemap.h"
 #include "lib/tracker.h"
 #include "tests/soundness/trial.h"
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/inject_os.h"
 #include "tests/support/tap.h"
@@ -162,7 +163,7 @@ static struct cardmark_options options(unsigned threads)
 {
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 
-	o.backend = cardmark_backend_of(cm);
+	o.backend = described(cm).backend;
 	o.flags = CARDMARK_OPEN_NO_ENV;
 	o.chunk_bytes = CHUNK_PAGES * card;
 	o.vec_len = CHUNK_PAGES;

@@ -14,6 +14,7 @@
 #include "tests/soundness/scenarios.h"
 #include "tests/soundness/trial.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
@@ -228,10 +229,10 @@ static void run_controls(void)
 /* In a child, so that this process stays one that has not probed. */
 static void look_up_backend(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
+	for (int i = 0; i < n; i++)
 		if (probes[i].backend == run.backend) {
 			inject->fault.nth = probes[i].capabilities;
 			if (!probes[i].usable)

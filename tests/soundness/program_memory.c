@@ -4,6 +4,7 @@
  * contents. All are done with the other threads idle. */
 #include "tests/soundness/program_state.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/page_hash.h"
 
 #include "lib/os/os.h"
@@ -80,7 +81,7 @@ static void unguarded(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
 
-	if (p->guard && p->object >= 0 && (cardmark_capabilities(r->cm) & CARDMARK_CAP_REMAP) == 0)
+	if (p->guard && p->object >= 0 && (described(r->cm).capabilities & CARDMARK_CAP_REMAP) == 0)
 		p->hash = page_hash(r->alias[p->object] + p->slot * r->card, r->card);
 	p->guard = false;
 }

@@ -6,6 +6,7 @@
 #include "tests/soundness/program_state.h"
 
 #include "lib/tracker.h"
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/page_hash.h"
 #include "tests/support/random.h"
@@ -123,7 +124,7 @@ static int open_tracker(struct run *r)
 	}
 	broken_os_pause(false);
 	r->cm->backoff.least = 2; /* programs write a few pages */
-	r->caps = cardmark_capabilities(r->cm);
+	r->caps = described(r->cm).capabilities;
 	r->discards = (r->p->open & (CARDMARK_OPEN_DISCARDS | CARDMARK_OPEN_DISCARD_IS_WRITE)) != 0;
 	r->discard_is_write = (r->p->open & CARDMARK_OPEN_DISCARD_IS_WRITE) != 0;
 	return 0;

@@ -9,6 +9,7 @@
  * PROGRAM --soak --seconds=S [--seed=N]     all backends that work here, in turn */
 #include "tests/soundness/program.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
 
@@ -30,7 +31,7 @@ static struct settings {
 	bool print, no_shrink;
 } settings = { .ops = 120 };
 
-static struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
+static struct cardmark_probe probes[PROBES];
 static int n_probes;
 
 static double now(void)
@@ -188,8 +189,8 @@ static void run_random(const struct cardmark_probe *probe)
 /* Backends in turn, each with its own count, until the time is up. */
 static int soak(void)
 {
-	struct counts sums[CARDMARK_BACKEND_COUNT] = { 0 };
-	uint64_t seeds[CARDMARK_BACKEND_COUNT];
+	struct counts sums[PROBES] = { 0 };
+	uint64_t seeds[PROBES];
 	double start = now();
 	int failures = 0, usable = 0;
 
@@ -285,9 +286,7 @@ int main(int argc, char **argv)
 	if (settings.threads > PROGRAM_THREADS ||
 	    cardmark_backend_parse(settings.name, &settings.backend) < 0)
 		return 2;
-	n_probes = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
-	if (n_probes > CARDMARK_BACKEND_COUNT)
-		n_probes = CARDMARK_BACKEND_COUNT;
+	n_probes = probe_all(probes);
 	if (soaks) {
 		settings.seed = random_seed(seed_text);
 		return soak();

@@ -3,6 +3,7 @@
 
 #include "tests/soundness/trial.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 
 #include <stdlib.h>
@@ -53,13 +54,13 @@ static void first_open(void)
 
 static void probe(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe probes[PROBES];
 
 	trial_is_cold();
 	for (int again = 0; again < 2; again++) {
-		int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+		int n = probe_all(probes);
 
-		for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++)
+		for (int i = 0; i < n; i++)
 			if (probes[i].reason[0] == '\0')
 				trial_fail("the probe says nothing of %s",
 					   cardmark_backend_name(probes[i].backend));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/soundness/trial.h"
 
+#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 
 #include <errno.h>
@@ -176,7 +177,7 @@ static void open_tracker(unsigned flags)
 		if (error < 0 && t.cm != NULL)
 			trial_fail("cardmark_open fails and hands out a tracker");
 	} while (!over("cardmark_open", error));
-	if (cardmark_backend_of(t.cm) != t.backend)
+	if (described(t.cm).backend != t.backend)
 		trial_fail("another backend than asked for");
 }
 

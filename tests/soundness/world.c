@@ -21,6 +21,7 @@
 #include "tests/soundness/world_state.h"
 
 #include "lib/tracker.h"
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/page_hash.h"
 #include "tests/support/random.h"
@@ -372,7 +373,7 @@ static int open_tracker(struct world *w)
 	if (error == 0)
 		error = cardmark_table_new(&w->second, w->cm);
 	if (error == 0)
-		w->capabilities = cardmark_capabilities(w->cm);
+		w->capabilities = described(w->cm).capabilities;
 	return error;
 }
 

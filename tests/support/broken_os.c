@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/broken_os.h"
 
+#include "tests/support/backends.h"
 #include "cardmark/cardmark.h"
 #include "tests/support/random.h"
 
@@ -39,9 +40,9 @@ static int remember_pagemap(const char *name, int flags)
 
 struct cm_os *broken_os_begin(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
+	struct cardmark_probe probes[PROBES];
 
-	(void)cardmark_probe(probes, CARDMARK_BACKEND_COUNT); /* cached from here on */
+	(void)probe_all(probes); /* cached from here on */
 	broken_os_first_pagemap = -1;
 	table = cm_os_linux;
 	table.uffd_open = remember_uffd;

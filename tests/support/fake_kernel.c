@@ -126,7 +126,8 @@ static int fake_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 static uint64_t categories(const struct fake_page *p)
 {
 	return (p->registered ? PAGE_IS_WPALLOWED : 0u) | (p->protected ? 0u : PAGE_IS_WRITTEN) |
-	       (p->present ? PAGE_IS_PRESENT : 0u) | (fake_page_is_file(p) ? PAGE_IS_FILE : 0u) | p->other;
+	       (p->present ? PAGE_IS_PRESENT : 0u) | (fake_page_is_file(p) ? PAGE_IS_FILE : 0u) |
+	       p->other;
 }
 
 static bool matches(const struct pm_scan_arg *arg, uint64_t have)

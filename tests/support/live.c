@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/live.h"
 
+#include "tests/support/backends.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,7 @@ struct cardmark *live_open_options(struct cardmark_options *options)
 	if (error < 0)
 		tap_note("open: %s: %s", cardmark_strerror(error), cardmark_last_error());
 	CHECK_EQ(error, 0);
-	CHECK_EQ(cardmark_backend_of(cm), live_backend);
+	CHECK_EQ(described(cm).backend, live_backend);
 	CHECK(n_trackers < MANY);
 	trackers[n_trackers++] = cm;
 	return cm;
@@ -221,15 +222,15 @@ static const char *lacking(unsigned needs)
 
 static bool choose_backend(const char *name)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 	enum cardmark_backend wanted = CARDMARK_BACKEND_AUTO;
 
 	if (cardmark_backend_parse(name, &wanted) < 0) {
 		tap_line(false, name, "is a backend", NULL);
 		return false;
 	}
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++) {
+	for (int i = 0; i < n; i++) {
 		const struct cardmark_probe *p = &probes[i];
 		if (wanted != CARDMARK_BACKEND_AUTO ? p->backend != wanted : !p->usable)
 			continue;

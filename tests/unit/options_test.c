@@ -3,6 +3,7 @@
  * Description: options, their environment, backend names, errors and the probe's
  * table: defaults, bounds, who overrides whom, and a reason for every refusal. */
 #include "lib/tracker.h"
+#include "tests/support/backends.h"
 #include "tests/support/unit.h"
 
 #include <errno.h>
@@ -20,16 +21,18 @@ static void clean_environment(void)
 	(void)unsetenv("CARDMARK_BACKOFF");
 }
 
+#define NO_BACKEND ((enum cardmark_backend)77)
+
 static void names_go_both_ways(void)
 {
-	for (unsigned i = 0; i < CARDMARK_BACKEND_COUNT; i++) {
-		enum cardmark_backend b = CARDMARK_BACKEND_COUNT;
+	for (unsigned i = CARDMARK_BACKEND_AUTO; i <= CARDMARK_BACKEND_ALLDIRTY; i++) {
+		enum cardmark_backend b = NO_BACKEND;
 		const char *name = cardmark_backend_name((enum cardmark_backend)i);
 		CHECK(name != NULL);
 		CHECK_EQ(cardmark_backend_parse(name, &b), 0);
 		CHECK_EQ(b, i);
 	}
-	CHECK(cardmark_backend_name(CARDMARK_BACKEND_COUNT) == NULL);
+	CHECK(cardmark_backend_name(NO_BACKEND) == NULL);
 	CHECK(cardmark_backend_name((enum cardmark_backend)1000) == NULL);
 }
 
@@ -40,7 +43,7 @@ static void unknown_names_are_refused_with_the_list(void)
 
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		CHECK_EQ(cardmark_backend_parse(bad[i], &b), -EINVAL);
-		for (unsigned k = 0; k < CARDMARK_BACKEND_COUNT; k++)
+		for (unsigned k = 0; k <= CARDMARK_BACKEND_ALLDIRTY; k++)
 			CHECK(strstr(cardmark_last_error(),
 				     cardmark_backend_name((enum cardmark_backend)k)) != NULL);
 	}
@@ -71,7 +74,7 @@ static void bad_options_are_refused(void)
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
 	bad = good, bad.size = 1u << 20;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
-	bad = good, bad.backend = CARDMARK_BACKEND_COUNT;
+	bad = good, bad.backend = NO_BACKEND;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
 	bad = good, bad.flags = 0x40;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
@@ -284,11 +287,11 @@ static void every_listed_error_has_words(void)
 
 static void a_backend_asked_for_is_that_or_an_error(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES], beyond = CARDMARK_PROBE_INIT;
+	int n = probe_all(probes);
 
-	CHECK_EQ(n, CARDMARK_BACKEND_COUNT - 1);
-	CHECK_EQ(cardmark_probe(NULL, 0), n);
+	CHECK_EQ(n, CARDMARK_BACKEND_ALLDIRTY);
+	CHECK_EQ(cardmark_probe((unsigned)n, &beyond), -ENOENT);
 	for (int i = 0; i < n; i++) {
 		struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 		struct cardmark *cm = NULL;
@@ -300,8 +303,8 @@ static void a_backend_asked_for_is_that_or_an_error(void)
 		error = cardmark_open(&cm, &o);
 		if (probes[i].usable) {
 			CHECK_EQ(error, 0);
-			CHECK_EQ(cardmark_backend_of(cm), probes[i].backend);
-			CHECK_EQ(cardmark_capabilities(cm), probes[i].capabilities);
+			CHECK_EQ(described(cm).backend, probes[i].backend);
+			CHECK_EQ(described(cm).capabilities, probes[i].capabilities);
 		} else {
 			CHECK(error == -ENOTSUP || error == -EPERM);
 			CHECK(strstr(cardmark_last_error(), probes[i].reason) != NULL);
@@ -314,23 +317,24 @@ static void a_backend_asked_for_is_that_or_an_error(void)
 
 static void the_automatic_choice_is_the_first_usable_and_says_why(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT), i = 0;
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes), i = 0;
 	struct cardmark *cm = NULL;
 
 	CHECK_EQ(cardmark_open(&cm, NULL), 0);
 	for (; i < n && !probes[i].usable; i++)
-		CHECK(strstr(cardmark_why(cm), cardmark_backend_name(probes[i].backend)) != NULL);
+		CHECK(strstr(described(cm).why_no_better,
+			     cardmark_backend_name(probes[i].backend)) != NULL);
 	CHECK(i < n);
-	CHECK_EQ(cardmark_backend_of(cm), probes[i].backend);
+	CHECK_EQ(described(cm).backend, probes[i].backend);
 	if (i == 0)
-		CHECK_STRING(cardmark_why(cm), "");
+		CHECK_STRING(described(cm).why_no_better, "");
 	cardmark_close(&cm);
 	CHECK(cm == NULL);
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 	o.flags = CARDMARK_OPEN_CONCURRENT;
 	CHECK_EQ(cardmark_open(&cm, &o), 0);
-	CHECK(cardmark_capabilities(cm) & CARDMARK_CAP_CONCURRENT);
+	CHECK(described(cm).capabilities & CARDMARK_CAP_CONCURRENT);
 	cardmark_close(&cm);
 }
 

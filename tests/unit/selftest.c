@@ -2,6 +2,7 @@
  *
  * Description: a check that fails, fails: the frames of the unit and the live
  * tests are run with failing checks inside and must say so. */
+#include "tests/support/backends.h"
 #include "tests/support/live.h"
 #include "tests/support/unit.h"
 
@@ -129,8 +130,8 @@ static int run_unusable(void *arg)
 
 static void a_required_backend_that_is_missing_fails(void)
 {
-	struct cardmark_probe probes[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(probes, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probes[PROBES];
+	int n = probe_all(probes);
 	char out[4096], name[32];
 
 	for (int i = 0; i < n; i++) {

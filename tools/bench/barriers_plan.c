@@ -102,18 +102,17 @@ static bool add_backend(struct barriers *b, const char *name)
 
 int barriers_plan_rows(struct barriers *b, const char *const *backends, size_t n)
 {
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
-	int known = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 
 	add_row(b, "cards", "cards", "", BARRIERS_REFERENCE);
 	add_row(b, "cards (A/A)", "cards", "", BARRIERS_CONTROL);
 	for (size_t i = 0; i < n; i++)
 		if (!add_backend(b, backends[i]))
 			return TOOL_USAGE;
-	for (int i = 0; n == 0 && i < known && i < CARDMARK_BACKEND_COUNT; i++)
-		if (all[i].usable)
-			add_row(b, cardmark_backend_name(all[i].backend), "cardmark",
-				cardmark_backend_name(all[i].backend), BARRIERS_OURS);
+	for (unsigned i = 0; n == 0 && cardmark_probe(i, &probe) == 0; i++)
+		if (probe.usable)
+			add_row(b, cardmark_backend_name(probe.backend), "cardmark",
+				cardmark_backend_name(probe.backend), BARRIERS_OURS);
 	add_row(b, "oracle", "oracle", "", BARRIERS_OTHER);
 	add_row(b, "dirty", "dirty", "", BARRIERS_OTHER);
 	add_row(b, "none", "none", "", BARRIERS_OTHER);

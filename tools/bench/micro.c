@@ -13,7 +13,7 @@
 
 #include "tools/bench/bench.h"
 
-enum { MOST = CARDMARK_BACKEND_COUNT + 1 };
+enum { MOST = 16 };
 
 struct micro_plan {
 	const char *subjects[MOST]; /* names for --backend */
@@ -50,14 +50,13 @@ static bool add_subject(struct micro_plan *m, const char *name)
 
 static void add_all(struct micro_plan *m)
 {
-	struct cardmark_probe all[CARDMARK_BACKEND_COUNT];
-	int n = cardmark_probe(all, CARDMARK_BACKEND_COUNT);
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 
-	for (int i = 0; i < n && i < CARDMARK_BACKEND_COUNT; i++) {
-		if (!all[i].usable)
+	for (unsigned i = 0; cardmark_probe(i, &probe) == 0 && m->count + 1 < MOST; i++) {
+		if (!probe.usable)
 			continue;
-		m->subjects[m->count++] = cardmark_backend_name(all[i].backend);
-		if (all[i].backend == CARDMARK_BACKEND_PAGEMAP)
+		m->subjects[m->count++] = cardmark_backend_name(probe.backend);
+		if (probe.backend == CARDMARK_BACKEND_PAGEMAP)
 			m->subjects[m->count++] = "bare";
 	}
 }
