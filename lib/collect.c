@@ -6,53 +6,6 @@
 
 #include <errno.h>
 
-/* Full fences, here and in scan.c: a write that follows our answer must not be taken by a
- * scan that then finds the flag down. One step before, what is new is still new to the
- * caller; one step after, a scan that has passed over some of it gives it to `kept`. */
-void cm_tracker_told_all(struct cardmark *cm)
-{
-	atomic_store_explicit(&cm->told_all, true, memory_order_seq_cst);
-	atomic_thread_fence(memory_order_seq_cst);
-	CM_COUNT(cm->all_dirty);
-}
-
-bool cm_tracker_still_lost(struct cardmark *cm)
-{
-	const struct cm_backend_ops *ops = cm->backend->ops;
-
-	if (cm->suspended)
-		return true;
-	/* In a fork child: for good where rebuilding takes a thread, which takes malloc. */
-	if (cm->lost && !ops->starts_thread && ops->rebuild(cm->backend, &cm->ranges) == 0)
-		cm->lost = false;
-	return cm->lost;
-}
-
-bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end)
-{
-	struct cardmark_run kept, held;
-	bool is_kept = cm->any_kept && cm_cards_next(&cm->kept, at, &kept);
-	bool is_held = cm_holds_next(&cm->holds, at, &held);
-	bool forced = false;
-
-	if (is_kept && kept.start <= at) {
-		forced = true;
-		if (kept.end < *end)
-			*end = kept.end;
-	} else if (is_held && held.start <= at) {
-		forced = true;
-		if (held.end < *end)
-			*end = held.end;
-	}
-	if (forced)
-		return true;
-	if (is_kept && kept.start < *end)
-		*end = kept.start;
-	if (is_held && held.start < *end)
-		*end = held.start;
-	return false;
-}
-
 static void join_held(const struct cardmark *cm, struct cm_cards *report)
 {
 	struct cardmark_run held;
@@ -124,6 +77,18 @@ static size_t take_discarded(struct cardmark *cm, struct cm_cards *cards)
 	return guessed;
 }
 
+/* How much was missed, and is in the report now. */
+static size_t verify(struct cardmark *cm, struct cm_cards *report)
+{
+	const struct cm_verified tracker = { cm->backend, &cm->ranges, &cm->populated,
+					     cm->discard_is_write, &cm->stats };
+
+	/* While it is lost all is reported, and will be again: the old hashes do. */
+	if (!cm->verify.on || cm->suspended || cm->lost)
+		return 0;
+	return cm_verify_compare(&cm->verify, &tracker, report);
+}
+
 static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_cards *cards)
 {
 	bool apart = cm->discards || cm->verify.on || cm->backoff.collects != 0;
@@ -142,8 +107,7 @@ static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_car
 		if (guessed == 0)
 			cm_backoff_learn(&cm->backoff, report);
 	}
-	if (cm->verify.on)
-		guessed += cm_verify_compare(cm, report);
+	guessed += verify(cm, report);
 	if (cm->discards)
 		cm_cards_or(&cm->populated, report);
 	if (apart)

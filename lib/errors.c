@@ -3,7 +3,7 @@
 
 #include "lib/errors.h"
 
-#include "lib/tracker.h"
+#include "cardmark/cardmark.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -20,16 +20,23 @@
  *
  * One step before it is published nobody but the claimer touches a tracker or takes a lock
  * of ours; one step after, no tracker has a descriptor that acts on the parent. */
+#include "lib/fork.h"
+
+#include "cardmark/cardmark.h"
 #include "lib/os/os.h"
-#include "lib/tracker.h"
+#include "lib/signals.h"
+#include "lib/waits.h"
 
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 
+/* The outermost: cm_fork_lock(). */
+static pthread_mutex_t no_fork_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Protects the list. Taken before any tracker's lock. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct cardmark *list;
+static struct cm_fork_hooks *list;
 /* A fork is on its way and has every lock: nobody is inside. list_lock */
 static _Atomic bool prepared;
 /* Of the thread that forks: its signals as they were, and its name. Zero at other times, or a
@@ -93,18 +100,15 @@ static void rebuild_all(void)
 	bool forked = whole && pthread_equal(forker, pthread_self());
 
 	forker = 0;
-	if (forked)
-		cm_probe_unlock();
-	else
-		cm_probe_reset_lock();
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next) {
+	free_lock(&no_fork_lock, forked);
+	for (struct cm_fork_hooks *h = list; h != NULL; h = h->next) {
 		/* Held meanwhile: a child that is cloned now finds it torn. */
-		bool intact = pthread_mutex_trylock(&cm->lock) == 0 || whole;
+		bool intact = pthread_mutex_trylock(h->lock) == 0 || whole;
 
-		cm_tracker_rebuild(cm, intact, forked);
+		h->rebuild(h, intact, forked);
 	}
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
-		free_lock(&cm->lock, forked);
+	for (struct cm_fork_hooks *h = list; h != NULL; h = h->next)
+		free_lock(h->lock, forked);
 	free_lock(&list_lock, forked);
 }
 
@@ -158,12 +162,12 @@ static void prepare(void)
 	cm_signals_block(&before);
 	/* In a child of a bare clone(2) the locks may be held by threads that are not here. */
 	(void)cm_fork_ready(UINT64_MAX);
-	cm_probe_lock();
+	(void)pthread_mutex_lock(&no_fork_lock);
 	(void)pthread_mutex_lock(&list_lock);
 	signals = before;
 	forker = pthread_self();
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
-		(void)pthread_mutex_lock(&cm->lock);
+	for (struct cm_fork_hooks *h = list; h != NULL; h = h->next)
+		(void)pthread_mutex_lock(h->lock);
 	/* One step before, a bare clone(2) by another thread finds trackers whose locks are
 	 * held and takes them for torn; one step after, it knows that they are whole. */
 	atomic_store_explicit(&prepared, true, memory_order_release);
@@ -177,10 +181,10 @@ static void in_parent(void)
 	forker = 0;
 	/* First: from the next line on threads may go inside. */
 	atomic_store_explicit(&prepared, false, memory_order_seq_cst);
-	for (struct cardmark *cm = list; cm != NULL; cm = cm->next)
-		(void)pthread_mutex_unlock(&cm->lock);
+	for (struct cm_fork_hooks *h = list; h != NULL; h = h->next)
+		(void)pthread_mutex_unlock(h->lock);
 	(void)pthread_mutex_unlock(&list_lock);
-	cm_probe_unlock();
+	(void)pthread_mutex_unlock(&no_fork_lock);
 	cm_signals_restore(&before);
 }
 
@@ -254,7 +258,7 @@ static void unlock_list(const sigset_t *before)
 	cm_signals_restore(before);
 }
 
-int cm_fork_register(struct cardmark *cm)
+int cm_fork_register(struct cm_fork_hooks *hooks)
 {
 	int error = cm_fork_set_up();
 	sigset_t before;
@@ -262,26 +266,38 @@ int cm_fork_register(struct cardmark *cm)
 	if (error < 0)
 		return error;
 	lock_list(&before);
-	cm->next = list;
+	hooks->next = list;
 	/* A child that is cloned (clone(2)) one step before the store has the list without this
 	 * tracker, one step after with the others behind it: one that is not in the list is not
 	 * rebuilt. */
 	atomic_thread_fence(memory_order_release);
-	list = cm;
+	list = hooks;
 	unlock_list(&before);
 	return 0;
 }
 
-void cm_fork_unregister(struct cardmark *cm)
+void cm_fork_unregister(struct cm_fork_hooks *hooks)
 {
 	sigset_t before;
 
 	lock_list(&before);
-	for (struct cardmark **p = &list; *p != NULL; p = &(*p)->next) {
-		if (*p == cm) {
-			*p = cm->next;
+	for (struct cm_fork_hooks **p = &list; *p != NULL; p = &(*p)->next) {
+		if (*p == hooks) {
+			*p = hooks->next;
 			break;
 		}
 	}
 	unlock_list(&before);
+}
+
+/* ---- What a fork waits for -------------------------------------------------------- */
+
+void cm_fork_lock(void)
+{
+	(void)pthread_mutex_lock(&no_fork_lock);
+}
+
+void cm_fork_unlock(void)
+{
+	(void)pthread_mutex_unlock(&no_fork_lock);
 }

@@ -16,6 +16,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/mprotect.c \
 	lib/backend/owed.c lib/backend/owed.h \
 	lib/backend/pagemap.c lib/backend/pagemap.h \
+	lib/backend/pagemap_files.c \
 	lib/backend/pagemap_harvest.c \
 	lib/backend/pagescan.h \
 	lib/backend/protection.h \
@@ -23,16 +24,19 @@ lib_libcm_la_SOURCES = \
 	lib/backend/unregister.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
+	lib/answer.c \
 	lib/backoff.c lib/backoff.h \
 	lib/cards.c lib/cards.h \
 	lib/collect.c \
 	lib/discard.c \
 	lib/errors.c lib/errors.h \
 	lib/export.h \
-	lib/fork.c \
+	lib/fork.c lib/fork.h \
 	lib/hashes.c lib/hashes.h \
+	lib/hold.c \
 	lib/holds.c lib/holds.h \
 	lib/huge.c lib/huge.h \
+	lib/lock.c \
 	lib/mappings.c \
 	lib/options.c \
 	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/own.c lib/os/own.h lib/os/uapi.h \
@@ -45,7 +49,8 @@ lib_libcm_la_SOURCES = \
 	lib/sized.c lib/sized.h \
 	lib/table.c \
 	lib/tracker.c lib/tracker.h \
-	lib/verify.c lib/verify.h
+	lib/verify.c lib/verify.h \
+	lib/waits.h
 lib_libcm_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 lib_libcm_la_CPPFLAGS = $(AM_CPPFLAGS) $(CM_PERTURB_CPPFLAGS)
 lib_libcm_la_LIBADD = $(perturb_libs) $(PTHREAD_LIBS)

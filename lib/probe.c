@@ -26,7 +26,6 @@ enum { PAGES = 4 };
 
 /* What a kernel did in a trial is a fact, and kept. That a call failed is none: what was used
  * up may be there later, and what is refused may be refused to this thread only (seccomp). */
-static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cardmark_probe cache[BACKENDS];
 static int cached_error[BACKENDS];
 static bool cached[BACKENDS];
@@ -216,21 +215,6 @@ static const char *remark(enum cardmark_backend backend, unsigned caps)
 	}
 }
 
-void cm_probe_lock(void)
-{
-	(void)pthread_mutex_lock(&cache_lock);
-}
-
-void cm_probe_unlock(void)
-{
-	(void)pthread_mutex_unlock(&cache_lock);
-}
-
-void cm_probe_reset_lock(void)
-{
-	(void)pthread_mutex_init(&cache_lock, NULL);
-}
-
 /* Is the kernel older than 6.9, whose fix no trial can show (R18)? A vendor's older
  * number may have it; nobody can tell. What cannot be read counts as old. */
 static bool may_lose_in_scan(void)
@@ -301,12 +285,12 @@ static int probe_one(size_t i, struct cardmark_probe *out)
 	(void)sigemptyset(&traps);
 	(void)sigaddset(&traps, SIGSEGV);
 	(void)pthread_sigmask(SIG_UNBLOCK, &traps, NULL);
-	cm_probe_lock();
+	cm_fork_lock();
 	if (!cached[i])
 		find_out(i);
 	*out = cache[i];
 	error = cached_error[i];
-	cm_probe_unlock();
+	cm_fork_unlock();
 	cm_signals_restore(&before);
 	describe_kernel(out);
 	return error;
@@ -318,9 +302,9 @@ static void forget(size_t i)
 	sigset_t before;
 
 	cm_signals_block(&before);
-	cm_probe_lock();
+	cm_fork_lock();
 	cached[i] = false;
-	cm_probe_unlock();
+	cm_fork_unlock();
 	cm_signals_restore(&before);
 }
 

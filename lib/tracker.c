@@ -8,93 +8,8 @@
 #include "lib/sized.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-
-/* ---- The lock -------------------------------------------------------------- */
-
-static bool try_lock(struct cardmark *cm)
-{
-	sigset_t before;
-
-	cm_signals_block(&before);
-	/* Asked only now: until signals were blocked a handler may have made this process. */
-	if (cm_fork_done() && !cm->torn && pthread_mutex_trylock(&cm->lock) == 0) {
-		cm->signals = before;
-		return true;
-	}
-	cm_signals_restore(&before);
-	return false;
-}
-
-static bool wait_for_lock(struct cardmark *cm, uint64_t wait_ns)
-{
-	uint64_t start = cm_os->now();
-
-	do {
-		if (cm_fork_ready(wait_ns)) {
-			if (cm->torn)
-				return false;
-			if (try_lock(cm))
-				return true;
-		}
-		(void)sched_yield();
-	} while (cm_os->now() - start < wait_ns);
-	return false;
-}
-
-bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
-{
-	bool locked;
-
-	if (try_lock(cm))
-		return true;
-	atomic_fetch_add_explicit(&cm->queue, 1, memory_order_relaxed);
-	locked = wait_for_lock(cm, wait_ns);
-	cm_count_down(&cm->queue);
-	return locked;
-}
-
-/* One step before, nobody else has the lock; one step after, all that was done under it
- * is there to be seen. Signals that came meanwhile are delivered last. */
-void cm_tracker_unlock(struct cardmark *cm)
-{
-	sigset_t before = cm->signals;
-
-	atomic_store_explicit(&cm->last, pthread_self(), memory_order_relaxed);
-	(void)pthread_mutex_unlock(&cm->lock);
-	cm_signals_restore(&before);
-}
-
-/* A thread that calls again and again finds the lock free each time, and those who wait look
- * when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
- * had it last lets another go first. */
-static void let_others_go_first(struct cardmark *cm)
-{
-	for (unsigned i = 0; i < 64; i++) {
-		if (atomic_load_explicit(&cm->queue, memory_order_relaxed) == 0 ||
-		    !pthread_equal(atomic_load_explicit(&cm->last, memory_order_relaxed),
-				   pthread_self()))
-			return;
-		(void)sched_yield();
-	}
-}
-
-int cm_tracker_enter(struct cardmark *cm)
-{
-	let_others_go_first(cm);
-	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
-		return 0;
-	if (!cm_fork_done())
-		return cm_fail(-EBUSY, "another thread of this fork child is still setting the "
-				       "tracker up and does not finish: is it stopped?");
-	if (cm->torn)
-		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
-				       "library: close this tracker and open another");
-	return cm_fail(-EBUSY, "another thread is inside the library and does not come out: is it "
-			       "stopped?");
-}
 
 static size_t round_to_cards(size_t bytes)
 {
@@ -170,6 +85,35 @@ static void clear_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
 		cm_cards_clear(&t->cards, start, end);
 }
 
+/* ---- Fork --------------------------------------------------------------- */
+
+static void rebuild(struct cm_fork_hooks *hooks, bool intact, bool forked)
+{
+	struct cardmark *cm = (struct cardmark *)hooks; /* its first member */
+
+	cm->stats.forks++;
+	cm_verify_close_files(&cm->verify);
+	/* Whoever waited for the lock is in the parent. */
+	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
+	atomic_store_explicit(&cm->queue, 0, memory_order_relaxed);
+	if (cm->torn)
+		return; /* in our parent already */
+	/* A raw clone in the middle of a call left the range map in an unknown
+	 * state, for good. */
+	if (!intact) {
+		cm->torn = true;
+		cm->backend->ops->abandon(cm->backend);
+	} else if (!cm->suspended && !forked && cm->backend->ops->starts_thread) {
+		/* To start one takes locks of the C library's. fork(2) leaves them free; after a
+		 * bare clone(2) they are as the parent's threads, or the code that this call has
+		 * interrupted, had them: it would wait for ever. All is dirty instead. */
+		cm->backend->ops->abandon(cm->backend);
+		cm->lost = true;
+	} else if (!cm->suspended) {
+		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
+	}
+}
+
 /* ---- Open and close ------------------------------------------------------ */
 
 int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
@@ -209,12 +153,14 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	if (cm->backend->ops->capabilities & CARDMARK_CAP_CONCURRENT)
 		cm->backoff.collects = o.backoff;
 	cm->backoff.least = CM_BACKOFF_RUN_CARDS;
-	error = cm_verify_open(cm, &o);
+	error = cm_verify_open(&cm->verify, &o);
 	if (error == 0)
 		error = init_sets(cm);
 	if (error < 0)
 		goto close_backend;
-	error = cm_fork_register(cm);
+	cm->fork.lock = &cm->lock;
+	cm->fork.rebuild = rebuild;
+	error = cm_fork_register(&cm->fork);
 	if (error < 0) {
 		error = cm_fail(error, error == -EBUSY
 					       ? "another thread is still setting this fork "
@@ -228,7 +174,7 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 
 close_backend:
 	free_sets(cm);
-	cm_verify_close(cm); /* names the backend */
+	cm_verify_close(&cm->verify, cm->backend, &cm->stats); /* names the backend */
 	cm->backend->ops->close(cm->backend, &cm->ranges);
 unmap:
 	(void)pthread_mutex_destroy(&cm->lock);
@@ -243,7 +189,7 @@ void cardmark_close(struct cardmark **handle)
 	if (cm == NULL)
 		return;
 	*handle = NULL;
-	cm_fork_unregister(cm);
+	cm_fork_unregister(&cm->fork);
 	/* A table that is asked or deleted later: one step before, it belongs to a tracker
 	 * that is still whole; one step after, to none. */
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
@@ -253,7 +199,7 @@ void cardmark_close(struct cardmark **handle)
 		cm_verify_close_files(&cm->verify);
 		return;
 	}
-	cm_verify_close(cm); /* names the backend */
+	cm_verify_close(&cm->verify, cm->backend, &cm->stats); /* names the backend */
 	cm->backend->ops->close(cm->backend, &cm->ranges);
 	free_sets(cm);
 	cm_holds_free(&cm->holds);
@@ -458,32 +404,7 @@ bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
 	return cm_cards_cover(&cm->tracked, start, start + len);
 }
 
-/* ---- Fork, suspend --------------------------------------------------------- */
-
-void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool forked)
-{
-	cm->stats.forks++;
-	cm_verify_close_files(&cm->verify);
-	/* Whoever waited for the lock is in the parent. */
-	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
-	atomic_store_explicit(&cm->queue, 0, memory_order_relaxed);
-	if (cm->torn)
-		return; /* in our parent already */
-	/* A raw clone in the middle of a call left the range map in an unknown
-	 * state, for good. */
-	if (!intact) {
-		cm->torn = true;
-		cm->backend->ops->abandon(cm->backend);
-	} else if (!cm->suspended && !forked && cm->backend->ops->starts_thread) {
-		/* To start one takes locks of the C library's. fork(2) leaves them free; after a
-		 * bare clone(2) they are as the parent's threads, or the code that this call has
-		 * interrupted, had them: it would wait for ever. All is dirty instead. */
-		cm->backend->ops->abandon(cm->backend);
-		cm->lost = true;
-	} else if (!cm->suspended) {
-		cm->lost = cm->backend->ops->rebuild(cm->backend, &cm->ranges) < 0;
-	}
-}
+/* ---- Suspend -------------------------------------------------------------- */
 
 int cardmark_suspend(struct cardmark *cm)
 {
@@ -529,18 +450,6 @@ int cardmark_resume(struct cardmark *cm)
 			       "cardmark_resume: backend %s can't start again: %s",
 			       cardmark_backend_name(cm->backend->ops->id), cm_errno_text(error));
 	return 0;
-}
-
-void cm_tracker_take_owed(struct cardmark *cm)
-{
-	size_t pieces = 0;
-
-	if (cm->backend->ops->take_owed != NULL)
-		pieces = cm->backend->ops->take_owed(cm->backend, &cm->ranges, &cm->kept);
-	if (pieces == 0)
-		return;
-	cm->any_kept = true;
-	cm->kept_guessed += pieces;
 }
 
 /* ---- Counters -------------------------------------------------------------- */

@@ -9,10 +9,12 @@
 #include "lib/backoff.h"
 #include "lib/cards.h"
 #include "lib/errors.h"
+#include "lib/fork.h"
 #include "lib/holds.h"
 #include "lib/ranges.h"
 #include "lib/signals.h"
 #include "lib/verify.h"
+#include "lib/waits.h"
 
 #include <pthread.h>
 
@@ -24,7 +26,7 @@ struct cardmark_table {
 };
 
 struct cardmark {
-	struct cardmark *next; /* of all open trackers: lib/fork.c */
+	struct cm_fork_hooks fork; /* first: lib/tracker.c */
 	/* Protects everything below. A thread may be stopped while it holds it (by a tracer:
 	 * signals are blocked), so nobody waits for it without a bound. No malloc is called
 	 * under it. */
@@ -65,10 +67,6 @@ struct cardmark {
 	char why_no_better[512];
 };
 
-/* How long to wait for a lock whose holder may be stopped. */
-#define CM_WAIT_COLLECT_NS 20000000ull /* inside a pause: then all is dirty */
-#define CM_WAIT_CALL_NS 2000000000ull  /* elsewhere: then -EBUSY */
-
 /* Of a call that waits. Not below 0: a handler may have forked meanwhile, and the child
  * begins with none. */
 static inline void cm_count_down(_Atomic unsigned *calls)
@@ -80,13 +78,15 @@ static inline void cm_count_down(_Atomic unsigned *calls)
 		;
 }
 
-/* Takes the lock, with this thread's signals blocked. Rebuilds trackers first if this is
- * a fork child that has not yet. False: it did not come in time, or the tracker is torn. */
+/* lib/lock.c. Takes the lock, with this thread's signals blocked. Rebuilds trackers first if
+ * this is a fork child that has not yet. False: it did not come in time, or the tracker is
+ * torn. */
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
 void cm_tracker_unlock(struct cardmark *cm);
 /* Takes the lock as a call does that is not collect: 0, or -EBUSY and why. */
 int cm_tracker_enter(struct cardmark *cm);
-/* What the backend owes from earlier harvests is kept for the next answer. */
+
+/* lib/answer.c. What the backend owes from earlier harvests is kept for the next answer. */
 void cm_tracker_take_owed(struct cardmark *cm);
 /* An answer said that all is dirty, without the lock: nothing is new any more. */
 void cm_tracker_told_all(struct cardmark *cm);
@@ -96,20 +96,11 @@ bool cm_tracker_still_lost(struct cardmark *cm);
 /* Is [at, *end) dirty whatever the backend says: kept by a preclean, or held?
  * Lowers *end to how far the answer goes. */
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
+
 /* lib/discard.c. Moves the cards that hold no data any more from populated to a
  * set: how many pieces it had to guess. */
 size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written);
 
-/* lib/fork.c. The first is for whoever takes a lock that a fork must not cut
- * through; the second calls it. 0, -ENOMEM or -EBUSY. */
-int cm_fork_set_up(void);
-int cm_fork_register(struct cardmark *cm);
-void cm_fork_unregister(struct cardmark *cm);
-/* Are the trackers this process's? In a fork child whoever asks first makes them so, and
- * the others wait. False: another thread is still at it after wait_ns. */
-bool cm_fork_ready(uint64_t wait_ns);
-/* The same without doing anything for it. */
-bool cm_fork_done(void);
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			  struct cm_range *out);
@@ -118,10 +109,6 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 /* Before a harvest, and after one or a scan: what came to be mapped anew may be of
  * another kind. */
 void cm_tracker_recheck(struct cardmark *cm);
-/* lib/tracker.c. */
-/* Called in the child by one thread, before any other can have the lock. intact: nobody
- * was inside at the fork. forked: by fork(2), and not by a bare clone(2). */
-void cm_tracker_rebuild(struct cardmark *cm, bool intact, bool forked);
 
 /* lib/options.c: defaults, then options, then the environment. */
 int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);
@@ -130,9 +117,5 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
  * for; fills why with what speaks against better ones. An error of the closed list. */
 int cm_probe_open(struct cm_backend **out, const struct cardmark_options *options,
 		  const struct cm_backend_params *params, char *why, size_t len);
-/* Around a fork. */
-void cm_probe_lock(void);
-void cm_probe_unlock(void);
-void cm_probe_reset_lock(void); /* in a child that nobody prepared for */
 
 #endif

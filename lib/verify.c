@@ -4,7 +4,7 @@
 #include "lib/backend/entries.h"
 #include "lib/errors.h"
 #include "lib/os/os.h"
-#include "lib/tracker.h"
+#include "lib/ranges.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,9 +43,8 @@ static size_t buffer_bytes(void)
 	return BUFFER_CARDS * cardmark_card_size();
 }
 
-int cm_verify_open(struct cardmark *cm, const struct cardmark_options *options)
+int cm_verify_open(struct cm_verify *v, const struct cardmark_options *options)
 {
-	struct cm_verify *v = &cm->verify;
 	void *p;
 	int error;
 
@@ -96,14 +95,14 @@ static void put_number(struct text *t, uint64_t value, unsigned base)
 	put(t, digits + i);
 }
 
-static void put_where(struct text *t, const struct cardmark *cm)
+static void put_where(struct text *t, const struct cm_backend *backend)
 {
 	char release[80];
 
 	if (cm_os->release(release, sizeof release) < 0)
 		release[0] = '\0';
 	put(t, "backend ");
-	put(t, cardmark_backend_name(cm->backend->ops->id));
+	put(t, cardmark_backend_name(backend->ops->id));
 	put(t, ", kernel ");
 	put(t, release);
 	put(t, "\n");
@@ -118,7 +117,7 @@ static void say(const struct text *t)
 		(void)cm_os->write(STDERR_FILENO, t->v, t->n);
 }
 
-static void name_it(const struct cardmark *cm, const struct cm_range *range, uintptr_t card)
+static void name_it(const struct cm_backend *backend, const struct cm_range *range, uintptr_t card)
 {
 	struct text t = { .n = 0 };
 
@@ -129,13 +128,12 @@ static void name_it(const struct cardmark *cm, const struct cm_range *range, uin
 	put(&t, " to ");
 	put_number(&t, range->end, 16);
 	put(&t, ", ");
-	put_where(&t, cm);
+	put_where(&t, backend);
 	say(&t);
 }
 
-static void sum_up(const struct cardmark *cm)
+static void sum_up(const struct cm_backend *backend, const struct cardmark_stats *s)
 {
-	const struct cardmark_stats *s = &cm->stats;
 	struct text t = { .n = 0 };
 
 	put(&t, "cardmark: verify: ");
@@ -147,18 +145,17 @@ static void sum_up(const struct cardmark *cm)
 	put(&t, " of them missed, ");
 	put_number(&t, s->verify_false, 10);
 	put(&t, " false positives: ");
-	put_where(&t, cm);
+	put_where(&t, backend);
 	say(&t);
 }
 
-void cm_verify_close(struct cardmark *cm)
+void cm_verify_close(struct cm_verify *v, const struct cm_backend *backend,
+		     const struct cardmark_stats *stats)
 {
-	struct cm_verify *v = &cm->verify;
-
 	if (!v->on)
 		return;
-	if (cm->stats.verify_missed != 0)
-		sum_up(cm);
+	if (stats->verify_missed != 0)
+		sum_up(backend, stats);
 	cm_verify_close_files(v);
 	cm_hashes_free(&v->hashes);
 	if (v->buffer != NULL)
@@ -201,8 +198,8 @@ static uint64_t remembered(const struct cm_verify *v, uintptr_t card)
 /* ---- One collect -------------------------------------------------------------- */
 
 struct look {
-	struct cardmark *cm;
 	struct cm_verify *v;
+	const struct cm_verified *of;
 	struct cm_cards *report;
 	const struct cm_range *range;
 	uintptr_t frame; /* of ours, on the stack */
@@ -234,14 +231,14 @@ static bool is_emptied(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 static bool is_written(struct look *l, uintptr_t card)
 {
 	static const struct cm_masks written = { .required = CARDMARK_PAGE_WRITTEN };
-	struct cm_backend *b = l->cm->backend;
+	struct cm_backend *b = l->of->backend;
 	struct cm_range piece = *l->range;
 	struct cm_sink sink = { .max_pages = SIZE_MAX };
 	uintptr_t resume;
 
 	piece.start = card;
 	piece.end = card + cardmark_card_size();
-	b->ops->scan(b, &l->cm->ranges, &piece, &written, CARDMARK_SCAN_GET, &sink, &resume);
+	b->ops->scan(b, l->of->ranges, &piece, &written, CARDMARK_SCAN_GET, &sink, &resume);
 	return sink.pages != 0 || sink.guessed;
 }
 
@@ -255,19 +252,19 @@ static bool owed(struct look *l, uintptr_t card, bool emptied)
 		return true;
 	if (!l->v->concurrent)
 		return false;
-	if (emptied && cm_cards_test(&l->cm->populated, card))
+	if (emptied && cm_cards_test(l->of->populated, card))
 		return true;
 	return is_written(l, card);
 }
 
 static void miss(struct look *l, uintptr_t card)
 {
-	struct cardmark_stats *s = &l->cm->stats;
+	struct cardmark_stats *s = l->of->stats;
 
 	if (s->verify_missed++ == 0)
 		s->verify_first_missed = card;
 	if (s->verify_missed <= NAMED)
-		name_it(l->cm, l->range, card);
+		name_it(l->of->backend, l->range, card);
 	l->missed++;
 	cm_cards_set(l->report, card, card + cardmark_card_size());
 }
@@ -286,7 +283,7 @@ static void remember_if_sure(struct look *l, uintptr_t card, uint64_t hash, bool
 static void compare(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 {
 	struct cm_verify *v = l->v;
-	struct cardmark_stats *s = &l->cm->stats;
+	struct cardmark_stats *s = l->of->stats;
 	bool reported = cm_cards_test(l->report, card);
 	bool emptied;
 
@@ -300,13 +297,13 @@ static void compare(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 	}
 	emptied = !reported && is_emptied(l, card, hash, hole);
 	if (!reported && !cm_cards_test(&v->excused, card) &&
-	    !(emptied && !l->cm->discard_is_write)) {
+	    !(emptied && !l->of->discard_is_write)) {
 		if (owed(l, card, emptied))
 			return;
 		miss(l, card);
 	}
 	/* Emptied is not written, unless that is the question. */
-	s->verify_changed += !emptied || l->cm->discard_is_write;
+	s->verify_changed += !emptied || l->of->discard_is_write;
 	remember_if_sure(l, card, hash, reported);
 }
 
@@ -325,7 +322,7 @@ static void look_at_hole(struct look *l, uintptr_t start, uintptr_t end)
 	for (uintptr_t at = start; cm_cards_next(l->report, at, &run) && run.start < end;
 	     at = run.end)
 		for (uintptr_t c = run.start; c < run.end && c < end; c += card)
-			l->cm->stats.verify_false +=
+			l->of->stats->verify_false +=
 				cm_cards_test(&v->known, c) && !cm_cards_test(&v->held, c);
 	for (uintptr_t at = start; cm_cards_next(&v->held, at, &run) && run.start < end;
 	     at = run.end)
@@ -348,7 +345,7 @@ static void look_at_pages(struct look *l, uintptr_t start, uintptr_t end)
 
 		for (size_t i = 0; i < good; i += card)
 			compare(l, start + i, cm_hash(v->buffer + i, card) ^ v->zero, false);
-		l->cm->stats.verify_checked += good / card;
+		l->of->stats->verify_checked += good / card;
 		start += good;
 		if (good == 0) { /* this one can't be read */
 			cm_verify_forget(v, start, start + card);
@@ -380,14 +377,10 @@ static void look_at_range(struct look *l, const struct cm_range *range)
 	} while (found > 0 && at < range->end);
 }
 
-size_t cm_verify_compare(struct cardmark *cm, struct cm_cards *report)
+size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of, struct cm_cards *report)
 {
-	struct cm_verify *v = &cm->verify;
-	struct look l = { .cm = cm, .v = v, .report = report };
+	struct look l = { .v = v, .of = of, .report = report };
 
-	/* All was reported, and will be again: the old hashes do. */
-	if (cm->suspended || cm->lost)
-		return 0;
 	l.frame = (uintptr_t)__builtin_frame_address(0);
 	if (open_files(v) < 0) {
 		/* This report goes by unchecked, so the next one can't be checked. */
@@ -395,8 +388,8 @@ size_t cm_verify_compare(struct cardmark *cm, struct cm_cards *report)
 		cm_cards_clear_all(&v->held);
 	} else {
 		cm_entries_init(&l.entries, v->pagemap.fd, &v->counters);
-		for (size_t i = 0; i < cm->ranges.n; i++)
-			look_at_range(&l, &cm->ranges.v[i]);
+		for (size_t i = 0; i < of->ranges->n; i++)
+			look_at_range(&l, &of->ranges->v[i]);
 	}
 	cm_cards_clear_all(&v->excused);
 	return (size_t)l.missed;

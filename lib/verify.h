@@ -37,10 +37,20 @@ struct cm_verify {
 	struct cm_counters counters; /* for reading entries: not the tracker's */
 };
 
+/* Of the tracker that is verified. */
+struct cm_verified {
+	struct cm_backend *backend;
+	const struct cm_ranges *ranges;
+	const struct cm_cards *populated; /* reported with data, and not found empty since */
+	bool discard_is_write;
+	struct cardmark_stats *stats; /* the verify counters among them */
+};
+
 /* With options->verify as resolved. 0, or -errno and why. */
-int cm_verify_open(struct cardmark *cm, const struct cardmark_options *options);
+int cm_verify_open(struct cm_verify *v, const struct cardmark_options *options);
 /* Says how it ended, if anything was missed. */
-void cm_verify_close(struct cardmark *cm);
+void cm_verify_close(struct cm_verify *v, const struct cm_backend *backend,
+		     const struct cardmark_stats *stats);
 /* What was inherited by a fork child reads its parent's memory, and a suspended
  * tracker has no descriptors. The next comparison opens them. */
 void cm_verify_close_files(struct cm_verify *v);
@@ -52,6 +62,7 @@ void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
 
 /* After a harvest. report: this collect's, and nothing else. Adds to it what it
  * lacks, and returns how much that was. */
-size_t cm_verify_compare(struct cardmark *cm, struct cm_cards *report);
+size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of,
+			 struct cm_cards *report);
 
 #endif

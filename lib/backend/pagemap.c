@@ -5,44 +5,10 @@
  * one step per page, under the page-table lock (Linux 6.7). The first write to
  * a protected page is resolved inside the kernel: no signal, no message. */
 #include "lib/backend/pagemap.h"
-#include "lib/backend/unregister.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-
-static void close_files(struct pagemap *p)
-{
-	cm_file_close(&p->uffd);
-	cm_file_close(&p->pagemap);
-}
-
-static int open_files(struct pagemap *p, const char **why)
-{
-	/* USER_MODE_ONLY needs no privilege, and in async mode the kernel's own
-	 * writes are tracked all the same: no message has to reach us. */
-	int error =
-		cm_file_take(&p->uffd, cm_os->uffd_open(true, UFFD_FEATURE_WP_ASYNC |
-								      UFFD_FEATURE_WP_UNPOPULATED));
-
-	p->pagemap = CM_NO_FILE;
-	if (error < 0) {
-		*why = error == -EINVAL
-			       ? "userfaultfd here has no asynchronous write-protect mode: "
-				 "Linux 6.7 or newer (arm64: 6.10) has it"
-		       : error == -ENOSYS ? "this kernel is built without userfaultfd"
-		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp or a "
-					    "security module)"
-					  : "a userfaultfd cannot be opened";
-		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
-	}
-	error = cm_file_take(&p->pagemap, cm_os->open_self("pagemap", O_RDONLY));
-	if (error < 0) {
-		close_files(p);
-		*why = "/proc/self/pagemap cannot be opened";
-	}
-	return error;
-}
 
 static int pagemap_open(struct cm_backend **out, const struct cm_backend_params *params,
 			const char **why)
@@ -59,14 +25,14 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 	p->base.ops = &cm_backend_pagemap;
 	p->base.params = *params;
 	p->bytes = bytes;
-	error = open_files(p, why);
+	error = cm_pagemap_open_files(p, why);
 	if (error < 0) {
 		(void)cm_os->unmap(p, bytes);
 		return error;
 	}
 	error = cm_pagescan_categories(p->pagemap.fd, &p->categories);
 	if (error < 0) {
-		close_files(p);
+		cm_pagemap_close_files(p);
 		(void)cm_os->unmap(p, bytes);
 		*why = error == -ENOTSUP ? CM_PAGESCAN_NONE : "PAGEMAP_SCAN fails";
 		return error;
@@ -74,7 +40,7 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 	p->guard = p->categories & PAGE_IS_GUARD;
 	error = cm_crew_open(&p->crew, params, cm_pagemap_help);
 	if (error < 0) {
-		close_files(p);
+		cm_pagemap_close_files(p);
 		(void)cm_os->unmap(p, bytes);
 		*why = "the threads that share in a collect cannot be started (RLIMIT_NPROC?)";
 		return error;
@@ -84,27 +50,12 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 	return 0;
 }
 
-static void unregister_piece(struct pagemap *p, uintptr_t start, uintptr_t end)
-{
-	cm_unregister(p->uffd.fd, start, end, p->base.params.counters);
-}
-
 static void pagemap_remove(struct cm_backend *b, const struct cm_range *piece)
 {
 	struct pagemap *p = cm_pagemap_self(b);
 
 	if (cm_file_state(&p->uffd) != CM_FILE_LOST)
-		unregister_piece(p, piece->start, piece->end);
-}
-
-/* Unregisters before it closes: before 6.9 pages stayed protected (R9). */
-static void give_up_files(struct pagemap *p, const struct cm_ranges *all)
-{
-	bool lost = cm_file_state(&p->uffd) == CM_FILE_LOST;
-
-	for (size_t i = 0; !lost && i < all->n; i++)
-		unregister_piece(p, all->v[i].start, all->v[i].end);
-	close_files(p);
+		cm_pagemap_unwatch(p, piece->start, piece->end);
 }
 
 static void pagemap_close(struct cm_backend *b, const struct cm_ranges *all)
@@ -112,7 +63,7 @@ static void pagemap_close(struct cm_backend *b, const struct cm_ranges *all)
 	struct pagemap *p = cm_pagemap_self(b);
 
 	cm_crew_close(&p->crew);
-	give_up_files(p, all);
+	cm_pagemap_give_up_files(p, all);
 	(void)cm_os->unmap(p, p->bytes);
 }
 
@@ -121,104 +72,17 @@ static uint64_t pagemap_categories(struct cm_backend *b)
 	return cm_pagemap_self(b)->categories;
 }
 
-static int register_piece(struct pagemap *p, const struct cm_range *piece)
-{
-	int error;
-
-	CM_COUNT(p->base.params.counters->kernel_calls);
-	error = cm_os->uffd_register(p->uffd.fd, piece->start, piece->end - piece->start);
-	if (error < 0)
-		cm_note_errno(p->base.params.counters, error);
-	return error;
-}
-
-/* A page that is not protected reads as written, and the first harvest arms it. A
- * hole stays so until it is touched: no page tables are built for it. Memory may
- * come protected: it is tracked already, or the kernel let it keep what a
- * registration before had left (R9). Register first: it is what refuses memory of
- * another userfaultfd. */
-static int watch(struct pagemap *p, const struct cm_range *piece)
-{
-	int error = register_piece(p, piece);
-
-	if (error < 0)
-		return error;
-	CM_COUNT(p->base.params.counters->kernel_calls);
-	if (cm_os->uffd_protect(p->uffd.fd, piece->start, piece->end - piece->start, false) < 0) {
-		unregister_piece(p, piece->start, piece->end); /* takes it off as well */
-		error = register_piece(p, piece);
-	}
-	return error;
-}
-
 static int pagemap_add(struct cm_backend *b, const struct cm_range *piece)
 {
 	struct pagemap *p = cm_pagemap_self(b);
 
-	return p->suspended ? 0 : watch(p, piece);
-}
-
-/* After new files: registrations went with the old ones, and all that is present
- * counts as written. A range that is gone is no reason to give up: scanning it fails,
- * and then it is dirty. But no scan will fail where something else is mapped now.
- * -EBUSY: an old userfaultfd still has some of it. When another thread closes that, its
- * number is free first, and what it had armed is let go of later; until then a scan would
- * find it armed, and call it clean. */
-static int watch_all(struct pagemap *p, const struct cm_ranges *all)
-{
-	int error = 0;
-
-	for (size_t i = 0; i < all->n; i++) {
-		if (watch(p, &all->v[i]) == -EBUSY)
-			error = -EBUSY;
-		cm_note_anew(p->base.params.counters, all->v[i].start, all->v[i].end);
-	}
-	return error;
-}
-
-enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all)
-{
-	enum cm_file_state uffd = cm_file_state(&p->uffd), pagemap = cm_file_state(&p->pagemap);
-	const char *why;
-	int error;
-
-	if (uffd == CM_FILE_OURS && pagemap == CM_FILE_OURS)
-		return CM_FILES_AS_BEFORE;
-	if (uffd != CM_FILE_LOST && pagemap != CM_FILE_LOST)
-		return CM_FILES_NONE;
-	give_up_files(p, all);
-	error = open_files(p, &why);
-	if (error == 0)
-		error = watch_all(p, all);
-	if (error < 0) {
-		give_up_files(p, all);
-		cm_note_errno(p->base.params.counters, error);
-		return CM_FILES_NONE;
-	}
-	CM_COUNT(p->base.params.counters->reopened);
-	return CM_FILES_ANEW;
+	return p->suspended ? 0 : cm_pagemap_watch(p, piece);
 }
 
 static void pagemap_check(struct cm_backend *b, const struct cm_ranges *all)
 {
 	if (!cm_pagemap_self(b)->suspended)
 		(void)cm_pagemap_ready(cm_pagemap_self(b), all);
-}
-
-void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t end)
-{
-	struct cm_range piece = { .start = start, .end = end };
-
-	CM_COUNT(p->base.params.counters->guessed);
-	cm_note_errno(p->base.params.counters, error);
-	if (error == -EPERM) {
-		/* A mapping that is not registered has replaced ours (R2). Before 6.12.11
-		 * what mremap moved there kept its protection and would read as clean
-		 * (fixed by 0cef0bb836e3). */
-		CM_COUNT(p->base.params.counters->rearmed);
-		cm_note_anew(p->base.params.counters, start, end);
-		(void)watch(p, &piece);
-	}
 }
 
 static size_t pagemap_take_owed(struct cm_backend *b, const struct cm_ranges *all,
@@ -314,7 +178,7 @@ static bool pagemap_settle(struct cm_backend *b)
 
 static void pagemap_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	give_up_files(cm_pagemap_self(b), all);
+	cm_pagemap_give_up_files(cm_pagemap_self(b), all);
 	cm_pagemap_self(b)->suspended = true;
 }
 
@@ -325,12 +189,12 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	int error;
 
 	/* The inherited descriptors act on the parent (R5): only close them. */
-	close_files(p);
-	error = open_files(p, &why);
+	cm_pagemap_close_files(p);
+	error = cm_pagemap_open_files(p, &why);
 	if (error == 0)
-		error = watch_all(p, all);
+		error = cm_pagemap_watch_all(p, all);
 	if (error < 0) {
-		give_up_files(p, all);
+		cm_pagemap_give_up_files(p, all);
 		cm_note_errno(b->params.counters, error);
 		return error;
 	}
@@ -343,7 +207,7 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 /* The memory is not registered here, and not protected. */
 static void pagemap_abandon(struct cm_backend *b)
 {
-	close_files(cm_pagemap_self(b));
+	cm_pagemap_close_files(cm_pagemap_self(b));
 }
 
 const struct cm_backend_ops cm_backend_pagemap = {

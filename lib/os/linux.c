@@ -467,3 +467,13 @@ const struct cm_os cm_os_linux = {
 };
 
 const struct cm_os *cm_os = &cm_os_linux;
+
+int cm_own_map(size_t len, void **out)
+{
+	return cm_os->map(len, out);
+}
+
+int cm_own_unmap(void *addr, size_t len)
+{
+	return cm_os->unmap(addr, len);
+}

@@ -11,9 +11,8 @@
  * which must not be taken for ours. */
 #include "lib/os/own.h"
 
-#include "lib/os/os.h"
-
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -157,14 +156,4 @@ bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end)
 void cm_own_start(void)
 {
 	atomic_store_explicit(&wanted, true, memory_order_relaxed);
-}
-
-int cm_own_map(size_t len, void **out)
-{
-	return cm_os->map(len, out);
-}
-
-int cm_own_unmap(void *addr, size_t len)
-{
-	return cm_os->unmap(addr, len);
 }

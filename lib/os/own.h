@@ -26,7 +26,7 @@ CM_PRIVATE_EXPORT void cm_own_start(void);
 /* The lowest own mapping that ends above addr. False: none. */
 CM_PRIVATE_EXPORT bool cm_own_next(uintptr_t addr, uintptr_t *start, uintptr_t *end);
 
-/* For an adapter's memory of its own: cm_os->map and unmap. */
+/* For an adapter's memory of its own: cm_os->map and unmap (lib/os/linux.c). */
 CM_PRIVATE_EXPORT int cm_own_map(size_t len, void **out);
 CM_PRIVATE_EXPORT int cm_own_unmap(void *addr, size_t len);
 

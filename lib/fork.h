@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a fork has to know of the rest of the library. Hooks are registered for each tracker;
+ * fork.c knows nothing of trackers. */
+#ifndef CM_FORK_H
+#define CM_FORK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cm_fork_hooks {
+	struct cm_fork_hooks *next; /* of all that are registered */
+	pthread_mutex_t *lock;      /* fork(2) holds it */
+	/* Called in the child by one thread, before any other can have the lock. intact: nobody
+	 * was inside at the fork. forked: by fork(2), and not by a bare clone(2). */
+	void (*rebuild)(struct cm_fork_hooks *hooks, bool intact, bool forked);
+};
+
+/* Marker and handlers: before a lock is taken that a fork must not cut through. register
+ * calls it. 0, -ENOMEM or -EBUSY. */
+int cm_fork_set_up(void);
+int cm_fork_register(struct cm_fork_hooks *hooks);
+void cm_fork_unregister(struct cm_fork_hooks *hooks);
+
+/* A fork waits for what is done between these two, so that a child has it whole. Outside of
+ * all other locks, with signals blocked. */
+void cm_fork_lock(void);
+void cm_fork_unlock(void);
+
+/* Are the trackers this process's? In a fork child whoever asks first makes them so, and
+ * the others wait. False: another thread is still at it after wait_ns. */
+bool cm_fork_ready(uint64_t wait_ns);
+/* The same without doing anything for it. */
+bool cm_fork_done(void);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tracker's lock: taken with a bound, as whoever has it may be stopped, and only in the
+ * process whose tracker it is. */
+#include "lib/tracker.h"
+
+#include "lib/errors.h"
+#include "lib/fork.h"
+#include "lib/os/os.h"
+#include "lib/signals.h"
+
+#include <errno.h>
+#include <sched.h>
+
+static bool try_lock(struct cardmark *cm)
+{
+	sigset_t before;
+
+	cm_signals_block(&before);
+	/* Asked only now: until signals were blocked a handler may have made this process. */
+	if (cm_fork_done() && !cm->torn && pthread_mutex_trylock(&cm->lock) == 0) {
+		cm->signals = before;
+		return true;
+	}
+	cm_signals_restore(&before);
+	return false;
+}
+
+static bool wait_for_lock(struct cardmark *cm, uint64_t wait_ns)
+{
+	uint64_t start = cm_os->now();
+
+	do {
+		if (cm_fork_ready(wait_ns)) {
+			if (cm->torn)
+				return false;
+			if (try_lock(cm))
+				return true;
+		}
+		(void)sched_yield();
+	} while (cm_os->now() - start < wait_ns);
+	return false;
+}
+
+bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
+{
+	bool locked;
+
+	if (try_lock(cm))
+		return true;
+	atomic_fetch_add_explicit(&cm->queue, 1, memory_order_relaxed);
+	locked = wait_for_lock(cm, wait_ns);
+	cm_count_down(&cm->queue);
+	return locked;
+}
+
+/* One step before, nobody else has the lock; one step after, all that was done under it
+ * is there to be seen. Signals that came meanwhile are delivered last. */
+void cm_tracker_unlock(struct cardmark *cm)
+{
+	sigset_t before = cm->signals;
+
+	atomic_store_explicit(&cm->last, pthread_self(), memory_order_relaxed);
+	(void)pthread_mutex_unlock(&cm->lock);
+	cm_signals_restore(&before);
+}
+
+/* A thread that calls again and again finds the lock free each time, and those who wait look
+ * when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
+ * had it last lets another go first. */
+static void let_others_go_first(struct cardmark *cm)
+{
+	for (unsigned i = 0; i < 64; i++) {
+		if (atomic_load_explicit(&cm->queue, memory_order_relaxed) == 0 ||
+		    !pthread_equal(atomic_load_explicit(&cm->last, memory_order_relaxed),
+				   pthread_self()))
+			return;
+		(void)sched_yield();
+	}
+}
+
+int cm_tracker_enter(struct cardmark *cm)
+{
+	let_others_go_first(cm);
+	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
+		return 0;
+	if (!cm_fork_done())
+		return cm_fail(-EBUSY, "another thread of this fork child is still setting the "
+				       "tracker up and does not finish: is it stopped?");
+	if (cm->torn)
+		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
+				       "library: close this tracker and open another");
+	return cm_fail(-EBUSY, "another thread is inside the library and does not come out: is it "
+			       "stopped?");
+}
