@@ -11,57 +11,6 @@
 #define MOST_RANGES ((size_t)1 << 20) /* above any limit on mappings that is in use */
 #define MOST_DISCARDS ((size_t)4096)
 
-/* ---- mallctl ------------------------------------------------------------------ */
-
-static int read_value(cardmark_mallctl mallctl, const char *name, void *value, size_t size)
-{
-	size_t got = size;
-	int error = mallctl(name, value, &got, NULL, 0);
-
-	return error != 0 || got == size ? error : EINVAL;
-}
-
-static void arena_name(char name[static 64], const char *format, unsigned arena)
-{
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	(void)snprintf(name, 64, format, arena);
-#pragma GCC diagnostic pop
-}
-
-int cm_je_read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
-		  size_t size)
-{
-	char name[64];
-
-	arena_name(name, format, arena);
-	return read_value(mallctl, name, value, size);
-}
-
-int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks)
-{
-	char name[64];
-
-	arena_name(name, "arena.%u.extent_hooks", arena);
-	return mallctl(name, NULL, NULL, &hooks, sizeof(void *));
-}
-
-static int destroy_arena(cardmark_mallctl mallctl, unsigned arena)
-{
-	char name[64];
-
-	arena_name(name, "arena.%u.destroy", arena);
-	return mallctl(name, NULL, NULL, NULL, 0);
-}
-
-static int create_arena(cardmark_mallctl mallctl, unsigned *arena, struct cm_je_hooks *hooks)
-{
-	size_t size = sizeof *arena;
-
-	return hooks == NULL ? mallctl("arenas.create", arena, &size, NULL, 0)
-			     : mallctl("arenas.create", arena, &size, &hooks, sizeof(void *));
-}
-
 static int no_arena(const char *call, int error)
 {
 	if (error == EAGAIN || error == ENOMEM)
@@ -76,12 +25,12 @@ static int no_arena(const char *call, int error)
 static int find_default_hooks(const char *call, cardmark_mallctl mallctl, struct cm_je_hooks **out)
 {
 	unsigned arena;
-	int error = create_arena(mallctl, &arena, NULL);
+	int error = cm_je_create_arena(mallctl, &arena, NULL);
 
 	if (error != 0)
 		return no_arena(call, error);
 	error = cm_je_read_of(mallctl, "arena.%u.extent_hooks", arena, out, sizeof *out);
-	(void)destroy_arena(mallctl, arena);
+	(void)cm_je_destroy_arena(mallctl, arena);
 	if (error != 0 || *out == NULL || (*out)->alloc == NULL)
 		return cm_je_fail(-ENOTSUP,
 				  "%s: jemalloc does not say what an arena's extent hooks are, %s: "
@@ -159,7 +108,7 @@ static void wrap(struct cardmark_jemalloc *je, struct cm_je_hooks *inner, bool j
 	if (jemallocs_own) {
 		/* mmap or sbrk. Spares a look into /proc/self/maps for each extent. */
 		je->track_flags = CARDMARK_TRACK_PRIVATE;
-		if (read_value(je->mallctl, "opt.retain", &retain, sizeof retain) == 0)
+		if (cm_je_read(je->mallctl, "opt.retain", &retain, sizeof retain) == 0)
 			je->retains = retain;
 	}
 	cm_je_set_hooks(je);
@@ -186,7 +135,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	cm_je_list_add(je);
 	/* Hooks given at birth also serve the arena's books. Those written before the
 	 * first allocation do not, from 5.3 on. */
-	error = create_arena(mallctl, &je->arena, metadata ? &je->hooks : NULL);
+	error = cm_je_create_arena(mallctl, &je->arena, metadata ? &je->hooks : NULL);
 	if (error != 0) {
 		error = no_arena(call, error);
 		goto free;
@@ -195,7 +144,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	if (error == 0)
 		error = cm_je_find_hooks_word(je);
 	if (error != 0) {
-		(void)destroy_arena(mallctl, je->arena);
+		(void)cm_je_destroy_arena(mallctl, je->arena);
 		error = cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
 				   cm_je_words(error));
 		goto free;
@@ -365,7 +314,7 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 	cm_je_tcaches_end(je);
 	/* From here on its books may come to our hooks as well, which knew nothing of them. */
 	atomic_store_explicit(&je->ending, true, memory_order_relaxed);
-	error = destroy_arena(je->mallctl, je->arena);
+	error = cm_je_destroy_arena(je->mallctl, je->arena);
 	if (error != 0) {
 		atomic_store_explicit(&je->ending, false, memory_order_relaxed);
 		go_on_tracking(je);

@@ -5,13 +5,10 @@
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 /* Protects the list, and is held over a fork. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cardmark_jemalloc *list;
-static atomic_uint forking;
-static atomic_int process;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -22,16 +19,6 @@ static _Thread_local struct {
 	bool list, slots; /* are locked */
 } mine __attribute__((tls_model("initial-exec")));
 
-bool cm_je_forking(void)
-{
-	return atomic_load_explicit(&forking, memory_order_relaxed) != 0;
-}
-
-bool cm_je_is_copy(void)
-{
-	return atomic_load_explicit(&process, memory_order_relaxed) != getpid();
-}
-
 /* Who has an arena's lock waits for nothing that this thread holds: not for the
  * tracker's lock, as the core's handler, registered earlier, runs after this one; and
  * not for jemalloc's, being inside it already or having nothing to do with it.
@@ -41,7 +28,7 @@ bool cm_je_is_copy(void)
 static void prepare(void)
 {
 	cm_je_block_signals(&mine.signals);
-	(void)atomic_fetch_add_explicit(&forking, 1, memory_order_relaxed);
+	cm_je_fork_begins();
 	mine.list = cm_je_lock(&list_lock);
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
 		je->over_fork = cm_je_lock(&je->lock);
@@ -68,7 +55,7 @@ static void in_parent(void)
 	sigset_t saved = mine.signals;
 
 	let_go();
-	(void)atomic_fetch_sub_explicit(&forking, 1, memory_order_relaxed);
+	cm_je_fork_ends();
 	cm_je_unblock_signals(&saved);
 }
 
@@ -77,8 +64,7 @@ static void in_child(void)
 {
 	sigset_t saved = mine.signals;
 
-	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
-	atomic_store_explicit(&forking, 0, memory_order_relaxed);
+	cm_je_process_begins();
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
 		cm_je_tcaches_forget(je);
 		if (!je->over_fork) /* what its holder did is not known */
@@ -90,7 +76,7 @@ static void in_child(void)
 
 static void set_up(void)
 {
-	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
+	cm_je_process_begins();
 	if (pthread_atfork(prepare, in_parent, in_child) != 0)
 		once_error = -ENOMEM;
 }

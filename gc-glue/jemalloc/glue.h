@@ -27,13 +27,11 @@
 #include <cardmark/jemalloc.h>
 
 #include "gc-glue/jemalloc/map.h"
+#include "gc-glue/jemalloc/util.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-
-#define CM_JE_WAIT_NS UINT64_C(20000000)         /* as a collect waits for the tracker's lock */
-#define CM_JE_WAIT_LONG_NS (100 * CM_JE_WAIT_NS) /* where the answer is of no use otherwise */
 
 /* ---- jemalloc's side ---------------------------------------------------------- */
 
@@ -55,6 +53,17 @@ struct cm_je_hooks {
 #define CM_JE_ARENA_BITS(arena) ((int)(((arena) + 1U) << 20))
 #define CM_JE_TCACHE_BITS(tcache) ((int)(((tcache) + 2U) << 8))
 #define CM_JE_TCACHE_NONE ((int)(1U << 8))
+
+/* Calls of mallctl (mallctl.c): 0 or jemalloc's error. */
+int cm_je_read(cardmark_mallctl mallctl, const char *name, void *value, size_t size);
+int cm_je_read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
+		  size_t size);
+int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks);
+/* With jemalloc's own hooks if hooks is NULL. */
+int cm_je_create_arena(cardmark_mallctl mallctl, unsigned *arena, struct cm_je_hooks *hooks);
+int cm_je_destroy_arena(cardmark_mallctl mallctl, unsigned arena);
+/* What such an error means. */
+const char *cm_je_words(int error);
 
 /* ---- Notes that hooks leave (defer.c) ------------------------------------------- */
 
@@ -179,10 +188,6 @@ static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
 
 /* ---- Hooks that are replaced behind us (replaced.c) ----------------------------------- */
 
-int cm_je_read_of(cardmark_mallctl mallctl, const char *format, unsigned arena, void *value,
-		  size_t size); /* arena.c; 0 or jemalloc's error */
-int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hooks *hooks);
-
 /* Finds where jemalloc keeps the arena's hooks, ours. 0, or jemalloc's error. */
 int cm_je_find_hooks_word(struct cardmark_jemalloc *je);
 /* Are they still ours? If not, everything is dirty from now on. Without a lock, if the word
@@ -196,9 +201,6 @@ void cm_je_lose_track(struct cardmark_jemalloc *je);
 /* ---- Fork (fork.c) ------------------------------------------------------------------ */
 
 int cm_je_fork_set_up(void); /* 0 or -ENOMEM */
-bool cm_je_forking(void);
-/* Is this a process that was made by no fork() of ours: clone(2), vfork? */
-bool cm_je_is_copy(void);
 void cm_je_list_add(struct cardmark_jemalloc *je);
 void cm_je_list_remove(struct cardmark_jemalloc *je);
 bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsigned *arena);
@@ -212,23 +214,5 @@ void cm_je_tcaches_forget(struct cardmark_jemalloc *je);
 /* Over a fork, with signals blocked. False: as cm_je_lock(). */
 bool cm_je_slots_hold(void);
 void cm_je_slots_let_go(void);
-
-/* ---- Odds and ends (util.c) ---------------------------------------------------------- */
-
-int cm_je_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void cm_je_block_signals(sigset_t *saved);
-void cm_je_unblock_signals(const sigset_t *saved);
-uint64_t cm_je_now(void);
-/* What mallctl's error means. */
-const char *cm_je_words(int error);
-/* Between two looks at what another thread does. It sleeps now and then: this thread may have
- * a priority that keeps the other from a processor. Not nanosleep(), a cancellation point. */
-void cm_je_pause(unsigned turn);
-/* Without a bound, but in a copy of the process made by clone(2), where the thread that had the
- * lock may not exist: false after CM_JE_WAIT_LONG_NS. */
-bool cm_je_lock(pthread_mutex_t *lock);
-/* Memory of our own: see map.h. NULL if there is none. */
-void *cm_je_map_memory(size_t len, int prot);
-void cm_je_unmap_memory(void *p, size_t len);
 
 #endif

@@ -11,11 +11,13 @@ gc_glue_jemalloc_libcmje_la_SOURCES = \
 	gc-glue/jemalloc/fork.c \
 	gc-glue/jemalloc/glue.h \
 	gc-glue/jemalloc/hooks.c \
+	gc-glue/jemalloc/mallctl.c \
 	gc-glue/jemalloc/map.c gc-glue/jemalloc/map.h \
 	gc-glue/jemalloc/query.c \
 	gc-glue/jemalloc/replaced.c \
 	gc-glue/jemalloc/tcache.c \
-	gc-glue/jemalloc/util.c \
+	gc-glue/jemalloc/util.c gc-glue/jemalloc/util.h \
+	gc-glue/jemalloc/wait.c \
 	gc-glue/jemalloc/watch.c
 gc_glue_jemalloc_libcmje_la_CPPFLAGS = $(AM_CPPFLAGS) $(CM_PERTURB_CPPFLAGS)
 gc_glue_jemalloc_libcmje_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden

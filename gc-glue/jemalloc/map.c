@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gc-glue/jemalloc/map.h"
-#include "gc-glue/jemalloc/glue.h"
+#include "gc-glue/jemalloc/util.h"
+
+#include <cardmark/jemalloc.h>
 
 #include <errno.h>
 #include <sys/mman.h>

@@ -137,6 +137,37 @@ bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je, const struct car
 	return false;
 }
 
+int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je, struct cardmark_jemalloc_range *out,
+				size_t capacity)
+{
+	size_t n = 0;
+	sigset_t saved;
+
+	if (capacity == 0)
+		return cm_je_fail(-EINVAL, "cardmark_jemalloc_discarded: capacity is 0");
+	if (capacity > INT32_MAX)
+		capacity = INT32_MAX;
+	if (!cm_je_enter(je, &saved, CM_JE_WAIT_NS))
+		return cm_je_fail(-EBUSY, "cardmark_jemalloc_discarded: a thread is inside the "
+					  "arena's hooks and does not come out");
+	for (; je->all_discarded && n < capacity; n++) {
+		if (cm_je_map_find(&je->ranges, je->discard_at, &out[n]) != CM_JE_FOUND) {
+			je->all_discarded = false;
+			break;
+		}
+		je->discard_at = out[n].end;
+		out[n].flags = CARDMARK_JEMALLOC_INDETERMINATE;
+	}
+	for (; n < capacity; n++) {
+		if (cm_je_map_find(&je->discards, 0, &out[n]) != CM_JE_FOUND)
+			break;
+		/* Takes a whole entry away: needs no room. */
+		(void)cm_je_map_set(&je->discards, out[n].start, out[n].end, CM_JE_NOTHING);
+	}
+	cm_je_leave(je, &saved);
+	return (int)n;
+}
+
 static uint64_t bytes_with(struct cardmark_jemalloc *je, unsigned flags, uint64_t *ranges)
 {
 	struct cardmark_jemalloc_range r;

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "gc-glue/jemalloc/glue.h"
+#include "gc-glue/jemalloc/util.h"
 
-#include <errno.h>
-#include <sched.h>
+#include "cardmark/jemalloc.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 /* initial-exec: others are allocated at a thread's first use, by malloc, which must
  * not be in a call that an allocator makes. */
@@ -27,26 +25,6 @@ int cm_je_fail(int error, const char *format, ...)
 const char *cardmark_jemalloc_error(void)
 {
 	return text;
-}
-
-const char *cm_je_words(int error)
-{
-	switch (error) {
-	case ENOENT:
-		return "it knows no such name or arena (ENOENT)";
-	case EPERM:
-		return "it allows no such access (EPERM)";
-	case EINVAL:
-		return "it does not take the value (EINVAL)";
-	case EAGAIN:
-		return "it has no number left (EAGAIN)";
-	case ENOMEM:
-		return "it has no memory (ENOMEM)";
-	case EFAULT:
-		return "the arena is one of its own, or does not exist (EFAULT)";
-	default:
-		return "it does not say why";
-	}
 }
 
 void cm_je_block_signals(sigset_t *saved)
@@ -75,35 +53,6 @@ uint64_t cm_je_now(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
-
-void cm_je_pause(unsigned turn)
-{
-	static const struct timespec time = { .tv_nsec = 100000 };
-	int saved = errno;
-
-	(void)sched_yield();
-	if (turn % 64 == 63)
-		(void)syscall(SYS_nanosleep, &time, NULL);
-	errno = saved;
-}
-
-bool cm_je_lock(pthread_mutex_t *lock)
-{
-	uint64_t since = 0;
-
-	if (!cm_je_is_copy())
-		return pthread_mutex_lock(lock) == 0;
-	for (unsigned turn = 0; pthread_mutex_trylock(lock) != 0; turn++) {
-		uint64_t now = cm_je_now();
-
-		if (since == 0)
-			since = now;
-		else if (now - since > CM_JE_WAIT_LONG_NS)
-			return false;
-		cm_je_pause(turn);
-	}
-	return true;
 }
 
 void *cm_je_map_memory(size_t len, int prot)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What knows nothing of arenas: words of an error, signals, time, waiting, memory of our own. */
+#ifndef CM_JE_UTIL_H
+#define CM_JE_UTIL_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CM_JE_WAIT_NS UINT64_C(20000000)         /* as a collect waits for the tracker's lock */
+#define CM_JE_WAIT_LONG_NS (100 * CM_JE_WAIT_NS) /* where the answer is of no use otherwise */
+
+/* ---- util.c --------------------------------------------------------------------- */
+
+int cm_je_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cm_je_block_signals(sigset_t *saved);
+void cm_je_unblock_signals(const sigset_t *saved);
+uint64_t cm_je_now(void);
+/* Memory of our own: see map.h. NULL if there is none. */
+void *cm_je_map_memory(size_t len, int prot);
+void cm_je_unmap_memory(void *p, size_t len);
+
+/* ---- wait.c --------------------------------------------------------------------- */
+
+/* This process is one of fork()'s, or the first: no fork is under way. */
+void cm_je_process_begins(void);
+void cm_je_fork_begins(void);
+void cm_je_fork_ends(void);
+bool cm_je_forking(void);
+/* Is this a process that was made by no fork() of ours: clone(2), vfork? */
+bool cm_je_is_copy(void);
+/* Between two looks at what another thread does. It sleeps now and then: this thread may have
+ * a priority that keeps the other from a processor. Not nanosleep(), a cancellation point. */
+void cm_je_pause(unsigned turn);
+/* Without a bound, but in a copy of the process made by clone(2), where the thread that had the
+ * lock may not exist: false after CM_JE_WAIT_LONG_NS. */
+bool cm_je_lock(pthread_mutex_t *lock);
+
+#endif

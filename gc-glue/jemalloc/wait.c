@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting for a lock, and for whom not to wait: a fork that is on its way, and in a copy of the
+ * process made by clone(2) threads that may not be there. */
+#include "gc-glue/jemalloc/util.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static atomic_uint forking;
+static atomic_int process;
+
+void cm_je_process_begins(void)
+{
+	atomic_store_explicit(&process, getpid(), memory_order_relaxed);
+	atomic_store_explicit(&forking, 0, memory_order_relaxed);
+}
+
+void cm_je_fork_begins(void)
+{
+	(void)atomic_fetch_add_explicit(&forking, 1, memory_order_relaxed);
+}
+
+void cm_je_fork_ends(void)
+{
+	(void)atomic_fetch_sub_explicit(&forking, 1, memory_order_relaxed);
+}
+
+bool cm_je_forking(void)
+{
+	return atomic_load_explicit(&forking, memory_order_relaxed) != 0;
+}
+
+bool cm_je_is_copy(void)
+{
+	return atomic_load_explicit(&process, memory_order_relaxed) != getpid();
+}
+
+void cm_je_pause(unsigned turn)
+{
+	static const struct timespec time = { .tv_nsec = 100000 };
+	int saved = errno;
+
+	(void)sched_yield();
+	if (turn % 64 == 63)
+		(void)syscall(SYS_nanosleep, &time, NULL);
+	errno = saved;
+}
+
+bool cm_je_lock(pthread_mutex_t *lock)
+{
+	uint64_t since = 0;
+
+	if (!cm_je_is_copy())
+		return pthread_mutex_lock(lock) == 0;
+	for (unsigned turn = 0; pthread_mutex_trylock(lock) != 0; turn++) {
+		uint64_t now = cm_je_now();
+
+		if (since == 0)
+			since = now;
+		else if (now - since > CM_JE_WAIT_LONG_NS)
+			return false;
+		cm_je_pause(turn);
+	}
+	return true;
+}
