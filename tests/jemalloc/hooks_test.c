@@ -443,7 +443,6 @@ static void a_copy_in_the_middle_is_dirty(void)
 {
 	struct cardmark_run run;
 	unsigned char *p;
-	int status = 0;
 	pid_t pid;
 
 	set_up(0);
@@ -459,8 +458,7 @@ static void a_copy_in_the_middle_is_dirty(void)
 			      ? 0
 			      : 1);
 	(void)atomic_fetch_add_explicit(&je->ranges.version, 1, memory_order_acq_rel);
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	tear_down();
 }
 #endif

@@ -659,7 +659,6 @@ static void a_child_closes_and_both_track_on(void)
 /* It ran no handlers, and holds the parent's descriptors until it ends. */
 static void a_raw_child_that_closes_leaves_the_parent_alone(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	if (TAP_TSAN || TAP_ASAN)
@@ -675,8 +674,7 @@ static void a_raw_child_that_closes_leaves_the_parent_alone(void)
 				_exit(1);
 		_exit(0);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
 	live_expect(table, mem, CARDS, want);
 	exact_from_here();
@@ -687,7 +685,6 @@ extern char **environ;
 static void spawn_true(bool by_vfork)
 {
 	char *argv[] = { (char *)(uintptr_t) "true", NULL };
-	int status = -1;
 	pid_t pid = -1;
 
 	if (!by_vfork) {
@@ -696,8 +693,7 @@ static void spawn_true(bool by_vfork)
 		(void)execvp(argv[0], argv);
 		_exit(127);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 }
 
 static void starting_programs_changes_nothing(void)

@@ -96,7 +96,7 @@ static void a_signal_while_a_fork_child_is_set_up(void)
 		(void)kill(pid, SIGUSR1);
 		(void)usleep(5000);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid);
+	status = tap_wait(pid);
 	(void)sigaction(SIGUSR1, &old, NULL);
 	CHECK_EQ(status, 0);
 	expect_parent_keeps_its_card();
@@ -119,7 +119,6 @@ static void *collect_first(void *arg)
 /* Both come from a child of a bare clone(2), where no handler ran. */
 static void two_threads_of_a_raw_clone_at_once(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	if (TAP_ASAN)
@@ -143,15 +142,13 @@ static void two_threads_of_a_raw_clone_at_once(void)
 			missing += !card_dirty(table, i) && !card_dirty(second_table, i);
 		_exit(missing != 0);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	expect_parent_keeps_its_card();
 }
 
 /* Control: a child that asks through what it has inherited (R5). */
 static void asking_before_it_is_set_up_loses_the_card(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	set_up_slow_child();
@@ -167,8 +164,7 @@ static void asking_before_it_is_set_up_loses_the_card(void)
 			      0 ||
 		      cardmark_collect(cm, table) == CARDMARK_ALL_DIRTY);
 	}
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	(void)live_collect(cm, table);
 	CHECK(!card_dirty(table, 5));
 }
@@ -255,7 +251,7 @@ static void a_raw_clone_while_a_thread_is_inside(void)
 		pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
 		if (pid == 0)
 			child_of_a_torn_tracker(closes);
-		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+		status = tap_wait(pid);
 		open_gate();
 		(void)pthread_join(thread, NULL);
 		CHECK_EQ(status, 0);
@@ -352,7 +348,7 @@ static void a_handler_that_runs_inside_hangs(void)
 	for (int i = 0; i < 100 && waitpid(pid, &status, WNOHANG) == 0; i++)
 		(void)usleep(20000);
 	(void)kill(pid, SIGKILL);
-	CHECK(waitpid(pid, &status, 0) == pid);
+	status = tap_wait(pid);
 	CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 

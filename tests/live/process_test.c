@@ -103,7 +103,6 @@ static void a_grandchild_too(void)
 /* Behind the C library's back: no handlers run. */
 static void a_raw_clone_child_is_noticed(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	if (TAP_TSAN || TAP_ASAN)
@@ -124,8 +123,7 @@ static void a_raw_clone_child_is_noticed(void)
 		missing += !cardmark_table_is_dirty(table, mem + 11 * live_card);
 		_exit(missing == 0 ? 0 : 1);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	(void)live_collect(cm, table);
 	live_expect(table, mem, CARDS, want);
 }

@@ -325,7 +325,7 @@ static void a_clone_in_the_middle_of_a_change(void)
 			live_store(top, 2); /* the highest range, that is moved first */
 			_exit(0);
 		}
-		CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+		status = tap_wait(pid);
 		died += status != 0;
 	}
 	atomic_store(&stop, true);

@@ -231,7 +231,6 @@ static void a_fork_child_has_no_helpers(void)
 
 static void a_raw_clone_has_no_helpers(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	set_up_threads(3);
@@ -243,8 +242,7 @@ static void a_raw_clone_has_no_helpers(void)
 			    cardmark_table_count(table) == CARDS;
 		_exit(good ? 0 : 1);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	collect_and_expect();
 }
 
@@ -296,8 +294,7 @@ static void a_stopped_helper_is_not_waited_for(void)
 	CHECK(write(down[1], "g", 1) == 1);
 	/* The process ends when its last thread has been waited for: by who traces it. */
 	CHECK(waitpid(tid, NULL, __WALL) == tid);
-	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	(void)close(up[0]);
 	(void)close(down[0]);
 	(void)close(down[1]);

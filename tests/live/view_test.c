@@ -424,7 +424,7 @@ static void only_looks(void)
 		CHECK_EQ(n_regions, 22);
 	}
 	CHECK(write(to[1], "g", 1) == 1);
-	CHECK(waitpid(target, &status, 0) == target);
+	status = tap_wait(target);
 	target = 0;
 	for (unsigned i = 0; i < 2; i++)
 		CHECK(close(to[i]) == 0 && close(from[i]) == 0);

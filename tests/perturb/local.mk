@@ -10,11 +10,11 @@ EXTRA_DIST += docs/perturb.md tests/perturb/perturb.c tests/perturb/perturb.h te
 
 # Also without delays: make check.
 backend_tests += tests/perturb/stress
-tests_perturb_stress_SOURCES = tests/perturb/stress.c tests/perturb/watch.h
+tests_perturb_stress_SOURCES = tests/perturb/stress.c tests/perturb/run.h tests/perturb/watch.h
 if HAVE_JEMALLOC
 backend_tests += tests/perturb/stress_jemalloc
 endif
-tests_perturb_stress_jemalloc_SOURCES = tests/perturb/stress_jemalloc.c tests/perturb/watch.h \
+tests_perturb_stress_jemalloc_SOURCES = tests/perturb/stress_jemalloc.c tests/perturb/run.h tests/perturb/watch.h \
 	tests/jemalloc/je.h
 tests_perturb_stress_jemalloc_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_perturb_stress_jemalloc_LDADD = $(jemalloc_prefixed)

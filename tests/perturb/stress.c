@@ -5,8 +5,8 @@
  * crash, and nobody may wait for ever. `make perturb` runs it with delays at chosen places.
  *
  * PROGRAM BACKEND [--seconds=S] [CASE] */
+#include "tests/perturb/run.h"
 #include "tests/perturb/watch.h"
-#include "tests/support/live.h"
 #include "tests/support/random.h"
 
 #include <errno.h>
@@ -17,7 +17,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REGIONS 8
@@ -25,8 +24,6 @@
 #define PIECE 16  /* cards to a kernel call: there is something to share */
 #define CHILD_SECONDS 20
 
-static double seconds = 1;
-static const char *only_case;
 static atomic_bool over;
 static atomic_ulong n_lost, n_answers, n_writes, n_moves, n_children, n_bad_children;
 /* For a backend that needs its writers stopped: writers share it. */
@@ -47,13 +44,6 @@ static unsigned char *heap;
 static bool time_is_up(void)
 {
 	return atomic_load(&over);
-}
-
-static void sleep_us(uint64_t us)
-{
-	struct timespec ts = { (time_t)(us / 1000000), (long)(us % 1000000 * 1000) };
-
-	(void)nanosleep(&ts, NULL);
 }
 
 static void lost(const char *who, const struct region *r, size_t card)
@@ -220,23 +210,6 @@ static void end_threads(pthread_t *threads, size_t n)
 	atomic_store(&over, true);
 	for (size_t i = 0; i < n; i++)
 		(void)pthread_join(threads[i], NULL);
-}
-
-static uint64_t deadline_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 +
-	       (uint64_t)(seconds * 1000);
-}
-
-static bool before(uint64_t deadline)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000 < deadline;
 }
 
 /* ---- Ranges handed over ------------------------------------------------------------ */
@@ -611,17 +584,5 @@ static const struct live_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	struct live_case chosen[sizeof cases / sizeof *cases];
-	size_t n = 0;
-
-	for (int i = 2; i < argc; i++) {
-		if (strncmp(argv[i], "--seconds=", 10) == 0)
-			seconds = strtod(argv[i] + 10, NULL);
-		else
-			only_case = argv[i];
-	}
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		if (only_case == NULL || strcmp(cases[i].name, only_case) == 0)
-			chosen[n++] = cases[i];
-	return live_main(argc < 2 ? argc : 2, argv, chosen, n);
+	return stress_main(argc, argv, LIVE_CASES(cases));
 }

@@ -6,6 +6,7 @@
  *
  * PROGRAM BACKEND [--seconds=S] [CASE] */
 #include "tests/jemalloc/je.h"
+#include "tests/perturb/run.h"
 #include "tests/perturb/watch.h"
 #include "tests/support/random.h"
 
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define THREADS 2
@@ -36,8 +36,6 @@ struct object {
 	struct watch watch; /* of its second card */
 };
 
-static double seconds = 1;
-static const char *only_case;
 static struct cardmark *cm;
 static struct cardmark_table *table;
 static struct cardmark_jemalloc *je;
@@ -45,29 +43,6 @@ static struct object objects[THREADS][SLOTS];
 static atomic_bool over, collector_over;
 static atomic_int ended;
 static atomic_ulong n_lost, n_answers, n_writes, n_children, n_bad_children, n_arenas;
-
-static void sleep_us(uint64_t us)
-{
-	struct timespec ts = { (time_t)(us / 1000000), (long)(us % 1000000 * 1000) };
-
-	(void)nanosleep(&ts, NULL);
-}
-
-static bool before(double end)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9 < end;
-}
-
-static double in_seconds(double s)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9 + s;
-}
 
 static void lost(const char *what)
 {
@@ -264,14 +239,14 @@ static void have_child(void)
 
 static void forks(void)
 {
-	double end = in_seconds(seconds);
+	uint64_t deadline = deadline_ms();
 	pthread_t threads[THREADS + 1];
 
 	set_up();
 	je = je_create(cm, 0);
 	atomic_fetch_add(&n_arenas, 1);
 	start(threads);
-	while (before(end)) {
+	while (before(deadline)) {
 		have_child();
 		sleep_us(300);
 	}
@@ -288,11 +263,11 @@ static void forks(void)
 /* Threads end while their arena is destroyed, and the next one is made. */
 static void ends(void)
 {
-	double end = in_seconds(seconds);
+	uint64_t deadline = deadline_ms();
 	pthread_t threads[THREADS + 1];
 
 	set_up();
-	while (before(end)) {
+	while (before(deadline)) {
 		je = je_create(cm, 0);
 		atomic_fetch_add(&n_arenas, 1);
 		start(threads);
@@ -317,17 +292,5 @@ static const struct live_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	struct live_case chosen[sizeof cases / sizeof *cases];
-	size_t n = 0;
-
-	for (int i = 2; i < argc; i++) {
-		if (strncmp(argv[i], "--seconds=", 10) == 0)
-			seconds = strtod(argv[i] + 10, NULL);
-		else
-			only_case = argv[i];
-	}
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		if (only_case == NULL || strcmp(cases[i].name, only_case) == 0)
-			chosen[n++] = cases[i];
-	return live_main(argc < 2 ? argc : 2, argv, chosen, n);
+	return stress_main(argc, argv, LIVE_CASES(cases));
 }

@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* For controls: what the client, or the library, does wrong. */
@@ -77,6 +79,27 @@ static inline bool end_shortage(void)
 	bool (*end)(void) = (bool (*)(void))dlsym(RTLD_DEFAULT, "shortage_end");
 
 	return end == NULL || end();
+}
+
+/* A fork child that found something wrong has said so. */
+static inline void wait_for_child(pid_t pid)
+{
+	int status = 0;
+
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (WIFSIGNALED(status))
+		wrong("a fork child died of signal %d", WTERMSIG(status));
+	if (status != 0)
+		_exit(1);
+}
+
+static inline double now_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
 static inline const char *shortage(void)

@@ -15,8 +15,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #define PAGES 96
 #define MS 200
@@ -218,7 +216,6 @@ static void probe(void)
 
 static void fork_once(void)
 {
-	int status = 0;
 	pid_t pid = fork();
 
 	note_call('f', 0);
@@ -229,14 +226,8 @@ static void fork_once(void)
 		collect();
 		_exit(0);
 	}
-	if (pid < 0)
-		return;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFSIGNALED(status))
-		wrong("a fork child died of signal %d", WTERMSIG(status));
-	if (status != 0)
-		_exit(1);
+	if (pid > 0)
+		wait_for_child(pid);
 }
 
 /* New memory in the place of old. */
@@ -336,14 +327,6 @@ static void do_something_and_be_cancelled(void)
 }
 
 /* ---- All ------------------------------------------------------------------------------------ */
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static unsigned opens, refused;
 

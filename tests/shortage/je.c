@@ -12,8 +12,6 @@
 #include <cardmark/jemalloc.h>
 
 #include <pthread.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #define OBJECTS 300
 #define MS 200
@@ -111,7 +109,6 @@ static void use_a_thread(void)
 
 static void fork_once(int flags)
 {
-	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -124,14 +121,8 @@ static void fork_once(int flags)
 		collect();
 		_exit(0);
 	}
-	if (pid < 0)
-		return;
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (WIFSIGNALED(status))
-		wrong("a fork child died of signal %d", WTERMSIG(status));
-	if (status != 0)
-		_exit(1);
+	if (pid > 0)
+		wait_for_child(pid);
 }
 
 static void do_something(int flags)
@@ -192,14 +183,6 @@ static void one_arena(unsigned turns)
 	memset(objects, 0, sizeof objects);
 	cardmark_table_delete(&table);
 	cardmark_close(&cm);
-}
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
 int main(int argc, char **argv)

@@ -131,7 +131,6 @@ static void an_inherited_descriptor_clears_the_parent(void)
 	unsigned char *mem;
 	struct cardmark_table *table;
 	struct cardmark *cm;
-	int status = -1;
 	size_t lost = 0;
 	pid_t pid;
 
@@ -145,7 +144,7 @@ static void an_inherited_descriptor_clears_the_parent(void)
 	pid = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, NULL, NULL, NULL, 0ul);
 	if (pid == 0)
 		clear_by_inherited_descriptor(mem);
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	(void)live_collect(cm, table);
 	for (size_t i = 0; i < CARDS; i++)
 		lost += !cardmark_table_is_dirty(table, mem + i * live_card);

@@ -106,7 +106,7 @@ static const char *write_by_another_process(void)
 		long n = syscall(SYS_process_vm_writev, parent, &from, 1ul, &to, 1ul, 0ul);
 		_exit(n == 1 ? 0 : 1);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	status = tap_wait(pid);
 	if (status != 0)
 		return "another process may not write here";
 	want[21] = true;
@@ -140,7 +140,6 @@ static const char *fork_child_collects(void)
 
 static const char *clone_child_collects(void)
 {
-	int status = -1;
 	pid_t pid;
 
 	if (TAP_TSAN)
@@ -157,8 +156,7 @@ static const char *clone_child_collects(void)
 		}
 		_exit(0);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
-	CHECK_EQ(status, 0);
+	CHECK_EQ(tap_wait(pid), 0);
 	write_card(31);
 	return NULL;
 }
@@ -173,7 +171,7 @@ static const char *vfork_and_exec(void)
 		execl("/bin/true", "true", (char *)NULL);
 		_exit(127);
 	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	status = tap_wait(pid);
 	write_card(31);
 	return WEXITSTATUS(status) == 127 ? "there is no /bin/true" : NULL;
 }
@@ -181,13 +179,12 @@ static const char *vfork_and_exec(void)
 static const char *spawn(void)
 {
 	char *argv[] = { (char *)(uintptr_t) "true", NULL }, *none[] = { NULL };
-	int status = -1;
 	pid_t pid;
 
 	write_card(30);
 	if (posix_spawn(&pid, "/bin/true", NULL, NULL, argv, none) != 0)
 		return "there is no /bin/true";
-	CHECK(waitpid(pid, &status, 0) == pid);
+	(void)tap_wait(pid);
 	write_card(31);
 	return NULL;
 }

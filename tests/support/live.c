@@ -252,8 +252,8 @@ const struct live_case *live_now;
 
 int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 {
-	const char *backend = argc > 1 ? argv[1] : "auto";
-	size_t left_out = 0;
+	const char *backend = argc > 1 ? argv[1] : "auto", *only = argc > 2 ? argv[2] : NULL;
+	size_t left_out = 0, unnamed = 0;
 
 	live_card = cardmark_card_size();
 	if (!choose_backend(backend))
@@ -263,6 +263,10 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 		const char *missing = lacking(cases[i].needs);
 		char reason[96];
 
+		if (only != NULL && strcmp(only, cases[i].name) != 0) {
+			unnamed++;
+			continue;
+		}
 		if (cases[i].only != 0 && !(cases[i].only >> live_backend & 1)) {
 			left_out++;
 			continue;
@@ -275,6 +279,10 @@ int live_main(int argc, char **argv, const struct live_case *cases, size_t n)
 		(void)snprintf(reason, sizeof reason, "%s lacks the capability %s", backend,
 			       missing);
 		tap_line(true, backend, cases[i].name, reason);
+	}
+	if (only != NULL && unnamed == n) {
+		tap_note("no case has the name \"%s\"", only);
+		tap_line(false, backend, only, NULL);
 	}
 	if (left_out == n) /* tests/support/each-backend.sh reads it */
 		tap_note("%s: no case is for this backend", backend);

@@ -2,7 +2,7 @@
  *
  * Frame for tests that run against this kernel, once for each backend.
  *
- * PROGRAM [BACKEND] prints a TAP line a case. A backend that cannot work here
+ * PROGRAM [BACKEND [CASE]] prints a TAP line a case. A backend that cannot work here
  * skips the program, with the probe's reason, or fails it if
  * CARDMARK_REQUIRE=pagemap[,uffd...] names it. A case that needs a capability
  * that the backend says it lacks is skipped and says so. */

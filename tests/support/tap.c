@@ -135,9 +135,18 @@ void tap_start_over(void)
 	passed = failed = skipped = 0;
 }
 
-int tap_in_child(void (*fn)(void *arg), void *arg)
+int tap_wait(pid_t pid)
 {
 	int status = -1;
+
+	CHECK(pid > 0);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+int tap_in_child(void (*fn)(void *arg), void *arg)
+{
 	pid_t pid;
 
 	(void)fflush(stdout);
@@ -149,10 +158,7 @@ int tap_in_child(void (*fn)(void *arg), void *arg)
 		(void)fflush(stdout);
 		_exit(0);
 	}
-	CHECK(pid > 0);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+	return tap_wait(pid);
 }
 
 #ifdef CARDMARK_COVERAGE

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* A failing check ends the case (in a child made by tap_in_child: the child).
  * Only for the thread that runs the case. */
@@ -40,6 +41,9 @@ int tap_status(void);
 
 /* Forgets what was counted: in a child that is to report as a program of its own. */
 void tap_start_over(void);
+
+/* Waits until a child ends. Returns the wait status. */
+int tap_wait(pid_t pid);
 
 /* Forks; the child runs fn(arg) and exits 0, or 1 if a check fails. Returns
  * the wait status. */

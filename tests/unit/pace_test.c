@@ -251,7 +251,7 @@ static struct result result_of(const struct program *p, bool paced, uint64_t see
 		run(p, paced, seed, shared);
 		_exit(0);
 	}
-	CHECK_EQ(waitpid(child, &status, 0), child);
+	status = tap_wait(child);
 	CHECK_EQ(status, 0);
 	r = *shared;
 	(void)munmap(shared, sizeof *shared);

@@ -82,7 +82,7 @@ static int output_of(int (*program)(void *arg), void *arg, char *buf, size_t len
 		have += (size_t)n;
 	buf[have] = '\0';
 	(void)close(fds[0]);
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	status = tap_wait(pid);
 	CHECK(WIFEXITED(status));
 	return WEXITSTATUS(status);
 }
@@ -102,6 +102,14 @@ static void expect_line(const char *out, const char *line)
 	CHECK(strstr(out, line) != NULL);
 }
 
+static int run_no_case(void *arg)
+{
+	const struct live_case cases[] = { { "the case", passes, 0, 0 } };
+	char name[] = "live", backend[] = "alldirty", *argv[] = { name, backend, arg, NULL };
+
+	return live_main(3, argv, LIVE_CASES(cases));
+}
+
 static void expect_run(void (*run)(void), int status, const char *line)
 {
 	char out[4096];
@@ -112,12 +120,16 @@ static void expect_run(void (*run)(void), int status, const char *line)
 
 static void live_checks_fail_when_they_should(void)
 {
+	char other[] = "another case", out[4096];
+
 	expect_run(passes, 0, "ok - alldirty: the case\n");
 	expect_run(fails, 1, "not ok - alldirty: the case");
 	expect_run(fails_by_value, 1, "failed: 2 is 2, not 3");
 	expect_run(fails_in_a_child, 1, "not ok - alldirty: the case");
 	expect_run(skips, 77, "ok - alldirty: the case # SKIP a reason");
 	expect_run(lost_card, 1, "2 of 2 cards lost");
+	CHECK_EQ(output_of(run_no_case, other, out, sizeof out), 1);
+	expect_line(out, "no case has the name \"another case\"");
 }
 
 static int run_unusable(void *arg)
