@@ -334,7 +334,7 @@ void cm_gc_hook_generic_malloc_many(size_t lb, int k, void **result);
 void *cm_gc_hook_generic_malloc_ignore_off_page(size_t lb, int k);
 void *cm_gc_hook_generic_malloc_uncollectable(size_t lb, int k);
 
-/* ---- The pause target (pace.c) --------------------------------------------------------------- */
+/* ---- The pause target (pause_target.c) ------------------------------------------------------- */
 
 struct cm_gc_pace {
 	bool on;

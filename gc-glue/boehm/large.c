@@ -181,6 +181,6 @@ void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn)
 
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void)
 {
-	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as in pace.c */
+	/* cppcheck-suppress CastIntegerToAddressAtReturn ; as in pause_target.c */
 	return on ? cm_gc_chain_get(&pushes) : cm_gc_api.GC_get_push_other_roots();
 }

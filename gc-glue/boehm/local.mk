@@ -18,7 +18,7 @@ gc_glue_sources = \
 	gc-glue/boehm/large.c \
 	gc-glue/boehm/maps.c \
 	gc-glue/boehm/out.c gc-glue/boehm/out.h \
-	gc-glue/boehm/pace.c \
+	gc-glue/boehm/pause_target.c \
 	gc-glue/boehm/plt.c \
 	gc-glue/boehm/ranges.c \
 	gc-glue/boehm/record.c \

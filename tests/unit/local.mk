@@ -7,8 +7,8 @@ unit_tests = \
 	tests/unit/maps_test \
 	tests/unit/options_test \
 	tests/unit/own_test \
-	tests/unit/pace_test \
 	tests/unit/pagemap_test \
+	tests/unit/pause_target_test \
 	tests/unit/process_test \
 	tests/unit/ranges_test \
 	tests/unit/selftest \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the pause target's controller (gc-glue/boehm/pace.c) beside a model of
+ * Description: the pause target's controller (gc-glue/boehm/pause_target.c) beside a model of
  * libgc's incremental collection in time of its own: stops and waits stay as short as
  * the heap allows, and with constants instead they do not. */
 #include "tests/support/random.h"
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* pace.c itself, with our clock. */
+/* pause_target.c itself, with our clock. */
 #define cm_gc_now real_now
 #include "gc-glue/boehm/glue.h"
 #undef cm_gc_now
@@ -23,7 +23,7 @@ static uint64_t cm_gc_now(void)
 	return clock_ns;
 }
 
-#include "gc-glue/boehm/pace.c"
+#include "gc-glue/boehm/pause_target.c"
 
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
@@ -235,7 +235,7 @@ static void run(const struct program *p, bool paced, uint64_t seed, struct resul
 	*r = m.r;
 }
 
-/* In a process of its own, as pace.c begins once. */
+/* In a process of its own, as pause_target.c begins once. */
 static struct result result_of(const struct program *p, bool paced, uint64_t seed)
 {
 	struct result *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
