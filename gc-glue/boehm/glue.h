@@ -127,6 +127,24 @@ unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n
 /* What the object that holds addr is: found out by what it exports, not by its name. */
 enum cm_gc_place cm_gc_plt_place(const void *addr, uintptr_t *end);
 
+/* ---- What is redirected (slots.c) -------------------------------------------------- */
+
+/* Is libgc alone in its object, and does it map memory through a slot? Then all of its memory is
+ * seen, and nobody else's. */
+bool cm_gc_memory_is_seen(void);
+/* Do slow allocations pass a slot, inside libgc? If not, nobody notices when the program sets
+ * a callback over ours. */
+bool cm_gc_is_defended(void);
+bool cm_gc_asks_for_pagemap(void);
+/* False: not all of them. */
+bool cm_gc_redirect_way_a(void);
+void cm_gc_redirect_libgc(void);
+void cm_gc_allow_manual_vdb(void);
+/* Redirects the calls to libgc of objects that were loaded since. */
+void cm_gc_redirect_again(void);
+/* In a fork child: nobody is inside. */
+void cm_gc_redirect_child(void);
+
 /* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
 
 struct cm_gc_ranges {
@@ -169,8 +187,10 @@ void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
 
 /* At the end of a pass: tracks what has become heap without an event, and what
- * could not be tracked when it was mapped. */
-void cm_gc_heap_settle(void);
+ * could not be tracked when it was mapped. was_read: did libgc ask for the dirty bits of all of
+ * this, the last time it asked for any? NULL: it does not ask. */
+typedef bool cm_gc_was_read_fn(uintptr_t start, uintptr_t end);
+void cm_gc_heap_settle(cm_gc_was_read_fn *was_read);
 
 /* Private anonymous writable mappings of this process, stacks excluded, in order
  * of address; by raw system calls into a buffer of our own. -EIO. */
@@ -209,8 +229,6 @@ int cm_gc_hook_close(int fd);
 /* The mark begins: libgc will read its dirty bits anew. */
 void cm_gc_waya_begins(void);
 bool cm_gc_waya_opened(void);
-/* Did libgc ask for the dirty bits of all of it, the last time it asked for any? */
-bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end);
 
 /* The world is stopped and libgc is about to read its dirty bits. */
 void cm_gc_wayb_feed(void);
@@ -226,7 +244,7 @@ bool cm_gc_large_keep(uintptr_t card);
 /* A full collection marks everything. */
 void cm_gc_large_forget(void);
 void cm_gc_large_start(void);
-/* As cm_gc_record_check(): has ours been replaced? Puts it back. By one thread at a time. */
+/* As cm_gc_events_check(): has ours been replaced? Puts it back. By one thread at a time. */
 bool cm_gc_large_replaced(void);
 void cm_gc_large_put_back(void);
 void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn);
@@ -279,7 +297,7 @@ struct cm_gc_outside {
 struct cm_gc_outside cm_gc_step_out(void);
 void cm_gc_step_in(struct cm_gc_outside before);
 
-/* ---- Recording (record.c, histogram.c, stall.c) ------------------------------------------- */
+/* ---- Recording (record.c, histogram.c) ------------------------------------------- */
 
 #define CM_GC_HIST_SUB 32 /* per octave: 3 % */
 #define CM_GC_HIST_SIZE (CM_GC_HIST_SUB * 44)
@@ -318,16 +336,29 @@ void cm_gc_record_dirty(uint64_t ns, uint64_t cards);
 uint64_t cm_gc_record_stop_cards(void);
 void cm_gc_record_set_full(void);
 bool cm_gc_record_full(void);
-void cm_gc_record_install(void);
+/* The stop under way: it begins, the world is stopped, marks, goes on, the stop is over. */
+void cm_gc_record_begin(uint64_t now);
+void cm_gc_record_stopped(uint64_t now);
+void cm_gc_record_mark(uint64_t now);
+void cm_gc_record_resume(uint64_t now);
+void cm_gc_record_end(uint64_t now);
+
+/* ---- What libgc tells us (events.c) ---------------------------------------------------------- */
+
+/* redirect: sees to the calls of objects that were loaded since. */
+void cm_gc_events_install(void (*redirect)(void));
 /* Puts our callbacks back in front if an object whose slots are not redirected, as
  * it was loaded later, has replaced them. Takes libgc's allocation lock. */
-void cm_gc_record_check(void);
+void cm_gc_events_check(void);
 /* In a fork child: nobody is inside. */
-void cm_gc_record_child(void);
+void cm_gc_events_child(void);
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
 void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn);
 cm_gc_resize_fn *cm_gc_hook_get_on_heap_resize(void);
+
+/* ---- Allocations that take long (stall.c) ------------------------------------------------------
+ */
 
 void *cm_gc_hook_generic_malloc(size_t lb, int k);
 void cm_gc_hook_generic_malloc_many(size_t lb, int k, void **result);
@@ -364,8 +395,8 @@ static inline uint64_t cm_gc_now(void)
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* ---- Choice and report (enable.c, report.c, statsfile.c)
- * -------------------------------------------------- */
+/* ---- Choice and report (config.c, enable.c, report.c, statsfile.c) ----------------------------
+ */
 
 struct cm_gc_config {
 	enum cardmark_backend backend;
@@ -383,11 +414,15 @@ struct cm_gc_config {
 extern struct cm_gc_config cm_gc_config;
 
 const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
+/* config.c. A program that runs with more rights than its user obeys no variable of his. */
+int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way);
+/* One more reason in cm_gc_config.why. */
+void cm_gc_because(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* enable.c. */
 /* Reads options and environment, opens the tracker, redirects, sets the knobs.
  * Incremental mode is then on from GC_init on; it is not called here. */
 int cm_gc_prepare(const struct cardmark_gc_options *options);
-/* Redirects the calls to libgc of objects that were loaded since. */
-void cm_gc_redirect_again(void);
+int cm_gc_enable(const struct cardmark_gc_options *options);
 /* The words of this thread's public call that fails, for cardmark_gc_error(). Returns
  * error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -397,17 +432,9 @@ void cm_gc_no_error(void);
 #define CM_GC_NOT_ENABLED                                                                          \
 	"not enabled: call cardmark_gc_enable() first, or start the program with cardmark run"
 
-/* The public calls of another adapter in this process that was enabled before ours, which
- * is not; else NULL (twin.c). */
-struct cm_gc_twin {
-	int (*enable)(const struct cardmark_gc_options *options);
-	int (*info)(struct cardmark_gc_info *info);
-	int (*write_stats)(const char *path);
-	const char *(*error)(void);
-};
-const struct cm_gc_twin *cm_gc_twin(void);
-
 void cm_gc_report_put(struct cm_gc_out *o);
+int cm_gc_info(struct cardmark_gc_info *info);
+int cm_gc_write_stats(const char *path);
 /* This process begins to count; a fork child anew; a parent has forked. */
 void cm_gc_report_begin(void);
 void cm_gc_report_begin_child(void);

@@ -107,14 +107,14 @@ static void table_add(const struct cardmark_run *r)
  * dirty at every stop, and with libgc's table that made everything dirty. */
 #define READ_AHEAD ((size_t)16 << 20)
 
-static bool was_read(uintptr_t start, uintptr_t end)
+static bool is_heap_that_was_read(uintptr_t start, uintptr_t end, cm_gc_was_read_fn *was_read)
 {
-	return end - start >= READ_AHEAD && !cm_gc_test(CM_GC_TEST_NO_STACK_DEFENCE) &&
-	       cm_gc_waya_was_read(start, end);
+	return end - start >= READ_AHEAD && !cm_gc_test(CM_GC_TEST_NO_STACK_DEFENCE) && was_read &&
+	       was_read(start, end);
 }
 
 /* A table in use has no header in libgc's eyes; heap has. */
-static void adopt_tables(void)
+static void adopt_tables(cm_gc_was_read_fn *was_read)
 {
 	/* The world is stopped: no new heap is between its mapping and its event. */
 	for (size_t i = 0; i < pending_n; i++)
@@ -123,7 +123,8 @@ static void adopt_tables(void)
 	for (size_t i = 0; i < tables_n;) {
 		struct cardmark_run r = tables[i];
 
-		if (holds_heap(r.start, r.end, 64) || was_read(r.start, r.end)) {
+		if (holds_heap(r.start, r.end, 64) ||
+		    is_heap_that_was_read(r.start, r.end, was_read)) {
 			tables[i] = tables[--tables_n];
 			heap_add(r.start, r.end);
 		} else {
@@ -255,11 +256,11 @@ static void note_hole(uintptr_t start, uintptr_t end)
 		holes[holes_n++] = (struct cardmark_run){ start, end };
 }
 
-void cm_gc_heap_settle(void)
+void cm_gc_heap_settle(cm_gc_was_read_fn *was_read)
 {
 	const struct cm_gc_ranges *heap = &cm_gc_heap.heap;
 
-	adopt_tables();
+	adopt_tables(was_read);
 	if (!cm_gc_heap.retry)
 		return;
 	cm_gc_heap.retry = false;

@@ -8,8 +8,11 @@ pkgconfig_DATA += gc-glue/boehm/libcardmark-gc.pc
 gc_glue_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
 gc_glue_cflags = $(AM_CFLAGS) -fvisibility=hidden
 gc_glue_sources = \
+	gc-glue/boehm/calls.c \
 	gc-glue/boehm/chain.c \
+	gc-glue/boehm/config.c \
 	gc-glue/boehm/enable.c \
+	gc-glue/boehm/events.c \
 	gc-glue/boehm/gcapi.c \
 	gc-glue/boehm/glue.h \
 	gc-glue/boehm/growth.c \
@@ -25,10 +28,10 @@ gc_glue_sources = \
 	gc-glue/boehm/report.c \
 	gc-glue/boehm/roots.c \
 	gc-glue/boehm/signals.c \
+	gc-glue/boehm/slots.c \
 	gc-glue/boehm/stall.c \
 	gc-glue/boehm/statsfile.c \
 	gc-glue/boehm/testhooks.h \
-	gc-glue/boehm/twin.c \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c
 

@@ -246,15 +246,12 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	cm_gc_put(o, "  \"vmas_at_exit\": %llu\n}\n", (unsigned long long)cm_gc_maps_count());
 }
 
-int cardmark_gc_info(struct cardmark_gc_info *info)
+int cm_gc_info(struct cardmark_gc_info *info)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
 	struct cardmark_gc_info i = { .version = 2, .mode = c->mode, .way = c->way };
-	const struct cm_gc_twin *twin = cm_gc_twin();
 	struct cardmark_stats s;
 
-	if (twin)
-		return twin->info(info);
 	cm_gc_no_error();
 	if (!c->enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_info: %s", CM_GC_NOT_ENABLED);

@@ -29,7 +29,7 @@ static struct call enter(size_t bytes, bool calls_another)
 	next_is_inner = false;
 	/* Partial collections, which need the dirty bits, start in allocation. In each call:
 	 * the defence may not depend on what is remembered of others. */
-	cm_gc_record_check();
+	cm_gc_events_check();
 	if (!c.inner) {
 		c.start = cm_gc_now();
 		c.pace = cm_gc_pace_enter(bytes);

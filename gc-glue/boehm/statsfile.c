@@ -264,13 +264,10 @@ static int too_long(void)
 			  PATH_MAX - 1);
 }
 
-int cardmark_gc_write_stats(const char *path)
+int cm_gc_write_stats(const char *path)
 {
-	const struct cm_gc_twin *twin = cm_gc_twin();
 	char name[PATH_MAX];
 
-	if (twin)
-		return twin->write_stats(path);
 	cm_gc_no_error();
 	if (!cm_gc_config.enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_write_stats: %s", CM_GC_NOT_ENABLED);

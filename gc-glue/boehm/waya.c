@@ -261,7 +261,7 @@ ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room)
 	return cm_gc_hook_read(fd, buf, len);
 }
 
-bool cm_gc_waya_was_read(uintptr_t start, uintptr_t end)
+static bool was_read(uintptr_t start, uintptr_t end)
 {
 	return cm_gc_ranges_cover(&seen, start, end);
 }
@@ -293,7 +293,7 @@ static void end_pass(void)
 	}
 	pass_open = false;
 	cm_gc_roots_update();
-	cm_gc_heap_settle();
+	cm_gc_heap_settle(was_read);
 }
 
 ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)

@@ -69,6 +69,6 @@ void cm_gc_wayb_feed(void)
 	cardmark_table_clear(cm_gc_heap.table);
 	if (!cm_gc_heap_untracked(tell_if_heap))
 		tell(0, TABLE_PAGES * HBLK); /* every entry */
-	cm_gc_heap_settle();
+	cm_gc_heap_settle(NULL);             /* libgc reads no pagemap */
 	cm_gc_record_dirty(cm_gc_now() - t, told);
 }

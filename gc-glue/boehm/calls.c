@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two adapters in one process. `cardmark run` preloads one; a program that was linked
- * with a shared one calls that, as its symbols come first, but a program with a static
+ * The public calls, and two adapters in one process. `cardmark run` preloads one; a program that
+ * was linked with a shared one calls that, as its symbols come first, but a program with a static
  * one calls its own, and two would redirect the same calls to two trackers. So where the
  * preloaded one is at work, the calls to ours lead to it.
  */
@@ -9,6 +9,13 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+
+struct calls {
+	int (*enable)(const struct cardmark_gc_options *options);
+	int (*info)(struct cardmark_gc_info *info);
+	int (*write_stats)(const char *path);
+	const char *(*error)(void);
+};
 
 union symbol { /* C has no cast between function and object pointers */
 	void *object;
@@ -30,9 +37,11 @@ static union symbol find(const char *name, const void *ours)
 	return s;
 }
 
-const struct cm_gc_twin *cm_gc_twin(void)
+/* The public calls of another adapter in this process that was enabled before ours, which
+ * is not; else NULL. */
+static const struct calls *twin_calls(void)
 {
-	static struct cm_gc_twin twin; /* every thread would store the same */
+	static struct calls twin; /* every thread would store the same */
 	static atomic_bool found;
 	union symbol own = { .enable = cardmark_gc_enable };
 
@@ -54,4 +63,40 @@ const struct cm_gc_twin *cm_gc_twin(void)
 		return NULL;
 	atomic_store_explicit(&found, true, memory_order_release);
 	return &twin;
+}
+
+int cardmark_gc_enable(const struct cardmark_gc_options *options)
+{
+	const struct calls *twin = twin_calls();
+	int state, r;
+
+	if (twin)
+		return twin->enable(options);
+
+	/* A thread cancelled half way would leave half of it done. */
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	r = cm_gc_enable(options);
+	(void)pthread_setcancelstate(state, NULL);
+	return r;
+}
+
+int cardmark_gc_info(struct cardmark_gc_info *info)
+{
+	const struct calls *twin = twin_calls();
+
+	return twin ? twin->info(info) : cm_gc_info(info);
+}
+
+int cardmark_gc_write_stats(const char *path)
+{
+	const struct calls *twin = twin_calls();
+
+	return twin ? twin->write_stats(path) : cm_gc_write_stats(path);
+}
+
+const char *cardmark_gc_error(void)
+{
+	const struct calls *twin = twin_calls();
+
+	return twin ? twin->error() : cm_gc_error();
 }

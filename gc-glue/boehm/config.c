@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What was asked for, by the program and by the environment, and the words of what fails. */
+#include "gc-glue/boehm/glue.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct cm_gc_config cm_gc_config;
+
+static __thread char error_text[640];
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+int cm_gc_fail(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(error_text, sizeof(error_text), format, args);
+	va_end(args);
+	return error;
+}
+
+const char *cm_gc_error(void)
+{
+	return error_text;
+}
+
+void cm_gc_no_error(void)
+{
+	error_text[0] = '\0';
+}
+
+void cm_gc_because(const char *format, ...)
+{
+	char *why = cm_gc_config.why;
+	size_t n = strlen(why);
+	va_list args;
+
+	if (n)
+		n += (size_t)snprintf(why + n, sizeof(cm_gc_config.why) - n, "; ");
+	if (n >= sizeof(cm_gc_config.why))
+		return;
+	va_start(args, format);
+	vsnprintf(why + n, sizeof(cm_gc_config.why) - n, format, args);
+	va_end(args);
+}
+
+static const char *const mode_names[] = { "auto", "libgc-mprotect", "stop-the-world" };
+static const char *const way_names[] = { "auto", "A", "B" };
+
+const char *cm_gc_mode_name(enum cardmark_gc_mode mode)
+{
+	return mode_names[mode];
+}
+
+/* -1: not one of them */
+static int name_index(const char *const *names, size_t n, const char *s)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], s) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* ---- Settings -------------------------------------------------------------------- */
+
+#define MOST_TARGET_NS (UINT64_C(3600) * 1000000000)
+
+int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way)
+{
+	struct cm_gc_config *c = &cm_gc_config;
+	struct cardmark_gc_options o = CARDMARK_GC_OPTIONS_INIT;
+	const char *s;
+	int i;
+
+	if (options && options->size < sizeof(o.size) + sizeof(o.backend))
+		return cm_gc_fail(-EINVAL, "the options have no size: use _INIT");
+	if (options)
+		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+	if ((unsigned)o.mode >= COUNT(mode_names) || (unsigned)o.way >= COUNT(way_names))
+		return cm_gc_fail(-EINVAL, "no such mode or way");
+	c->backend = o.backend;
+	c->mode = o.mode;
+	c->target_ns = o.pause_target_ms * UINT64_C(1000000);
+	*way = o.way;
+	if ((s = secure_getenv("CARDMARK_GC_MODE")) && *s) {
+		if ((i = name_index(mode_names, COUNT(mode_names), s)) < 0)
+			return cm_gc_fail(-EINVAL,
+					  "CARDMARK_GC_MODE=%s: not one of auto, "
+					  "libgc-mprotect, stop-the-world",
+					  s);
+		c->mode = (enum cardmark_gc_mode)i;
+	}
+	if ((s = secure_getenv("CARDMARK_GC_WAY")) && *s) {
+		if ((i = name_index(way_names, COUNT(way_names), s)) < 0)
+			return cm_gc_fail(-EINVAL, "CARDMARK_GC_WAY=%s: not one of auto, A, B", s);
+		*way = (enum cardmark_gc_way)i;
+	}
+	if ((s = secure_getenv("CARDMARK_PAUSE_TARGET")) && *s) {
+		if (!cm_gc_ms_parse(s, MOST_TARGET_NS, &c->target_ns) || !c->target_ns)
+			return cm_gc_fail(-EINVAL,
+					  "CARDMARK_PAUSE_TARGET=%s: not a number of "
+					  "milliseconds above 0, such as 5 or 2.5",
+					  s);
+	}
+	/* cardmark_open() reads it, and complains. */
+	c->verify = (s = secure_getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
+	return 0;
+}
