@@ -6,12 +6,27 @@
 
 #include <errno.h>
 
-static void join_held(const struct cardmark *cm, struct cm_cards *report)
+static struct cardmark_run clip(struct cardmark_run run, struct cardmark_run span)
+{
+	if (run.start < span.start)
+		run.start = span.start;
+	if (run.end > span.end)
+		run.end = span.end;
+	return run;
+}
+
+static bool is_all(struct cardmark_run span)
+{
+	return span.start == 0 && span.end == CM_ADDRESS_LIMIT;
+}
+
+static void join_held(const struct cardmark *cm, struct cardmark_run span, struct cm_cards *report)
 {
 	struct cardmark_run held;
 
-	for (uintptr_t at = 0; cm_holds_next(&cm->holds, at, &held); at = held.end)
-		cm_ranges_mark(&cm->ranges, held, report);
+	for (uintptr_t at = span.start;
+	     cm_holds_next(&cm->holds, at, &held) && held.start < span.end; at = held.end)
+		cm_ranges_mark(&cm->ranges, clip(held, span), report);
 }
 
 /* A span, but for runs that are not to be looked at. */
@@ -33,23 +48,39 @@ static size_t harvest_span(struct cardmark *cm, struct cardmark_run span, struct
 	return guessed;
 }
 
-/* All that is dirty goes into report. Returns how many pieces were guessed. */
-static size_t harvest(struct cardmark *cm, struct cm_cards *report)
+static void no_longer_fresh(struct cardmark *cm, struct cardmark_run span)
 {
+	if (!cm->any_fresh)
+		return;
+	if (is_all(span))
+		cm_cards_clear_all(&cm->fresh);
+	else
+		cm_cards_clear(&cm->fresh, span.start, span.end);
+	cm->any_fresh = !is_all(span);
+}
+
+/* All that is dirty in span goes into report, and more where the backend takes more. Returns
+ * how many pieces were guessed. */
+static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_cards *report)
+{
+	const struct cm_backend_ops *ops = cm->backend->ops;
 	size_t guessed;
 
 	/* Also where nothing can be cleared: what has been reported once is not new, and
 	 * a later scan must not pass over what is written to it. */
-	if (cm->any_fresh)
-		cm_cards_clear_all(&cm->fresh);
-	cm->any_fresh = false;
+	no_longer_fresh(cm, span);
 	if (cm_tracker_still_lost(cm)) {
-		cm_ranges_mark(&cm->ranges, CM_ALL, report);
+		cm_ranges_mark(&cm->ranges, span, report);
 		CM_COUNT(cm->counters.guessed);
 		return cm->ranges.n;
 	}
 	cm_tracker_recheck(cm);
-	guessed = harvest_span(cm, CM_ALL, report);
+	if (is_all(span))
+		guessed = harvest_span(cm, span, report);
+	else if (ops->capabilities & CARDMARK_CAP_CONCURRENT)
+		guessed = ops->harvest(cm->backend, &cm->ranges, span, report);
+	else /* its clear is for the whole process */
+		guessed = ops->harvest(cm->backend, &cm->ranges, CM_ALL, report);
 	cm_tracker_recheck(cm);
 	return guessed;
 }
@@ -66,19 +97,21 @@ static void join_kept(struct cardmark *cm, struct cm_cards *report)
 }
 
 /* Before the harvest: emptied and then written is written. */
-static size_t take_discarded(struct cardmark *cm, struct cm_cards *cards)
+static size_t take_discarded(struct cardmark *cm, struct cardmark_run span, struct cm_cards *cards)
 {
-	size_t guessed = cm_discard_take(cm, &cm->report, true);
+	size_t guessed;
+
+	cm_cards_clear_all(&cm->report);
+	guessed = cm_discard_take(cm, span, &cm->report, true);
 
 	cm_cards_or(cards, &cm->report);
 	if (cm->verify.on)
 		cm_cards_or(&cm->verify.excused, &cm->report);
-	cm_cards_clear_all(&cm->report);
 	return guessed;
 }
 
 /* How much was missed, and is in the report now. */
-static size_t verify(struct cardmark *cm, struct cm_cards *report)
+static size_t verify(struct cardmark *cm, struct cardmark_run span, struct cm_cards *report)
 {
 	const struct cm_verified tracker = { cm->backend, &cm->ranges, &cm->populated,
 					     cm->discard_is_write, &cm->stats };
@@ -86,28 +119,28 @@ static size_t verify(struct cardmark *cm, struct cm_cards *report)
 	/* While it is lost all is reported, and will be again: the old hashes do. */
 	if (!cm->verify.on || cm->suspended || cm->lost)
 		return 0;
-	return cm_verify_compare(&cm->verify, &tracker, report);
+	return cm_verify_compare(&cm->verify, &tracker, span, report);
 }
 
-static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_cards *cards)
+static enum cardmark_collected collect_all(struct cardmark *cm, struct cm_cards *cards)
 {
 	bool apart = cm->discards || cm->verify.on || cm->backoff.collects != 0;
 	struct cm_cards *report = apart ? &cm->report : cards;
 	size_t guessed = cm->kept_guessed;
 
+	if (cm->discard_is_write)
+		guessed += take_discarded(cm, CM_ALL, cards);
 	if (apart)
 		cm_cards_clear_all(report);
-	if (cm->discard_is_write)
-		guessed += take_discarded(cm, cards);
-	guessed += harvest(cm, report);
+	guessed += harvest(cm, CM_ALL, report);
 	join_kept(cm, report);
-	join_held(cm, report);
+	join_held(cm, CM_ALL, report);
 	if (cm->backoff.collects != 0) {
 		cm->stats.backoff_cards += cm_backoff_join(&cm->backoff, &cm->ranges, report);
 		if (guessed == 0)
 			cm_backoff_learn(&cm->backoff, report);
 	}
-	guessed += verify(cm, report);
+	guessed += verify(cm, CM_ALL, report);
 	if (cm->discards)
 		cm_cards_or(&cm->populated, report);
 	if (apart)
@@ -115,7 +148,41 @@ static enum cardmark_collected collect_locked(struct cardmark *cm, struct cm_car
 	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }
 
-enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_table *table)
+static void answer_kept(struct cardmark *cm, struct cardmark_run span, struct cm_cards *cards)
+{
+	struct cardmark_run run;
+
+	for (uintptr_t at = span.start; cm_cards_next(&cm->kept, at, &run) && run.start < span.end;
+	     at = run.end) {
+		run = clip(run, span);
+		cm_cards_set(cards, run.start, run.end);
+		if (cm->discards)
+			cm_cards_set(&cm->populated, run.start, run.end);
+	}
+	cm_cards_clear(&cm->kept, span.start, span.end);
+}
+
+/* What is harvested goes to what precleans kept, and of that the cards of span are answered: a
+ * backend may take more than it is asked for, and the rest is for the next collect. Backoff is
+ * left alone: runs that it does not look at are dirty in each collect of all. */
+static enum cardmark_collected collect_span(struct cardmark *cm, struct cardmark_run span,
+					    struct cm_cards *cards)
+{
+	if (span.start >= span.end)
+		return CARDMARK_EXACT;
+	if (cm->discard_is_write)
+		cm->kept_guessed += take_discarded(cm, span, cards);
+	/* Set first: whatever happens in there is joined. */
+	cm->any_kept = true;
+	cm->kept_guessed += harvest(cm, span, &cm->kept);
+	join_held(cm, span, &cm->kept);
+	cm->kept_guessed += verify(cm, span, &cm->kept);
+	answer_kept(cm, span, cards);
+	return cm->kept_guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
+}
+
+static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_run span,
+				       struct cardmark_table *table)
 {
 	uint64_t start = cm_os->now(), taken;
 	enum cardmark_collected result;
@@ -134,7 +201,8 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 		return CARDMARK_ALL_DIRTY;
 	}
 	before = cm_cards_count(&table->cards);
-	result = collect_locked(cm, &table->cards);
+	result = is_all(span) ? collect_all(cm, &table->cards)
+			      : collect_span(cm, span, &table->cards);
 	cm->stats.collects++;
 	cm->stats.dirty_cards += cm_cards_count(&table->cards) - before;
 	taken = cm_os->now() - start;
@@ -143,6 +211,30 @@ enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_ta
 		cm->stats.collect_max_ns = taken;
 	cm_tracker_unlock(cm);
 	return result;
+}
+
+enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_table *table)
+{
+	return collect(cm, CM_ALL, table);
+}
+
+/* The cards that have a byte of [addr, addr + len). */
+static struct cardmark_run cards_of(const void *addr, size_t len)
+{
+	uintptr_t mask = cardmark_card_size() - 1, start = (uintptr_t)addr;
+	struct cardmark_run span = { start & ~mask, CM_ADDRESS_LIMIT };
+
+	if (len == 0 || start >= CM_ADDRESS_LIMIT)
+		return (struct cardmark_run){ 0, 0 };
+	if (len < CM_ADDRESS_LIMIT - start)
+		span.end = (start + len + mask) & ~mask;
+	return span;
+}
+
+enum cardmark_collected cardmark_collect_range(struct cardmark *cm, const void *addr, size_t len,
+					       struct cardmark_table *table)
+{
+	return collect(cm, cards_of(addr, len), table);
 }
 
 /* ---- Preclean -------------------------------------------------------------- */

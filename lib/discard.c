@@ -114,13 +114,24 @@ static bool look_for_zero_pages(struct cardmark *cm, struct files f, struct cm_r
 	return sure;
 }
 
-static size_t look_at_all(struct cardmark *cm, struct files f, bool as_written,
-			  struct cm_cards *into)
+/* The first populated cards in [at, span.end). */
+static bool next_populated(const struct cardmark *cm, struct cardmark_run span, uintptr_t at,
+			   struct cardmark_run *run)
+{
+	if (!cm_cards_next(&cm->populated, at, run) || run->start >= span.end)
+		return false;
+	if (run->end > span.end)
+		run->end = span.end;
+	return true;
+}
+
+static size_t look_at_all(struct cardmark *cm, struct files f, struct cardmark_run span,
+			  bool as_written, struct cm_cards *into)
 {
 	struct cardmark_run run;
 	size_t guessed = 0;
 
-	for (uintptr_t at = 0; cm_cards_next(&cm->populated, at, &run); at = run.end)
+	for (uintptr_t at = span.start; next_populated(cm, span, at, &run); at = run.end)
 		for (size_t i = cm_ranges_find(&cm->ranges, run.start);
 		     i < cm->ranges.n && cm->ranges.v[i].start < run.end; i++) {
 			struct cm_range piece = cm_ranges_clip(&cm->ranges, i, run.start, run.end);
@@ -135,14 +146,15 @@ static size_t look_at_all(struct cardmark *cm, struct files f, bool as_written,
 	return guessed;
 }
 
-size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written)
+size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_cards *into,
+		       bool as_written)
 {
 	struct files f = { -1, -1 };
 	struct cardmark_run run;
 	size_t guessed;
 
 	if (cm_tracker_still_lost(cm)) {
-		for (uintptr_t at = 0; cm_cards_next(&cm->populated, at, &run); at = run.end)
+		for (uintptr_t at = span.start; next_populated(cm, span, at, &run); at = run.end)
 			cm_cards_set(into, run.start, run.end);
 		CM_COUNT(cm->counters.guessed);
 		return 1;
@@ -151,7 +163,7 @@ size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_writt
 		f.pagemap = cm_os->open_self("pagemap", O_RDONLY);
 		f.mem = cm_os->open_self("mem", O_RDONLY);
 	}
-	guessed = look_at_all(cm, f, as_written, into);
+	guessed = look_at_all(cm, f, span, as_written, into);
 	if (f.pagemap >= 0)
 		(void)cm_os->close(f.pagemap);
 	if (f.mem >= 0)
@@ -173,7 +185,7 @@ int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
-	guessed = cm_discard_take(cm, &table->cards, false);
+	guessed = cm_discard_take(cm, CM_ALL, &table->cards, false);
 	cm_tracker_unlock(cm);
 	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }

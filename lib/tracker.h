@@ -97,9 +97,10 @@ bool cm_tracker_still_lost(struct cardmark *cm);
  * Lowers *end to how far the answer goes. */
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
 
-/* lib/discard.c. Moves the cards that hold no data any more from populated to a
+/* lib/discard.c. Moves the cards of span that hold no data any more from populated to a
  * set: how many pieces it had to guess. */
-size_t cm_discard_take(struct cardmark *cm, struct cm_cards *into, bool as_written);
+size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_cards *into,
+		       bool as_written);
 
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,

@@ -377,7 +377,8 @@ static void look_at_range(struct look *l, const struct cm_range *range)
 	} while (found > 0 && at < range->end);
 }
 
-size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of, struct cm_cards *report)
+size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of,
+			 struct cardmark_run span, struct cm_cards *report)
 {
 	struct look l = { .v = v, .of = of, .report = report };
 
@@ -388,9 +389,13 @@ size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of, stru
 		cm_cards_clear_all(&v->held);
 	} else {
 		cm_entries_init(&l.entries, v->pagemap.fd, &v->counters);
-		for (size_t i = 0; i < of->ranges->n; i++)
-			look_at_range(&l, &of->ranges->v[i]);
+		for (size_t i = cm_ranges_find(of->ranges, span.start);
+		     i < of->ranges->n && of->ranges->v[i].start < span.end; i++) {
+			struct cm_range range = cm_ranges_clip(of->ranges, i, span.start, span.end);
+
+			look_at_range(&l, &range);
+		}
 	}
-	cm_cards_clear_all(&v->excused);
+	cm_cards_clear(&v->excused, span.start, span.end);
 	return (size_t)l.missed;
 }

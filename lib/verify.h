@@ -60,9 +60,9 @@ int cm_verify_reserve(struct cm_verify *v, uintptr_t start, uintptr_t end);
 /* Whatever [start, end) holds from now on, nobody knows what it was. */
 void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
 
-/* After a harvest. report: this collect's, and nothing else. Adds to it what it
- * lacks, and returns how much that was. */
+/* After a harvest, the cards of span. report has this collect's, and no others of span. Adds to
+ * it what it lacks, and returns how much that was. */
 size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of,
-			 struct cm_cards *report);
+			 struct cardmark_run span, struct cm_cards *report);
 
 #endif

@@ -7,6 +7,7 @@ dist_man_MANS += \
 	man/cardmark_card_size.3 \
 	man/cardmark_close.3 \
 	man/cardmark_collect.3 \
+	man/cardmark_collect_range.3 \
 	man/cardmark_describe.3 \
 	man/cardmark_discarded.3 \
 	man/cardmark_hold.3 \

@@ -355,6 +355,15 @@ enum cardmark_collected {
 CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
 						      struct cardmark_table *table);
 
+/* The same for the cards that have a byte of [addr, addr + len), which need not be tracked, nor
+ * card-aligned: the remembered set of one region, or an object's cards armed and asked. What
+ * else was written stays for the next collect. The time grows with the range and not with the
+ * heap, but on backend softdirty, whose clear is for the whole process. Cannot fail: where it
+ * can't tell, all of the table is dirty. May run when collect may. */
+CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm, const void *addr,
+							    size_t len,
+							    struct cardmark_table *table);
+
 /* The collector's question asked early, while mutators run: harvests every tracked
  * range and keeps the cards for the next collect (or scan), which then finds only
  * what was written since. So the pause is short, and a card written both before

@@ -46,6 +46,12 @@ static void do_collect(void)
 	(void)cardmark_collect(cm, table);
 }
 
+/* 1 MiB of the 1 GiB. */
+static void do_collect_range(void)
+{
+	(void)cardmark_collect_range(cm, mem + cards / 2 * live_card, (size_t)1 << 20, table);
+}
+
 static void do_write(void)
 {
 	for (size_t i = 0; i < cards; i += EVERY)
@@ -140,6 +146,10 @@ static void all(void)
 		counters_step("collect_precleaned", do_collect);
 		empty_table();
 	}
+	do_write();
+	counters_step("collect_range_1mib", do_collect_range);
+	do_collect();
+	empty_table();
 	counters_step("untrack_middle", do_untrack_middle);
 	counters_step("untrack", do_untrack);
 	counters_step("track_unsaid", do_track_unsaid);

@@ -3,6 +3,7 @@ live_tests = \
 	tests/live/backoff_test \
 	tests/live/cancel_test \
 	tests/live/chunks_test \
+	tests/live/collect_range_test \
 	tests/live/collect_test \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
