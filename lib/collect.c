@@ -285,7 +285,7 @@ int cardmark_preclean(struct cardmark *cm)
 
 	if (!(cm->backend->ops->capabilities & CARDMARK_CAP_CONCURRENT))
 		return cm_fail(-ENOTSUP,
-			       "cardmark_preclean: backend %s can't clear while mutators write",
+			       "cardmark_preclean: backend %s cannot clear while mutators write",
 			       cardmark_backend_name(cm->backend->ops->id));
 	while (error == 0 && at < CM_ADDRESS_LIMIT &&
 	       atomic_load_explicit(&cm->waiting, memory_order_relaxed) == 0) {

@@ -176,8 +176,8 @@ int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 	size_t guessed;
 
 	if (!cm->discards)
-		return cm_fail(-EINVAL,
-			       "cardmark_discarded: open the tracker with CARDMARK_OPEN_DISCARDS");
+		return cm_fail(-EINVAL, "cardmark_discarded: the tracker must be opened with "
+					"CARDMARK_OPEN_DISCARDS");
 	if (table->owner != cm)
 		return cm_fail(-EINVAL, "cardmark_discarded: the table is another tracker's");
 	if (!cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {

@@ -75,7 +75,7 @@ const char *cm_errno_text(int error)
 	case EBADF:
 		return "the descriptor is closed, or is another file's now (EBADF)";
 	case EBUSY:
-		return "somebody else uses it (EBUSY)";
+		return "it is in use elsewhere (EBUSY)";
 	case ECANCELED:
 		return "cancelled (ECANCELED)";
 	case EEXIST:
@@ -113,13 +113,13 @@ const char *cm_errno_text(int error)
 	case EPERM:
 		return "not permitted (EPERM)";
 	case EPIPE:
-		return "nobody reads the other end (EPIPE)";
+		return "the other end is closed (EPIPE)";
 	case ESRCH:
 		return "there is no such process (ESRCH)";
 	case ETIMEDOUT:
-		return "it did not come in time (ETIMEDOUT)";
+		return "it took too long (ETIMEDOUT)";
 	default:
-		return "an error that the kernel is not known to give here";
+		return "an unexpected error of the kernel";
 	}
 }
 
@@ -136,13 +136,13 @@ const char *cardmark_strerror(int error)
 	case EINVAL:
 		return "invalid argument";
 	case ENOMEM:
-		return "out of memory, descriptors or mappings, or the range is not all mapped";
+		return "out of memory, descriptors or mappings, or part of the range is not mapped";
 	case ENOTSUP:
 		return "not supported by this backend or kernel";
 	case EPERM:
-		return "not permitted to this process";
+		return "this process is not permitted to do that";
 	case ENOENT:
-		return "nothing tracked there, no such process, or no more of them";
+		return "nothing is tracked there, there is no such process, or there are no more of them";
 	case EBUSY:
 		return "in use by another tracker or thread";
 	case EIO:

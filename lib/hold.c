@@ -27,7 +27,7 @@ int cardmark_hold(struct cardmark *cm, const void *addr, size_t len)
 		return error;
 	error = cm_holds_add(&cm->holds, start, start + len);
 	cm_tracker_unlock(cm);
-	return error < 0 ? cm_fail(error, "cardmark_hold: no memory for one more") : 0;
+	return error < 0 ? cm_fail(error, "cardmark_hold: no memory for another hold") : 0;
 }
 
 /* What was held may have been written until now, and nobody saw. */
@@ -54,7 +54,7 @@ int cardmark_release(struct cardmark *cm, const void *addr, size_t len)
 	if (error == 0)
 		keep(cm, start, start + len);
 	cm_tracker_unlock(cm);
-	return error < 0 ? cm_fail(error, "cardmark_release: no hold of %#zx + %#zx", (size_t)start,
-				   len)
+	return error < 0 ? cm_fail(error, "cardmark_release: there is no hold of %#zx + %#zx",
+				   (size_t)start, len)
 			 : 0;
 }

@@ -29,16 +29,16 @@ static void use_known_protection(const struct cardmark *cm, struct cm_range *pie
 
 static int fail_unmapped(uintptr_t at, uintptr_t end)
 {
-	return cm_fail(-ENOMEM, "cardmark_track: %#zx + %#zx is not all mapped", (size_t)at,
+	return cm_fail(-ENOMEM, "cardmark_track: part of %#zx + %#zx is not mapped", (size_t)at,
 		       (size_t)(end - at));
 }
 
 static int fail_shared(const struct cardmark *cm, uintptr_t at)
 {
-	return cm_fail(-EINVAL,
-		       "cardmark_track: shared or file memory at %#zx, which backend %s can't "
-		       "watch",
-		       (size_t)at, cardmark_backend_name(cm->backend->ops->id));
+	return cm_fail(
+		-EINVAL,
+		"cardmark_track: shared or file memory at %#zx, which backend %s cannot watch",
+		(size_t)at, cardmark_backend_name(cm->backend->ops->id));
 }
 
 /* What the caller says of [at, end). Without a word from anybody only who reports everything
@@ -51,8 +51,9 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 
 	if (flags == 0 && (caps & CARDMARK_CAP_PRECISE))
 		return cm_fail(error == -ENOENT ? -ENOTSUP : cm_closed_error(error),
-			       "cardmark_track: /proc/self/maps can't be read, and without it only "
-			       "CARDMARK_TRACK_PRIVATE or _FILE tells what is at %#zx: %s",
+			       "cardmark_track: what is mapped at %#zx is not known, because "
+			       "/proc/self/maps cannot be read; pass CARDMARK_TRACK_PRIVATE or "
+			       "CARDMARK_TRACK_FILE: %s",
 			       (size_t)at, cm_errno_text(error));
 	if ((flags & CARDMARK_TRACK_FILE) && !(caps & CARDMARK_CAP_SHARED))
 		return fail_shared(cm, at);
@@ -60,10 +61,10 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 	if (covered == -ENOMEM)
 		return fail_unmapped(at, end);
 	if (covered < 0)
-		return cm_fail(cm_closed_error(covered),
-			       "cardmark_track: whether %#zx + %#zx is mapped can't be asked "
-			       "(msync): %s",
-			       (size_t)at, (size_t)(end - at), cm_errno_text(covered));
+		return cm_fail(
+			cm_closed_error(covered),
+			"cardmark_track: msync cannot tell whether %#zx + %#zx is mapped: %s",
+			(size_t)at, (size_t)(end - at), cm_errno_text(covered));
 	*out = (struct cm_range){ at, end,
 				  flags & CARDMARK_TRACK_PRIVATE ? CM_KIND_PRIVATE : CM_KIND_FILE,
 				  PROT_READ | PROT_WRITE };
@@ -85,7 +86,10 @@ static int look_up(const struct cardmark *cm, unsigned flags, uintptr_t at, uint
 	if (vma.start > at)
 		return cm_fail(-ENOMEM, "cardmark_track: nothing is mapped at %#zx", (size_t)at);
 	if (vma.page_size > cardmark_card_size())
-		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages at %#zx", (size_t)at);
+		return cm_fail(
+			-ENOTSUP,
+			"cardmark_track: there are huge TLB pages at %#zx, which cannot be tracked",
+			(size_t)at);
 	if ((vma.shared || vma.file) && !(caps & CARDMARK_CAP_SHARED))
 		return fail_shared(cm, at);
 	out->start = at;
@@ -150,15 +154,17 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 				       start, len, name);
 		return cm_fail(-EINVAL,
 			       "cardmark_track: %#zx + %#zx is a shared mapping of a file that was "
-			       "opened for reading only: nobody can write there",
+			       "opened for reading only: it cannot be written",
 			       start, len);
 	case -EINVAL:
 		return cm_fail(-EINVAL,
-			       "cardmark_track: %#zx + %#zx is memory that backend %s can't watch",
+			       "cardmark_track: %#zx + %#zx is memory that backend %s cannot watch",
 			       start, len, name);
 	case -ENOTSUP:
-		return cm_fail(-ENOTSUP, "cardmark_track: huge TLB pages in %#zx + %#zx", start,
-			       len);
+		return cm_fail(-ENOTSUP,
+			       "cardmark_track: there are huge TLB pages in %#zx + %#zx, which "
+			       "cannot be tracked",
+			       start, len);
 	default:
 		return cm_fail(cm_closed_error(error), "cardmark_track: %#zx + %#zx: %s", start,
 			       len, cm_errno_text(error));

@@ -144,7 +144,7 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 	if (value == 0)
 		value = d->fallback;
 	if (value < d->least || value > d->most)
-		return cm_fail(-EINVAL, "%s is %llu: must lie in %llu..%llu", d->variable,
+		return cm_fail(-EINVAL, "%s is %llu: it must be from %llu to %llu", d->variable,
 			       (unsigned long long)value, (unsigned long long)d->least,
 			       (unsigned long long)d->most);
 	set_field(o, d, value);
@@ -198,8 +198,8 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
 	name = variable("CARDMARK_BACKEND", env);
 	if (name != NULL && cardmark_backend_parse(name, &out->backend) < 0)
 		return cm_fail(-EINVAL,
-			       "CARDMARK_BACKEND=%s: no such backend (auto, pagemap, softdirty, "
-			       "uffd, mprotect, alldirty)",
+			       "CARDMARK_BACKEND=%s: there is no such backend; choose auto, "
+			       "pagemap, softdirty, uffd, mprotect or alldirty",
 			       name);
 	error = resolve_table(out, env);
 	errno = saved;

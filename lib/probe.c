@@ -101,27 +101,27 @@ static const char *behaviour(struct trial *t, unsigned caps)
 	if (!(caps & CARDMARK_CAP_PRECISE))
 		return "";
 	if (reported(t) != 0)
-		return "clearing does not clear: it reports pages nobody wrote";
+		return "clearing has no effect: it reports pages that were not written";
 	page[card] = 2;
 	got = reported(t);
 	if (got == 0)
 		return "it accepts the requests but reports no write: the kernel is built without "
 		       "it";
 	if (got != 0x2)
-		return "it reports pages nobody wrote, or misses some";
+		return "it reports pages that were not written, or misses written ones";
 	if (caps & CARDMARK_CAP_KERNEL_WRITES) {
 		t->error = kernel_store((char *)(t->all.v[0].start + 2 * card));
 		if (t->error == -EFAULT)
 			t->error = 0; /* it does what it promised not to do: a fact */
 		else if (t->error < 0)
-			return "no pipe for the trial";
+			return "no pipe can be opened for the trial";
 		else if (reported(t) != 0x4)
 			return "it misses a read(2) into watched memory";
 		else
-			return reported(t) == 0 ? "" : "clearing does not clear";
+			return reported(t) == 0 ? "" : "clearing has no effect";
 		return "read(2) into watched memory fails";
 	}
-	return reported(t) == 0 ? "" : "clearing does not clear";
+	return reported(t) == 0 ? "" : "clearing has no effect";
 }
 
 /* 0, -ENOTSUP for what the kernel did, or the error of the call that failed. */
@@ -207,9 +207,8 @@ static const char *remark(enum cardmark_backend backend, unsigned caps)
 				 "memory fails with EFAULT (needs CAP_SYS_PTRACE or "
 				 "vm.unprivileged_userfaultfd=1)";
 	case CARDMARK_BACKEND_MPROTECT:
-		return "a signal for every first write, mappings are split; read(2) into clean "
-		       "memory "
-		       "fails with EFAULT";
+		return "a signal for every first write, and split mappings; read(2) into clean "
+		       "memory fails with EFAULT";
 	default:
 		return "reports everything, always";
 	}
@@ -371,7 +370,7 @@ int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
 			return 0;
 		error = cm_open_error(error);
 		if (o->backend != CARDMARK_BACKEND_AUTO)
-			return cm_fail(error, "backend %s can't work here: %s", name, reason);
+			return cm_fail(error, "backend %s cannot work here: %s", name, reason);
 		if (error == -ENOMEM)
 			result = error; /* with more of it one might work */
 		if (used < len)         /* cut short rather than lost */

@@ -69,7 +69,9 @@ static int fail_open(int pid, int error)
 	case -EACCES:
 	case -EPERM:
 		return cm_fail(-EPERM,
-			       "/proc/%d/pagemap: not permitted (needs what ptrace(2) needs)", pid);
+			       "/proc/%d/pagemap: not permitted (it needs the rights that "
+			       "ptrace(2) needs)",
+			       pid);
 	default:
 		return cm_fail(cm_closed_error(error), "/proc/%d/pagemap cannot be opened: %s", pid,
 			       cm_errno_text(error));
@@ -106,7 +108,7 @@ int cardmark_process_open(struct cardmark_process **out, int pid)
 
 	*out = NULL;
 	if (pid <= 0)
-		return cm_fail(-EINVAL, "cardmark_process_open: %d is no process", pid);
+		return cm_fail(-EINVAL, "cardmark_process_open: %d is not a process", pid);
 	if (cm_os->map(sizeof *p, &mem) < 0)
 		return cm_fail(-ENOMEM, "cardmark_process_open: no memory");
 	p = mem;
@@ -195,9 +197,9 @@ static int check(const struct cardmark_process *p, const struct cardmark_query *
 		return error;
 	if (q->op != CARDMARK_SCAN_GET || q->flags != 0)
 		return cm_fail(-EINVAL,
-			       "cardmark_process_scan only looks: op must be GET and flags 0");
+			       "cardmark_process_scan cannot clear: op must be GET and flags 0");
 	if (unknown != 0)
-		return cm_fail(-ENOTSUP, "this kernel can't answer categories 0x%llx",
+		return cm_fail(-ENOTSUP, "this kernel cannot answer categories 0x%llx",
 			       (unsigned long long)unknown);
 	return 0;
 }

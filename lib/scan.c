@@ -18,7 +18,7 @@ static int check(struct cardmark *cm, const struct cardmark_query *q)
 			       (size_t)q->start, q->len);
 	if (unknown != 0)
 		return cm_fail(
-			-ENOTSUP, "cardmark_scan: backend %s can't answer categories 0x%llx here",
+			-ENOTSUP, "cardmark_scan: backend %s cannot answer categories 0x%llx here",
 			cardmark_backend_name(cm->backend->ops->id), (unsigned long long)unknown);
 	return 0;
 }

@@ -106,7 +106,8 @@ int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table
 {
 	/* One tracker's tables have room for all that is tracked. */
 	if (dst->owner != src->owner || dst->owner == NULL)
-		return cm_fail(-EINVAL, "cardmark_table_union: tables of different trackers");
+		return cm_fail(-EINVAL,
+			       "cardmark_table_union: the tables belong to different trackers");
 	/* An allocator's thread may be untracking memory, which clears bits in the same
 	 * words: without the lock bits were seen to be lost. */
 	if (!cm_tracker_lock(dst->owner, CM_WAIT_COLLECT_NS)) {
@@ -131,9 +132,10 @@ int cardmark_table_clear_range(struct cardmark_table *table, const void *addr, s
 
 	if ((start | len) % cardmark_card_size() != 0 || start > CM_ADDRESS_LIMIT ||
 	    len > CM_ADDRESS_LIMIT - start)
-		return cm_fail(-EINVAL,
-			       "cardmark_table_clear_range: %#zx + %#zx is not a range of cards",
-			       (size_t)start, len);
+		return cm_fail(
+			-EINVAL,
+			"cardmark_table_clear_range: %#zx + %#zx is not a range of whole cards",
+			(size_t)start, len);
 	if (len != 0)
 		cm_cards_clear(&table->cards, start, start + len);
 	return 0;

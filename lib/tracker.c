@@ -416,7 +416,7 @@ int cardmark_suspend(struct cardmark *cm)
 	if (!cm->suspended) {
 		if (ops->settle != NULL && !ops->settle(cm->backend)) {
 			cm_tracker_unlock(cm);
-			return cm_fail(-EBUSY, "cardmark_suspend: a thread that shares in collects "
+			return cm_fail(-EBUSY, "cardmark_suspend: a thread that shares collects "
 					       "is still in the kernel: is it stopped?");
 		}
 		if (ops->suspend != NULL)
@@ -447,7 +447,7 @@ int cardmark_resume(struct cardmark *cm)
 	cm_tracker_unlock(cm);
 	if (error < 0)
 		return cm_fail(cm_open_error(error),
-			       "cardmark_resume: backend %s can't start again: %s",
+			       "cardmark_resume: backend %s cannot start again: %s",
 			       cardmark_backend_name(cm->backend->ops->id), cm_errno_text(error));
 	return 0;
 }

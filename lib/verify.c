@@ -60,7 +60,7 @@ int cm_verify_open(struct cm_verify *v, const struct cardmark_options *options)
 	error = open_files(v);
 	return error < 0 ? cm_fail(cm_closed_error(error),
 				   "cardmark_open: verify needs /proc/self/mem and "
-				   "/proc/self/pagemap, and one cannot be opened: %s",
+				   "/proc/self/pagemap, but one of them cannot be opened: %s",
 				   cm_errno_text(error))
 			 : 0;
 }

@@ -58,9 +58,9 @@ int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *o
 		return cm_fail(error, "cardmark_sigaction: another thread is in the SIGSEGV "
 				      "handler and does not come out of it: nothing was set");
 	if (error == -EINVAL)
-		return cm_fail(error,
-			       "cardmark_sigaction: %d is no signal, or nobody may set its action",
-			       sig);
+		return cm_fail(
+			error,
+			"cardmark_sigaction: %d is not a signal, or its action cannot be set", sig);
 	return error == 0 ? 0
 			  : cm_fail(cm_closed_error(error), "cardmark_sigaction: signal %d: %s",
 				    sig, cm_errno_text(error));

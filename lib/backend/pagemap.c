@@ -42,7 +42,7 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 	if (error < 0) {
 		cm_pagemap_close_files(p);
 		(void)cm_os->unmap(p, bytes);
-		*why = "the threads that share in a collect cannot be started (RLIMIT_NPROC?)";
+		*why = "the threads that share a collect cannot be started (see RLIMIT_NPROC)";
 		return error;
 	}
 	p->owed_seen = cm_owed_seen();

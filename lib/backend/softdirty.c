@@ -112,7 +112,8 @@ static int softdirty_open(struct cm_backend **out, const struct cm_backend_param
 	int error;
 
 	if (atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire)) {
-		*why = "the soft-dirty bits of a process serve one tracker at a time";
+		*why = "the soft-dirty bits of a process serve only one tracker, and there is one "
+		       "already";
 		return -EBUSY;
 	}
 	if (used_by_others()) {

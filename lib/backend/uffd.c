@@ -73,8 +73,8 @@ static int open_files(struct uffd *t, const char **why)
 	t->pagemap = t->ear = t->bell = CM_NO_FILE;
 	int error = open_uffd(t);
 	if (error < 0) {
-		*why = error == -EINVAL
-			       ? "the kernel has no userfaultfd write-protection (5.7, x86-64)"
+		*why = error == -EINVAL   ? "the kernel has no userfaultfd write-protection: Linux "
+					    "5.14 or newer (arm64: 6.10) has it"
 		       : error == -ENOSYS ? "the kernel has no userfaultfd"
 		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp, or "
 					    "vm.unprivileged_userfaultfd)"
@@ -85,7 +85,7 @@ static int open_files(struct uffd *t, const char **why)
 	if (error < 0) {
 		*why = "/proc/self/pagemap cannot be opened";
 	} else {
-		*why = "the monitor thread has no pipe";
+		*why = "no pipe can be opened for the monitor thread";
 		error = open_pipe(t);
 	}
 	if (error < 0)
@@ -128,7 +128,7 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	if (error == 0)
 		error = open_files(t, why);
 	if (error == 0) {
-		*why = "the monitor thread cannot be started (RLIMIT_NPROC?)";
+		*why = "the monitor thread cannot be started (see RLIMIT_NPROC)";
 		error = start_monitor(t);
 		if (error < 0)
 			close_files(t);

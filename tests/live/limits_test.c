@@ -197,7 +197,7 @@ static void a_file_for_reading_only(void)
 	}
 	CHECK_EQ(cardmark_track(cm, p, 4 * live_card, 0), -EINVAL);
 	CHECK(last_error_has(live_backend == CARDMARK_BACKEND_PAGEMAP ? "for reading only"
-								      : "can't watch"));
+								      : "cannot watch"));
 	CHECK(!cardmark_is_tracked(cm, p, live_card));
 }
 

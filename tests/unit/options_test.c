@@ -84,7 +84,7 @@ static void bad_options_are_refused(void)
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
 	bad = good, bad.threads = 65;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
-	CHECK(strstr(cardmark_last_error(), "1..64") != NULL);
+	CHECK(strstr(cardmark_last_error(), "from 1 to 64") != NULL);
 	bad = good, bad.huge = (enum cardmark_huge)3;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
 	CHECK(strlen(cardmark_last_error()) > 10);
