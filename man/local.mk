@@ -67,5 +67,5 @@ dist_man_MANS += \
 	man/cardmark_jemalloc_stats.3
 endif
 
-TESTS += man/check-man.sh
-EXTRA_DIST += man/check-man.sh
+TESTS += man/check-man.sh man/check-docs.tap
+EXTRA_DIST += man/check-man.sh man/check-docs.tap

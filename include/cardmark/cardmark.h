@@ -58,7 +58,7 @@ enum cardmark_backend {
 	CARDMARK_BACKEND_AUTO = 0,
 	CARDMARK_BACKEND_PAGEMAP = 1,   /* async userfaultfd-wp + PAGEMAP_SCAN, Linux 6.7 */
 	CARDMARK_BACKEND_SOFTDIRTY = 2, /* /proc/self/clear_refs, kernel option */
-	CARDMARK_BACKEND_UFFD = 3,      /* sync userfaultfd-wp and a monitor thread, 5.7 */
+	CARDMARK_BACKEND_UFFD = 3,      /* sync userfaultfd-wp and a monitor thread, 5.14 */
 	CARDMARK_BACKEND_MPROTECT = 4,  /* mprotect and SIGSEGV */
 	CARDMARK_BACKEND_ALLDIRTY = 5   /* everything, always: the reference and last resort */
 };
