@@ -63,7 +63,7 @@ static void open_side(struct side *s)
 
 	if (s->tracked) {
 		if (cardmark_jemalloc_create(&s->je, cm, mallctl, 0) != 0)
-			fail("create", cardmark_jemalloc_error());
+			fail("create", cardmark_last_error());
 		arena = cardmark_jemalloc_arena(s->je);
 	} else {
 		arena = number_from("arenas.create");

@@ -43,7 +43,6 @@ dist_man_MANS += \
 if HAVE_BDWGC
 dist_man_MANS += \
 	man/cardmark_gc_enable.3 \
-	man/cardmark_gc_error.3 \
 	man/cardmark_gc_info.3 \
 	man/cardmark_gc_write_stats.3
 endif
@@ -59,7 +58,6 @@ dist_man_MANS += \
 	man/cardmark_jemalloc_destroy.3 \
 	man/cardmark_jemalloc_detach.3 \
 	man/cardmark_jemalloc_discarded.3 \
-	man/cardmark_jemalloc_error.3 \
 	man/cardmark_jemalloc_flags.3 \
 	man/cardmark_jemalloc_is_dirty.3 \
 	man/cardmark_jemalloc_next_dirty.3 \

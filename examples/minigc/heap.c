@@ -42,7 +42,7 @@ void heap_open(void)
 		fatal("cannot track the heap: %s", cardmark_last_error());
 	error = cardmark_jemalloc_create(&heap.je, heap.cm, mallctl, 0);
 	if (error < 0)
-		fatal("no arena: %s", cardmark_jemalloc_error());
+		fatal("no arena: %s", cardmark_last_error());
 	if (cardmark_table_new(&heap.table, heap.cm) < 0)
 		fatal("no card table: %s", cardmark_last_error());
 }

@@ -167,7 +167,7 @@ static bool adopt_all(cardmark_mallctl mallctl)
 			state.n_live += error == 0;
 		}
 		if (error < 0)
-			return complain("adopt", cardmark_jemalloc_error());
+			return complain("adopt", cardmark_last_error());
 		state.n_arenas++;
 	}
 	/* The arena that this thread has used so far holds what is not tracked. */

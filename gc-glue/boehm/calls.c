@@ -4,17 +4,20 @@
  * was linked with a shared one calls that, as its symbols come first, but a program with a static
  * one calls its own, and two would redirect the same calls to two trackers. So where the
  * preloaded one is at work, the calls to ours lead to it.
+ *
+ * The preloaded one has a core of its own inside, and a program asks the core that it was linked
+ * with for the words of an error: so the words are handed over.
  */
 #include "gc-glue/boehm/glue.h"
+#include "lib/errors.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 
 struct calls {
 	int (*enable)(const struct cardmark_gc_options *options);
 	int (*info)(struct cardmark_gc_info *info);
 	int (*write_stats)(const char *path);
-	const char *(*error)(void);
+	const char *(*last_error)(void);
 };
 
 union symbol { /* C has no cast between function and object pointers */
@@ -22,7 +25,9 @@ union symbol { /* C has no cast between function and object pointers */
 	int (*enable)(const struct cardmark_gc_options *);
 	int (*info)(struct cardmark_gc_info *);
 	int (*write_stats)(const char *);
-	const char *(*error)(void);
+	const char *(*last_error)(void);
+	bool (*is_enabled)(void);
+	int (*fail)(int, const char *, ...);
 };
 
 static union symbol find(const char *name, const void *ours)
@@ -44,10 +49,11 @@ static const struct calls *twin_calls(void)
 	static struct calls twin; /* every thread would store the same */
 	static atomic_bool found;
 	union symbol own = { .enable = cardmark_gc_enable };
+	bool (*is_enabled)(void);
 
 	if (cm_gc_config.enabled)
 		return NULL;
-	/* Pairs with the release below. It stays enabled, and asking changes its words. */
+	/* Pairs with the release below. It stays enabled. */
 	if (atomic_load_explicit(&found, memory_order_acquire))
 		return &twin;
 	twin.enable = find("cardmark_gc_enable", own.object).enable;
@@ -55,14 +61,40 @@ static const struct calls *twin_calls(void)
 	twin.info = find("cardmark_gc_info", own.object).info;
 	own.write_stats = cardmark_gc_write_stats;
 	twin.write_stats = find("cardmark_gc_write_stats", own.object).write_stats;
-	own.error = cardmark_gc_error;
-	twin.error = find("cardmark_gc_error", own.object).error;
-	/* -ENOENT: it is not at work. */
-	if (!twin.enable || !twin.info || !twin.write_stats || !twin.error ||
-	    twin.info(NULL) != -EINVAL)
+	own.last_error = cm_gc_last_error;
+	twin.last_error = find("cm_gc_last_error", own.object).last_error;
+	own.is_enabled = cm_gc_is_enabled;
+	is_enabled = find("cm_gc_is_enabled", own.object).is_enabled;
+	if (!twin.enable || !twin.info || !twin.write_stats || !twin.last_error || !is_enabled ||
+	    !is_enabled())
 		return NULL;
 	atomic_store_explicit(&found, true, memory_order_release);
 	return &twin;
+}
+
+bool cm_gc_is_enabled(void)
+{
+	return cm_gc_config.enabled;
+}
+
+const char *cm_gc_last_error(void)
+{
+	return cardmark_last_error();
+}
+
+/* What a call of the twin returned: its words become those of our core. */
+static int with_words(const struct calls *twin, int result)
+{
+	return result < 0 ? cm_fail(result, "%s", twin->last_error()) : result;
+}
+
+void cm_gc_tell_program(int error, const char *words)
+{
+	union symbol own = { .fail = cm_fail };
+	union symbol theirs = find("cm_fail", own.object);
+
+	if (theirs.object)
+		(void)theirs.fail(error, "%s", words);
 }
 
 int cardmark_gc_enable(const struct cardmark_gc_options *options)
@@ -71,7 +103,7 @@ int cardmark_gc_enable(const struct cardmark_gc_options *options)
 	int state, r;
 
 	if (twin)
-		return twin->enable(options);
+		return with_words(twin, twin->enable(options));
 
 	/* A thread cancelled half way would leave half of it done. */
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
@@ -84,19 +116,12 @@ int cardmark_gc_info(struct cardmark_gc_info *info)
 {
 	const struct calls *twin = twin_calls();
 
-	return twin ? twin->info(info) : cm_gc_info(info);
+	return twin ? with_words(twin, twin->info(info)) : cm_gc_info(info);
 }
 
 int cardmark_gc_write_stats(const char *path)
 {
 	const struct calls *twin = twin_calls();
 
-	return twin ? twin->write_stats(path) : cm_gc_write_stats(path);
-}
-
-const char *cardmark_gc_error(void)
-{
-	const struct calls *twin = twin_calls();
-
-	return twin ? twin->error() : cm_gc_error();
+	return twin ? with_words(twin, twin->write_stats(path)) : cm_gc_write_stats(path);
 }

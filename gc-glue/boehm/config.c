@@ -2,6 +2,7 @@
  *
  * What was asked for, by the program and by the environment, and the words of what fails. */
 #include "gc-glue/boehm/glue.h"
+#include "lib/errors.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,28 +12,18 @@
 
 struct cm_gc_config cm_gc_config;
 
-static __thread char error_text[640];
-
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 int cm_gc_fail(int error, const char *format, ...)
 {
+	char words[640];
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(error_text, sizeof(error_text), format, args);
+	vsnprintf(words, sizeof(words), format, args);
 	va_end(args);
-	return error;
-}
-
-const char *cm_gc_error(void)
-{
-	return error_text;
-}
-
-void cm_gc_no_error(void)
-{
-	error_text[0] = '\0';
+	cm_gc_tell_program(error, words);
+	return cm_fail(error, "%s", words);
 }
 
 void cm_gc_because(const char *format, ...)

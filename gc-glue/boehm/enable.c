@@ -267,7 +267,6 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 	struct cm_gc_config *c = &cm_gc_config;
 	int r;
 
-	cm_gc_no_error();
 	if (c->unchanged) /* the preload object could do nothing: this program was made for us */
 		c->enabled = c->unchanged = c->preloaded = false;
 	if (c->enabled && !called) { /* by the preload object */

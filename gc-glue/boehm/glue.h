@@ -15,6 +15,7 @@
 
 #include "gc-glue/boehm/out.h"
 #include "gc-glue/boehm/testhooks.h"
+#include "lib/export.h"
 
 #include <link.h>
 #include <pthread.h>
@@ -423,12 +424,15 @@ void cm_gc_because(const char *format, ...) __attribute__((format(printf, 1, 2))
  * Incremental mode is then on from GC_init on; it is not called here. */
 int cm_gc_prepare(const struct cardmark_gc_options *options);
 int cm_gc_enable(const struct cardmark_gc_options *options);
-/* The words of this thread's public call that fails, for cardmark_gc_error(). Returns
+/* The words of this thread's public call that fails, for cardmark_last_error(). Returns
  * error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-const char *cm_gc_error(void);
-/* A public call begins. */
-void cm_gc_no_error(void);
+/* calls.c: the same words to the program, if it asks another core than ours. */
+void cm_gc_tell_program(int error, const char *words);
+/* What another adapter in this process asks us: whether we are at work, and
+ * cardmark_last_error() of our core. */
+CM_PRIVATE_EXPORT bool cm_gc_is_enabled(void);
+CM_PRIVATE_EXPORT const char *cm_gc_last_error(void);
 #define CM_GC_NOT_ENABLED                                                                          \
 	"not enabled: call cardmark_gc_enable() first, or start the program with cardmark run"
 

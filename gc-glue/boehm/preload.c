@@ -171,7 +171,7 @@ __attribute__((constructor)) static void preload_start(void)
 		return;
 	}
 	if (r != 0) {
-		(void)snprintf(text, sizeof(text), "was not started: %s", cm_gc_error());
+		(void)snprintf(text, sizeof(text), "was not started: %s", cardmark_last_error());
 		say(text);
 		_exit(2);
 	}

@@ -252,7 +252,6 @@ int cm_gc_info(struct cardmark_gc_info *info)
 	struct cardmark_gc_info i = { .version = 2, .mode = c->mode, .way = c->way };
 	struct cardmark_stats s;
 
-	cm_gc_no_error();
 	if (!c->enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_info: %s", CM_GC_NOT_ENABLED);
 	if (!info || info->size < sizeof(i.size) + sizeof(i.version))

@@ -268,7 +268,6 @@ int cm_gc_write_stats(const char *path)
 {
 	char name[PATH_MAX];
 
-	cm_gc_no_error();
 	if (!cm_gc_config.enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_write_stats: %s", CM_GC_NOT_ENABLED);
 	if (!path || !*path)
@@ -328,5 +327,5 @@ __attribute__((destructor)) static void at_exit(void)
 	}
 	error = *path && name_of(name, path, numbered) ? write_report(name) : too_long();
 	if (error)
-		cm_gc_say("cardmark", cm_gc_error());
+		cm_gc_say("cardmark", cardmark_last_error());
 }

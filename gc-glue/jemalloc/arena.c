@@ -14,11 +14,10 @@
 static int no_arena(const char *call, int error)
 {
 	if (error == EAGAIN || error == ENOMEM)
-		return cm_je_fail(-ENOMEM, "%s: jemalloc has no memory or number for an arena",
-				  call);
-	return cm_je_fail(-ENOTSUP,
-			  "%s: jemalloc makes no arena, %s: is this the mallctl of jemalloc 5?",
-			  call, cm_je_words(error));
+		return cm_fail(-ENOMEM, "%s: jemalloc has no memory or number for an arena", call);
+	return cm_fail(-ENOTSUP,
+		       "%s: jemalloc makes no arena, %s: is this the mallctl of jemalloc 5?", call,
+		       cm_je_words(error));
 }
 
 /* The hooks that jemalloc gives an arena of its own accord. */
@@ -32,10 +31,10 @@ static int find_default_hooks(const char *call, cardmark_mallctl mallctl, struct
 	error = cm_je_read_of(mallctl, "arena.%u.extent_hooks", arena, out, sizeof *out);
 	(void)cm_je_destroy_arena(mallctl, arena);
 	if (error != 0 || *out == NULL || (*out)->alloc == NULL)
-		return cm_je_fail(-ENOTSUP,
-				  "%s: jemalloc does not say what an arena's extent hooks are, %s: "
-				  "is this jemalloc 5?",
-				  call, cm_je_words(error));
+		return cm_fail(-ENOTSUP,
+			       "%s: jemalloc does not say what an arena's extent hooks are, %s: "
+			       "is this jemalloc 5?",
+			       call, cm_je_words(error));
 	return 0;
 }
 
@@ -80,22 +79,22 @@ static int new_struct(const char *call, struct cardmark_jemalloc **out, struct c
 no_memory:
 	if (je != NULL)
 		cm_je_unmap_memory(je, struct_bytes());
-	return cm_je_fail(-ENOMEM, "%s: no memory", call);
+	return cm_fail(-ENOMEM, "%s: no memory", call);
 }
 
 static int check_arguments(const char *call, struct cardmark_jemalloc **out, struct cardmark *cm,
 			   cardmark_mallctl mallctl, unsigned flags, unsigned allowed)
 {
 	if (out == NULL)
-		return cm_je_fail(-EINVAL, "%s: out is NULL", call);
+		return cm_fail(-EINVAL, "%s: out is NULL", call);
 	*out = NULL;
 	if (cm == NULL)
-		return cm_je_fail(-EINVAL, "%s: the tracker is NULL", call);
+		return cm_fail(-EINVAL, "%s: the tracker is NULL", call);
 	if (mallctl == NULL)
-		return cm_je_fail(-EINVAL, "%s: mallctl is NULL", call);
+		return cm_fail(-EINVAL, "%s: mallctl is NULL", call);
 	if (flags & ~allowed)
-		return cm_je_fail(-EINVAL, "%s: flags 0x%x: only 0x%x may be in them", call, flags,
-				  allowed);
+		return cm_fail(-EINVAL, "%s: flags 0x%x: only 0x%x may be in them", call, flags,
+			       allowed);
 	return 0;
 }
 
@@ -120,7 +119,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 			     cardmark_mallctl mallctl, unsigned flags)
 {
 	static const char call[] = "cardmark_jemalloc_create";
-	bool metadata = (flags & CARDMARK_JEMALLOC_METADATA) != 0;
+	bool metadata = (flags & CARDMARK_JEMALLOC_METADATA) != 0, made;
 	struct cm_je_hooks *inner;
 	struct cardmark_jemalloc *je;
 	int error = check_arguments(call, out, cm, mallctl, flags, CARDMARK_JEMALLOC_METADATA);
@@ -136,27 +135,24 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	/* Hooks given at birth also serve the arena's books. Those written before the
 	 * first allocation do not, from 5.3 on. */
 	error = cm_je_create_arena(mallctl, &je->arena, metadata ? &je->hooks : NULL);
-	if (error != 0) {
-		error = no_arena(call, error);
-		goto free;
-	}
-	error = metadata ? 0 : cm_je_write_hooks(mallctl, je->arena, &je->hooks);
+	made = error == 0;
+	if (made && !metadata)
+		error = cm_je_write_hooks(mallctl, je->arena, &je->hooks);
 	if (error == 0)
 		error = cm_je_find_hooks_word(je);
-	if (error != 0) {
-		(void)cm_je_destroy_arena(mallctl, je->arena);
-		error = cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
-				   cm_je_words(error));
-		goto free;
+	if (error == 0) {
+		*out = je;
+		return 0;
 	}
-	*out = je;
-	return 0;
-
-free:
+	if (made)
+		(void)cm_je_destroy_arena(mallctl, je->arena);
 	cm_je_list_remove(je);
 	cm_je_unwatch_all(je);
 	free_struct(je);
-	return error;
+	/* Last: what was called meanwhile may have had words of its own. */
+	return made ? cm_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
+			      cm_je_words(error))
+		    : no_arena(call, error);
 }
 
 /* Pages that the arena holds in whatever state. -1: jemalloc does not tell. */
@@ -183,13 +179,13 @@ static int check_empty(const char *call, cardmark_mallctl mallctl, unsigned aren
 
 	if (held == 0)
 		return 0;
-	return cm_je_fail(-EBUSY,
-			  held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
-				     "memory, which would not be tracked: "
-				     "CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same"
-				   : "%s: arena %u holds memory already, which would not be "
-				     "tracked: CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same",
-			  call, arena);
+	return cm_fail(-EBUSY,
+		       held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
+				  "memory, which would not be tracked: "
+				  "CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same"
+				: "%s: arena %u holds memory already, which would not be "
+				  "tracked: CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same",
+		       call, arena);
 }
 
 /* jemalloc makes an automatic arena when a thread is first given it. Until then it has
@@ -211,12 +207,12 @@ static int find_hooks(const char *call, cardmark_mallctl mallctl, unsigned arena
 	int error = cm_je_read_of(mallctl, "arena.%u.extent_hooks", arena, inner, sizeof *inner);
 
 	if (error != 0)
-		return cm_je_fail(-EINVAL, "%s: jemalloc has no arena %u: %s", call, arena,
-				  cm_je_words(error));
+		return cm_fail(-EINVAL, "%s: jemalloc has no arena %u: %s", call, arena,
+			       cm_je_words(error));
 	if (cm_je_is_ours(*inner))
-		return cm_je_fail(-EBUSY, "%s: arena %u is under watch already", call, arena);
+		return cm_fail(-EBUSY, "%s: arena %u is under watch already", call, arena);
 	if (*inner == NULL || (*inner)->alloc == NULL)
-		return cm_je_fail(-ENOTSUP, "%s: arena %u has hooks without alloc", call, arena);
+		return cm_fail(-ENOTSUP, "%s: arena %u has hooks without alloc", call, arena);
 	return 0;
 }
 
@@ -251,8 +247,8 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 	if (error != 0) {
 		cm_je_list_remove(je);
 		free_struct(je);
-		return cm_je_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
-				  cm_je_words(error));
+		return cm_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
+			       cm_je_words(error));
 	}
 	*out = je;
 	return 0;
@@ -292,10 +288,10 @@ static void go_on_tracking(struct cardmark_jemalloc *je)
 
 static int no_lock(const char *call)
 {
-	return cm_je_fail(-EBUSY,
-			  "%s: a thread is inside the arena's hooks and does not come out: did "
-			  "clone() make this process?",
-			  call);
+	return cm_fail(-EBUSY,
+		       "%s: a thread is inside the arena's hooks and does not come out: did "
+		       "clone() make this process?",
+		       call);
 }
 
 int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
@@ -318,9 +314,8 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 	if (error != 0) {
 		atomic_store_explicit(&je->ending, false, memory_order_relaxed);
 		go_on_tracking(je);
-		return cm_je_fail(-ENOTSUP,
-				  "%s: jemalloc does not destroy arena %u (%s): detach it", call,
-				  je->arena, cm_je_words(error));
+		return cm_fail(-ENOTSUP, "%s: jemalloc does not destroy arena %u (%s): detach it",
+			       call, je->arena, cm_je_words(error));
 	}
 	*handle = NULL;
 	/* Waits for a fork on its way, and then no handler knows of it. */
@@ -349,8 +344,8 @@ int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 		error = cm_je_write_hooks(je->mallctl, je->arena, je->inner);
 	if (error != 0) {
 		go_on_tracking(je);
-		return cm_je_fail(-EIO, "%s: jemalloc refuses arena %u its former hooks: %s", call,
-				  je->arena, cm_je_words(error));
+		return cm_fail(-EIO, "%s: jemalloc refuses arena %u its former hooks: %s", call,
+			       je->arena, cm_je_words(error));
 	}
 	*handle = NULL;
 	cm_je_list_remove(je);
@@ -379,18 +374,17 @@ static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
 	unsigned other;
 
 	if (cm_je_list_find(je, addr, &other))
-		return cm_je_fail(-ENOENT,
-				  "%p + %zu is in arena %u, not in %u: was it allocated with the "
-				  "flags of cardmark_jemalloc_flags()?",
-				  addr, len, other, je->arena);
-	return cm_je_fail(-ENOENT,
-			  je->adopted
-				  ? "%p + %zu is not in arena %u, or was in it before it was "
-				    "adopted: allocate with the flags of "
-				    "cardmark_jemalloc_flags()"
-				  : "%p + %zu is not in arena %u: was it allocated with the flags "
-				    "of cardmark_jemalloc_flags()?",
-			  addr, len, je->arena);
+		return cm_fail(-ENOENT,
+			       "%p + %zu is in arena %u, not in %u: was it allocated with the "
+			       "flags of cardmark_jemalloc_flags()?",
+			       addr, len, other, je->arena);
+	return cm_fail(-ENOENT,
+		       je->adopted ? "%p + %zu is not in arena %u, or was in it before it was "
+				     "adopted: allocate with the flags of "
+				     "cardmark_jemalloc_flags()"
+				   : "%p + %zu is not in arena %u: was it allocated with the flags "
+				     "of cardmark_jemalloc_flags()?",
+		       addr, len, je->arena);
 }
 
 /* Watched, or known not to be and always dirty. */
@@ -417,12 +411,11 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 	else
 		cm_je_look_whose_hooks(je);
 	if (atomic_load_explicit(&je->replaced, memory_order_relaxed))
-		return cm_je_fail(
-			-ENOENT,
-			"arena %u got other extent hooks than the adapter's, so not all of "
-			"its memory is known, and everything counts as dirty: give those "
-			"hooks to the arena first, then adopt it",
-			je->arena);
+		return cm_fail(-ENOENT,
+			       "arena %u got other extent hooks than the adapter's, so not all of "
+			       "its memory is known, and everything counts as dirty: give those "
+			       "hooks to the arena first, then adopt it",
+			       je->arena);
 	if (!cardmark_jemalloc_contains(je, addr, len))
 		return not_here(je, addr, len);
 	if (is_covered(je, first, end))
@@ -435,7 +428,7 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 	cm_je_leave(je, &saved);
 	if (covered)
 		return 0;
-	return cm_je_fail(-ENOENT,
-			  "%p is in arena %u, but the tracker does not watch it: was it untracked?",
-			  addr, je->arena);
+	return cm_fail(-ENOENT,
+		       "%p is in arena %u, but the tracker does not watch it: was it untracked?",
+		       addr, je->arena);
 }

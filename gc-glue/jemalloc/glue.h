@@ -28,6 +28,7 @@
 
 #include "gc-glue/jemalloc/map.h"
 #include "gc-glue/jemalloc/util.h"
+#include "lib/errors.h"
 
 #include <pthread.h>
 #include <signal.h>

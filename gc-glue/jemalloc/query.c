@@ -144,12 +144,12 @@ int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je, struct cardmark_je
 	sigset_t saved;
 
 	if (capacity == 0)
-		return cm_je_fail(-EINVAL, "cardmark_jemalloc_discarded: capacity is 0");
+		return cm_fail(-EINVAL, "cardmark_jemalloc_discarded: capacity is 0");
 	if (capacity > INT32_MAX)
 		capacity = INT32_MAX;
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_NS))
-		return cm_je_fail(-EBUSY, "cardmark_jemalloc_discarded: a thread is inside the "
-					  "arena's hooks and does not come out");
+		return cm_fail(-EBUSY, "cardmark_jemalloc_discarded: a thread is inside the "
+				       "arena's hooks and does not come out");
 	for (; je->all_discarded && n < capacity; n++) {
 		if (cm_je_map_find(&je->ranges, je->discard_at, &out[n]) != CM_JE_FOUND) {
 			je->all_discarded = false;
@@ -189,8 +189,8 @@ int cardmark_jemalloc_stats(struct cardmark_jemalloc *je, struct cardmark_jemall
 	uint64_t not_asked = 0;
 
 	if (size < offsetof(struct cardmark_jemalloc_stats, ranges) || size > 4096)
-		return cm_je_fail(-EINVAL, "cardmark_jemalloc_stats.size is %zu: set it to sizeof",
-				  size);
+		return cm_fail(-EINVAL, "cardmark_jemalloc_stats.size is %zu: set it to sizeof",
+			       size);
 	cm_je_look_whose_hooks(je);
 	(void)notes_entered(je);
 	s.bytes = bytes_with(je, 0, &s.ranges);

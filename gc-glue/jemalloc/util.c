@@ -1,31 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gc-glue/jemalloc/util.h"
 
-#include "cardmark/jemalloc.h"
-
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <time.h>
-
-/* initial-exec: others are allocated at a thread's first use, by malloc, which must
- * not be in a call that an allocator makes. */
-static _Thread_local char text[320] __attribute__((tls_model("initial-exec")));
-
-int cm_je_fail(int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	return error;
-}
-
-const char *cardmark_jemalloc_error(void)
-{
-	return text;
-}
 
 void cm_je_block_signals(sigset_t *saved)
 {

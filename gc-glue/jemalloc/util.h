@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What knows nothing of arenas: words of an error, signals, time, waiting, memory of our own. */
+ * What knows nothing of arenas: signals, time, waiting, memory of our own. */
 #ifndef CM_JE_UTIL_H
 #define CM_JE_UTIL_H
 
@@ -15,7 +15,6 @@
 
 /* ---- util.c --------------------------------------------------------------------- */
 
-int cm_je_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cm_je_block_signals(sigset_t *saved);
 void cm_je_unblock_signals(const sigset_t *saved);
 uint64_t cm_je_now(void);

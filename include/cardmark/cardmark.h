@@ -103,8 +103,9 @@ CARDMARK_API size_t cardmark_card_size(void);
 /* A short text for an error of the closed list (either sign). Never NULL. */
 CARDMARK_API const char *cardmark_strerror(int error);
 
-/* What was wrong in this thread's last failing call, in words: "" if none.
- * Valid until this thread's next call. */
+/* What was wrong in this thread's last failing call, in words: "" if none has failed. Of
+ * all three libraries, this one and the adapters (gc.h, jemalloc.h). Valid until this
+ * thread's next failing call; one that succeeds leaves it as it is. */
 CARDMARK_API const char *cardmark_last_error(void);
 
 /* "auto", "pagemap", "softdirty", "uffd", "mprotect", "alldirty"; NULL if

@@ -19,8 +19,8 @@
  *          mutator waits for memory, which includes a stop it causes, marking
  *          done on its account, and waiting for the allocation lock
  *
- * Errors are those of <cardmark/cardmark.h>. All calls here may come from any
- * thread, but not from a callback of the collector.
+ * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the words. All calls
+ * here may come from any thread, but not from a callback of the collector.
  */
 #ifndef CARDMARK_GC_H
 #define CARDMARK_GC_H
@@ -71,12 +71,8 @@ struct cardmark_gc_options {
  * chosen already: the call does nothing and succeeds.
  * -EINVAL bad option or environment; -ENOTSUP no libgc here, or the way or the
  * backend asked for cannot work; -EPERM, -ENOMEM; -EBUSY called before. On
- * failure cardmark_gc_error() has the words and libgc is as it was. */
+ * failure cardmark_last_error() has the words and libgc is as it was. */
 CARDMARK_API int cardmark_gc_enable(const struct cardmark_gc_options *options);
-
-/* Why this thread's last call of the three others failed; "" if it did not. Valid
- * until the thread's next call. */
-CARDMARK_API const char *cardmark_gc_error(void);
 
 struct cardmark_gc_info {
 	size_t size;      /* set by the caller; at most so many bytes are filled in */

@@ -45,7 +45,7 @@
  * "tcache.flush" with the number ((flags >> 8) & 0xfff) - 2. The adapter is not told
  * of a reset: a cache that was not flushed hands out memory twice.
  *
- * Errors are those of <cardmark/cardmark.h>; cardmark_jemalloc_error() has the
+ * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the
  * words. Calls may come from any thread, but none from an extent hook. "May run
  * while the world is stopped" is promised as in cardmark.h: the hooks hold our
  * locks with signals blocked, so whoever stops threads by a signal stops none
@@ -114,10 +114,6 @@ CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
  * the world is stopped. -EIO jemalloc refuses: nothing was changed. -EBUSY as above. */
 CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
 
-/* What was wrong in this thread's last failing call of this header, in words; ""
- * if none was. Valid until this thread's next failing call. */
-CARDMARK_API const char *cardmark_jemalloc_error(void);
-
 /* ---- Allocating in it --------------------------------------------------------- */
 
 /* jemalloc's number of the arena, for mallctl names and MALLOCX_ARENA(). */
@@ -141,7 +137,7 @@ CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const
 					     size_t len);
 
 /* For debug builds: did this allocation land in the arena, and is it watched? 0, or
- * -ENOENT with the reason in cardmark_jemalloc_error(); -EBUSY if a thread does not come
+ * -ENOENT with the reason in cardmark_last_error(); -EBUSY if a thread does not come
  * out of the arena's hooks. Any address may be asked for. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr,
 					 size_t len);

@@ -21,7 +21,7 @@ int main(void)
 	unsigned long lost = 0;
 
 	if (cardmark_gc_enable(&options) != 0) {
-		printf("%s\n", cardmark_gc_error());
+		printf("%s\n", cardmark_last_error());
 		return 77;
 	}
 	for (int list = 0; list < LISTS; list++) {

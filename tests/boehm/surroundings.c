@@ -71,7 +71,7 @@ static int api_step(char **argv)
 #elif SURROUNDINGS_API == 2
 static void say(const char *call, int result)
 {
-	printf("%s: %d: %s\n", call, result, cardmark_gc_error());
+	printf("%s: %d: %s\n", call, result, result < 0 ? cardmark_last_error() : "");
 	fflush(stdout);
 }
 

@@ -380,7 +380,7 @@ static void start_collector(void)
 	options.pause_target_ms = (unsigned)limit_ms;
 	r = cardmark_gc_enable(&options);
 	if (r != 0) {
-		printf("cardmark_gc_enable: %s: %s\n", cardmark_strerror(r), cardmark_gc_error());
+		printf("cardmark_gc_enable: %s: %s\n", cardmark_strerror(r), cardmark_last_error());
 		exit(r == -95 /* ENOTSUP */ || r == -1 ? 77 : 99);
 	}
 #else

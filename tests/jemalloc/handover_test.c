@@ -328,7 +328,7 @@ static void check_takes_any_address(void)
 
 	for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
 		CHECK_EQ(cardmark_jemalloc_check(je, outside[i].addr, outside[i].len), -ENOENT);
-		CHECK(strstr(cardmark_jemalloc_error(), "not in arena") != NULL);
+		CHECK(strstr(cardmark_last_error(), "not in arena") != NULL);
 	}
 	CHECK_EQ(cardmark_jemalloc_check(je, p, 10000), 0);
 	dallocx(p, cardmark_jemalloc_flags(je));

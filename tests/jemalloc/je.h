@@ -123,7 +123,7 @@ static inline struct cardmark_jemalloc *je_create(struct cardmark *cm, unsigned 
 	int error = cardmark_jemalloc_create(&je, cm, mallctl, flags);
 
 	if (error < 0)
-		tap_note("create: %s: %s", cardmark_strerror(error), cardmark_jemalloc_error());
+		tap_note("create: %s: %s", cardmark_strerror(error), cardmark_last_error());
 	CHECK_EQ(error, 0);
 	CHECK(je != NULL);
 	return je;

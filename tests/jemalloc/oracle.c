@@ -508,7 +508,7 @@ int oracle_run(const struct oracle_options *o, struct oracle_counts *out)
 	}
 	error = make_arena();
 	if (error < 0) {
-		tap_note("%s", cardmark_jemalloc_error());
+		tap_note("%s", cardmark_last_error());
 		return error;
 	}
 	(void)pthread_barrier_init(&turn, NULL, THREADS + 1);

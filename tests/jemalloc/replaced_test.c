@@ -98,7 +98,7 @@ static void expect_all_dirty(const unsigned char *p)
 
 	CHECK(dirty(p) && walk_finds(p));
 	CHECK_EQ(cardmark_jemalloc_check(je, p, 1), -ENOENT);
-	CHECK(strstr(cardmark_jemalloc_error(), "extent hooks") != NULL);
+	CHECK(strstr(cardmark_last_error(), "extent hooks") != NULL);
 	CHECK_EQ(stats.ranges_overflown, 1);
 	CHECK_EQ(stats.last_error, -EBUSY);
 }

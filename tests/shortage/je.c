@@ -157,7 +157,7 @@ static bool opened(void)
 		return false;
 	if (worked("cardmark_table_new", cardmark_table_new(&table, cm), cardmark_last_error()) &&
 	    worked("cardmark_jemalloc_create", cardmark_jemalloc_create(&je, cm, _rjem_mallctl, 0),
-		   cardmark_jemalloc_error()))
+		   cardmark_last_error()))
 		return true;
 	cardmark_table_delete(&table);
 	cardmark_close(&cm);
@@ -178,8 +178,8 @@ static void one_arena(unsigned turns)
 		if (objects[i].at != NULL)
 			release(&objects[i], flags);
 	if (!worked("cardmark_jemalloc_destroy", cardmark_jemalloc_destroy(&je),
-		    cardmark_jemalloc_error()))
-		wrong("an arena cannot be destroyed: %s", cardmark_jemalloc_error());
+		    cardmark_last_error()))
+		wrong("an arena cannot be destroyed: %s", cardmark_last_error());
 	memset(objects, 0, sizeof objects);
 	cardmark_table_delete(&table);
 	cardmark_close(&cm);
