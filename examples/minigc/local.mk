@@ -4,7 +4,7 @@ if HAVE_JEMALLOC
 minigc_programs = examples/minigc/minigc-plain examples/minigc/side_test
 minigc_scripts = examples/minigc/minigc.tap examples/minigc/side_test.tap
 check_PROGRAMS += $(minigc_programs)
-# `cardmark bench --barriers` runs it, with these.
+# `cardmark bench barriers` runs it, with these.
 if SANITIZED
 check_PROGRAMS += examples/minigc/minigc
 else

@@ -200,7 +200,7 @@ struct cardmark_options {
 	/* Threads that take part in a collect, the caller among them: 1..64 (1). More
 	 * than one is for backends with CARDMARK_CAP_NO_TRAP and
 	 * CARDMARK_CAP_CONCURRENT, and ignored elsewhere. More are not always faster:
-	 * cardmark bench --lock-wait tells. */
+	 * cardmark bench lock-wait tells. */
 	unsigned threads;
 	enum cardmark_huge huge;
 	enum cardmark_verify verify;

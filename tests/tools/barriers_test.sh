@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: cardmark bench --barriers runs the small collector with every barrier to one
+# Description: cardmark bench barriers runs the small collector with every barrier to one
 # result, writes what docs/barriers.schema.json says, and report makes a page and a summary of
 # it. Control: a result that differs is noticed.
 . "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
 
 file=$scratch/barriers.json
 [ -x "$builddir/examples/minigc/minigc" ] || skip "the small collector was not built (jemalloc)"
-status 0 "$cardmark" bench --barriers=stores --blocks=3 --size=4 --live-mb=2 --seed=9 --json="$file"
+status 0 "$cardmark" bench barriers --program=stores --blocks=3 --size=4 --live-mb=2 --seed=9 --json="$file"
 said out "3 blocks begun"
 for row in cards alldirty oracle dirty none; do
 	said out " $row"
@@ -30,8 +30,8 @@ sed 's/"hash": *"[0-9a-f]\{16\}"/"hash":"0123456789abcdef"/' "$file" >"$scratch/
 status 0 "$cardmark" report --barriers="$scratch/wrong.json" -o "$scratch/page.html"
 grep -q "WRONG RESULT" "$scratch/page.html" || fail "control: the page does not say WRONG RESULT"
 
-usage_error "$cardmark" bench --barriers=nothing
-usage_error "$cardmark" bench --barriers=stores --program=trees
+usage_error "$cardmark" bench barriers --program=nothing
+usage_error "$cardmark" bench barriers --program=stores --program=trees
 echo '{"format": "cardmark-barriers", "version": 1}' >"$scratch/bad.json"
 status 1 "$cardmark" report --barriers="$scratch/bad.json" -o "$scratch/page.html"
 

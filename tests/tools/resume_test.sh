@@ -32,7 +32,7 @@ interrupt()
 pid=$!
 interrupt TERM 1
 [ "$got" -eq 143 ] || fail "exit status $got, not 143, after SIGTERM"
-said err "--resume=$file"
+said err "bench resume $file"
 [ -e "$file" ] && fail "a results file although it was interrupted"
 grep -c . "$journal" >"$scratch/lines"
 
@@ -45,7 +45,7 @@ said err "is of an interrupted bench"
 # Killed in the middle of a line, as by a crash; and once more.
 cp "$journal" "$scratch/first"
 printf '{"program":0,"block":1,"row":0,"run":{"se' >>"$journal"
-"$cardmark" bench --resume="$file" >"$scratch/out" 2>"$scratch/err" </dev/null &
+"$cardmark" bench resume "$file" >"$scratch/out" 2>"$scratch/err" </dev/null &
 pid=$!
 interrupt KILL 3
 python3 - "$journal" "$scratch/cut" <<'END'
@@ -60,9 +60,9 @@ with open(sys.argv[2], "w") as out:
         blocks += '"block_s"' in line
 END
 cp "$scratch/cut" "$journal"
-status 0 "$cardmark" bench --resume="$file"
+status 0 "$cardmark" bench resume "$file"
 [ -e "$journal" ] && fail "the journal is still there"
-status 1 "$cardmark" bench --resume="$file"
+status 1 "$cardmark" bench resume "$file"
 said err "is complete"
 
 # The same without interruption.
@@ -96,16 +96,16 @@ END
 
 # Another plan or machine is not gone on with.
 sed 's/"stop-the-world"/"another row"/' "$scratch/first" >"$journal"
-status 1 "$cardmark" bench --resume="$file"
+status 1 "$cardmark" bench resume "$file"
 said err "another plan or machine"
 sed 's/"kernel":"[^"]*"/"kernel":"Linux 2.0"/' "$scratch/first" >"$journal"
-status 1 "$cardmark" bench --resume="$file"
+status 1 "$cardmark" bench resume "$file"
 said err "another plan or machine"
 echo nonsense >"$journal"
-status 1 "$cardmark" bench --resume="$file"
+status 1 "$cardmark" bench resume "$file"
 said err "is not a journal"
 rm "$journal"
-status 1 "$cardmark" bench --resume="$scratch/none.json"
+status 1 "$cardmark" bench resume "$scratch/none.json"
 said err "cannot read"
 
 # A server goes on at the rate it began with.
@@ -114,7 +114,7 @@ kv=$scratch/kv.json journal=$scratch/kv.json.journal
 	>"$scratch/out" 2>"$scratch/err" </dev/null &
 pid=$!
 interrupt TERM 1
-status 0 "$cardmark" bench --resume="$kv"
+status 0 "$cardmark" bench resume "$kv"
 python3 -c '
 import json, sys
 p = json.load(open(sys.argv[1]))["programs"][0]
@@ -139,21 +139,21 @@ write("seed.json", 1)
 whole["version"] = 1
 write("version.json", 1)
 END
-status 0 "$cardmark" bench --compare "$scratch/old.json" "$scratch/old.json" --fail-above=1
+status 0 "$cardmark" bench compare "$scratch/old.json" "$scratch/old.json" --fail-above=1
 said out "~1.000 [1.000, 1.000]"
-status 0 "$cardmark" bench --compare "$scratch/old.json" "$scratch/new.json"
+status 0 "$cardmark" bench compare "$scratch/old.json" "$scratch/new.json"
 said out "1.200 [1.200, 1.200]"
-status 1 "$cardmark" bench --compare "$scratch/old.json" "$scratch/new.json" --fail-above=10
+status 1 "$cardmark" bench compare "$scratch/old.json" "$scratch/new.json" --fail-above=10
 said out SLOWER
-status 0 "$cardmark" bench --compare "$scratch/old.json" "$scratch/new.json" --fail-above=30
-status 0 "$cardmark" bench --compare "$scratch/new.json" "$scratch/old.json" --fail-above=0
-status 1 "$cardmark" bench --compare "$scratch/old.json" "$scratch/seed.json"
+status 0 "$cardmark" bench compare "$scratch/old.json" "$scratch/new.json" --fail-above=30
+status 0 "$cardmark" bench compare "$scratch/new.json" "$scratch/old.json" --fail-above=0
+status 1 "$cardmark" bench compare "$scratch/old.json" "$scratch/seed.json"
 said err "not comparable"
-status 1 "$cardmark" bench --compare "$scratch/old.json" "$scratch/version.json"
+status 1 "$cardmark" bench compare "$scratch/old.json" "$scratch/version.json"
 said err "another version"
-status 1 "$cardmark" bench --compare "$scratch/old.json" /dev/null
-usage_error "$cardmark" bench --compare "$scratch/old.json"
-usage_error "$cardmark" bench --fail-above=3
-usage_error "$cardmark" bench --compare a b --fail-above=much
-usage_error "$cardmark" bench --resume=x --seed=3
+status 1 "$cardmark" bench compare "$scratch/old.json" /dev/null
+usage_error "$cardmark" bench compare "$scratch/old.json"
+usage_error "$cardmark" bench programs --fail-above=3
+usage_error "$cardmark" bench compare a b --fail-above=much
+usage_error "$cardmark" bench resume x --seed=3
 finish

@@ -32,6 +32,30 @@ usage_error "$cardmark" bench --seed=99999999999999999999
 usage_error "$cardmark" bench --size=
 usage_error "$cardmark" bench --json=
 usage_error "$cardmark" bench extra
+usage_error "$cardmark" bench programs extra
+
+# An option of another subcommand is an error that names the right one, and what was an
+# option in 0.1 names its subcommand.
+usage_error "$cardmark" bench micro --rate=5
+said err "--rate is an option of bench programs"
+usage_error "$cardmark" bench overhead --json=x
+said err "programs and barriers and micro"
+usage_error "$cardmark" bench barriers --filter=x
+said err "--filter is an option of bench micro"
+usage_error "$cardmark" bench compare a b --seed=1
+usage_error "$cardmark" bench --fail-above=1
+for sub in micro barriers overhead jemalloc lock-wait resume compare; do
+	usage_error "$cardmark" bench "--$sub"
+	said err "'cardmark bench $sub'"
+	usage_error "$cardmark" bench "$sub" --nosuch
+	said err "cardmark bench $sub: "
+done
+usage_error "$cardmark" bench --micro=fault
+said err "'cardmark bench micro'"
+for sub in programs micro barriers overhead jemalloc lock-wait resume compare; do
+	status 0 "$cardmark" bench "$sub" --help
+	said out "Usage: cardmark bench $sub"
+done
 # What JSON cannot hold is refused before anything is measured.
 if [ -r "$preload" ]; then
 	status 1 "$cardmark" bench --program=trees "--json=$scratch/$(printf '\377').json"

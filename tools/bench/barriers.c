@@ -1,28 +1,26 @@
 /* SPDX-License-Identifier: MIT
- * cardmark bench --barriers: what was asked for, and the order of things. */
-#include <errno.h>
+ * cardmark bench barriers: what was asked for, and the order of things. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "tools/bench/barriers.h"
 
-/* What was asked, completed by the preset. */
-static void complete(struct barriers *b, const struct bench_plan *plan)
+static void complete(struct barriers *b, struct bench_options *opt)
 {
-	static const struct {
-		unsigned blocks;
-		double budget_s;
-	} presets[] = { [PRESET_QUICK] = { 5, 170 },
-			[PRESET_STANDARD] = { 8, 1750 },
-			[PRESET_FULL] = { 12, 7000 } };
+	static const struct bench_limits presets[PRESETS] = { [PRESET_QUICK] = { 5, 170, 100 },
+							      [PRESET_STANDARD] = { 8, 1750, 100 },
+							      [PRESET_FULL] = { 12, 7000, 100 } };
 
-	b->preset = plan->preset;
-	b->seed = plan->seed;
-	b->live_mb = (double)plan->live_mb;
-	b->fixed_work = plan->size_given;
-	b->work = plan->size_given ? (plan->size > 0 ? plan->size : 1) : 100;
-	b->blocks = plan->blocks_given ? plan->blocks : presets[plan->preset].blocks;
-	b->budget_s = plan->blocks_given ? 0 : presets[plan->preset].budget_s;
+	bench_limit(opt, presets);
+	b->preset = opt->preset;
+	b->seed = opt->seed;
+	b->live_mb = (double)opt->live_mb;
+	b->fixed_work = opt->size_given;
+	b->work = opt->size > 0 ? opt->size : 1;
+	b->blocks = opt->blocks;
+	b->budget_s = opt->budget_s;
+	if (opt->n_programs > 0)
+		snprintf(b->sole, sizeof b->sole, "%s", opt->programs[0]);
 }
 
 /* Wrong results, and failures of ours, fail the bench. */
@@ -78,9 +76,8 @@ static int measure(struct barriers *b, const char *file)
 	return ran && written && good ? TOOL_OK : TOOL_CANNOT;
 }
 
-static bool prepare(struct barriers *b, const struct bench_plan *plan)
+static bool prepare(struct barriers *b, const struct bench_options *opt)
 {
-	const char *tmp = getenv("TMPDIR");
 	char program[TOOL_PATH];
 
 	if (!tool_find_minigc(b->minigc) || !tool_find_bench("stores.lisp", program)) {
@@ -88,39 +85,34 @@ static bool prepare(struct barriers *b, const struct bench_plan *plan)
 				      "configure finds jemalloc (libjemalloc-dev)");
 		return false;
 	}
-	if (tmp == NULL || *tmp == '\0' || strlen(tmp) > sizeof b->dir - 24)
-		tmp = "/tmp";
-	snprintf(b->dir, sizeof b->dir, "%s/cardmark-XXXXXX", tmp);
-	if (mkdtemp(b->dir) == NULL) {
-		tool_message("bench", "cannot make a directory in %s: %s", tmp, strerror(errno));
+	if (!bench_make_dir(b->dir))
 		return false;
-	}
-	bench_env_begin(&b->env, plan);
+	bench_env_begin(&b->env, opt);
 	return true;
 }
 
-int bench_barriers(const struct bench_plan *plan, const char *program, const char *file,
-		   const char *const *backends, size_t n)
+int bench_barriers(struct bench_options *opt)
 {
 	struct barriers *b = calloc(1, sizeof *b);
 	int status;
 
 	if (b == NULL)
 		return TOOL_CANNOT;
-	complete(b, plan);
-	snprintf(b->sole, sizeof b->sole, "%s", program != NULL ? program : "");
+	complete(b, opt);
 	/* minigc takes seeds up to 2^30. */
 	if (b->seed > (1U << 30) - MAX_BLOCKS)
-		status = tool_usage_error("bench", "--barriers takes seeds to %d",
+		status = tool_usage_error("bench barriers", "--seed is 0 to %d",
 					  (1 << 30) - MAX_BLOCKS);
+	else if (opt->n_programs > 1)
+		status = tool_usage_error("bench barriers", "--program may be given once");
 	else if (!barriers_plan_points(b))
 		status = TOOL_USAGE;
 	else
-		status = barriers_plan_rows(b, backends, n);
-	if (status < 0 && !prepare(b, plan))
+		status = barriers_plan_rows(b, opt);
+	if (status < 0 && !prepare(b, opt))
 		status = TOOL_CANNOT;
 	if (status < 0) {
-		status = measure(b, file != NULL ? file : BENCH_BARRIERS_FILE);
+		status = measure(b, opt->json != NULL ? opt->json : BENCH_BARRIERS_FILE);
 		rmdir(b->dir);
 	}
 	barriers_free(b);

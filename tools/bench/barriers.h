@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
- * cardmark bench --barriers: the small collector examples/minigc with every write barrier.
+ * cardmark bench barriers: the small collector examples/minigc with every write barrier.
  * A point is a program with its settings; a sweep is an axis with points along it, and a
  * point may lie on several. */
 #ifndef CARDMARK_TOOL_BENCH_BARRIERS_H
 #define CARDMARK_TOOL_BENCH_BARRIERS_H
 
 #include "tools/bench/bench.h"
+#include "tools/pauses.h"
 
 enum { BARRIERS_VERSION = 1 }; /* of the results file */
 enum { BARRIERS_ROWS = 12, BARRIERS_POINTS = 64, BARRIERS_STOPS = 32, BARRIERS_PHASES = 5 };
@@ -100,8 +101,9 @@ void barriers_free(struct barriers *b);
 
 /* ---- barriers_plan.c --------------------------------------------------------------- */
 
-/* backends: of --backend; none: all that work here. -1 to go on, or the exit status. */
-int barriers_plan_rows(struct barriers *b, const char *const *backends, size_t n);
+/* With the backends that were asked for, or all that work here. -1 to go on, or the exit
+ * status. */
+int barriers_plan_rows(struct barriers *b, const struct bench_options *opt);
 /* All points but those of the heap sweep, which needs the least heap. False, with a
  * message: there is no such program. */
 bool barriers_plan_points(struct barriers *b);
@@ -125,15 +127,13 @@ void barriers_free_run(struct barriers_run *run);
  * after each ("": not at all). False, with a message, if there is nothing to run. */
 bool barriers_schedule(struct barriers *b, const char *file);
 
-/* ---- barriers_json.c, barriers_load.c
- * ---------------------------------------------------- */
+/* ---- barriers_json.c, barriers_load.c ------------------------------------------------------ */
 
 bool barriers_write(const struct barriers *b, const char *file);
 /* False, with what is wrong printed in the name of report. */
 bool barriers_load(const char *file, struct barriers *b);
 
-/* ---- barriers_summary.c ------------------------------------------------------------------
- */
+/* ---- barriers_summary.c -------------------------------------------------------------------- */
 
 enum barriers_metric {
 	BARRIERS_CPU,

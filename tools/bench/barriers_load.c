@@ -5,11 +5,6 @@
 
 #include "tools/bench/barriers.h"
 
-static double real_of(const json_t *o, const char *key)
-{
-	return json_number_value(json_object_get(o, key));
-}
-
 static bool load_pause(const json_t *list, struct barriers_pause *p)
 {
 	uint64_t v[BARRIERS_PHASES + 5];
@@ -45,8 +40,8 @@ static bool load_run(const json_t *o, struct barriers_run *run)
 	    !json_is_number(json_object_get(o, "cpu_s")))
 		return false;
 	run->done = true;
-	run->wall_s = real_of(o, "wall_s");
-	run->cpu_s = real_of(o, "cpu_s");
+	run->wall_s = bench_number_of(o, "wall_s");
+	run->cpu_s = bench_number_of(o, "cpu_s");
 	bench_text_of(o, "error", run->error, sizeof run->error);
 	if (!json_is_true(json_object_get(o, "ok")))
 		return true;
@@ -107,7 +102,7 @@ static bool load_point(const json_t *o, struct barriers *b, unsigned point)
 	p->churn = bench_count_of(o, "churn");
 	p->heap_limit = bench_count_of(o, "heap_limit_bytes");
 	p->nursery = bench_count_of(o, "nursery_bytes");
-	p->written = real_of(o, "written_percent");
+	p->written = bench_number_of(o, "written_percent");
 	if (json_array_size(rows) != b->n_rows)
 		return false;
 	for (unsigned row = 0; row < b->n_rows; row++) {
@@ -133,11 +128,11 @@ static bool load_sweep(const json_t *list, const struct barriers *b, struct barr
 
 		if (!json_is_integer(json_object_get(o, "point")) || point >= b->n_points ||
 		    !json_is_number(json_object_get(o, "x")) ||
-		    !json_is_number(json_object_get(o, "y")) || real_of(o, "x") < 0 ||
-		    real_of(o, "y") < 0)
+		    !json_is_number(json_object_get(o, "y")) || bench_number_of(o, "x") < 0 ||
+		    bench_number_of(o, "y") < 0)
 			return false;
-		s->at[i].x = real_of(o, "x");
-		s->at[i].y = real_of(o, "y");
+		s->at[i].x = bench_number_of(o, "x");
+		s->at[i].y = bench_number_of(o, "y");
 		s->at[i].point = (unsigned)point;
 	}
 	return true;
@@ -156,7 +151,7 @@ static bool load_root(const json_t *root, struct barriers *b)
 	b->seed = bench_count_of(root, "seed");
 	b->work = bench_count_of(root, "work_percent");
 	b->least_heap = bench_count_of(root, "least_heap_bytes");
-	b->live_mb = real_of(root, "live_mb");
+	b->live_mb = bench_number_of(root, "live_mb");
 	b->interrupted = json_is_true(json_object_get(root, "interrupted"));
 	bench_text_of(root, "sweep_program", b->sweep_program, sizeof b->sweep_program);
 	bench_load_env(json_object_get(root, "environment"), &b->env);
@@ -177,20 +172,14 @@ static bool load_root(const json_t *root, struct barriers *b)
 
 bool barriers_load(const char *file, struct barriers *b)
 {
-	json_error_t error;
-	json_t *root = json_load_file(file, 0, &error);
-	const char *format = json_string_value(json_object_get(root, "format"));
-	bool good = false;
+	json_t *root = bench_read_results("report", file, "cardmark-barriers", BARRIERS_VERSION);
+	bool good;
 
 	memset(b, 0, sizeof *b);
 	if (root == NULL)
-		tool_message("report", "%s: %s", file, error.text);
-	else if (format == NULL || strcmp(format, "cardmark-barriers") != 0)
-		tool_message("report", "%s: not results of cardmark bench --barriers", file);
-	else if (bench_count_of(root, "version") != BARRIERS_VERSION)
-		tool_message("report", "%s: version %" PRIu64 " of the format, not %d", file,
-			     bench_count_of(root, "version"), BARRIERS_VERSION);
-	else if (!(good = load_root(root, b)))
+		return false;
+	good = load_root(root, b);
+	if (!good)
 		tool_message("report", "%s is damaged: its parts do not fit together", file);
 	json_decref(root);
 	return good;

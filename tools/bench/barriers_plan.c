@@ -77,42 +77,32 @@ static void add_row(struct barriers *b, const char *label, const char *barrier, 
 	r->role = role;
 }
 
-static bool add_backend(struct barriers *b, const char *name)
+static void add_backend(struct barriers *b, enum cardmark_backend backend)
 {
-	enum cardmark_backend which;
-	struct cardmark_probe probe;
+	const char *name = cardmark_backend_name(backend);
 
-	if (cardmark_backend_parse(name, &which) != 0) {
-		(void)tool_usage_error("bench", "no backend \"%s\" in --barriers", name);
-		return false;
-	}
-	if (which == CARDMARK_BACKEND_AUTO)
-		which = tool_probe_best();
-	name = cardmark_backend_name(which);
 	for (unsigned i = 0; i < b->n_rows; i++)
 		if (strcmp(b->rows[i].label, name) == 0)
-			return true;
-	if (!tool_probe_one(which, &probe) || !probe.usable) {
-		tool_message("bench", "%s cannot work here: %s", name, probe.reason);
-		return false;
-	}
+			return;
 	add_row(b, name, "cardmark", name, BARRIERS_OURS);
-	return true;
 }
 
-int barriers_plan_rows(struct barriers *b, const char *const *backends, size_t n)
+int barriers_plan_rows(struct barriers *b, const struct bench_options *opt)
 {
-	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
+	enum cardmark_backend usable[MAX_BACKENDS];
+	unsigned n = opt->n_backends == 0 ? bench_usable_backends(usable) : 0;
 
 	add_row(b, "cards", "cards", "", BARRIERS_REFERENCE);
 	add_row(b, "cards (A/A)", "cards", "", BARRIERS_CONTROL);
-	for (size_t i = 0; i < n; i++)
-		if (!add_backend(b, backends[i]))
-			return TOOL_USAGE;
-	for (unsigned i = 0; n == 0 && cardmark_probe(i, &probe) == 0; i++)
-		if (probe.usable)
-			add_row(b, cardmark_backend_name(probe.backend), "cardmark",
-				cardmark_backend_name(probe.backend), BARRIERS_OURS);
+	for (size_t i = 0; i < opt->n_backends; i++) {
+		int status = bench_find_backend(opt->backends[i], &usable[0]);
+
+		if (status >= 0)
+			return status;
+		add_backend(b, usable[0]);
+	}
+	for (unsigned i = 0; i < n; i++)
+		add_backend(b, usable[i]);
 	add_row(b, "oracle", "oracle", "", BARRIERS_OTHER);
 	add_row(b, "dirty", "dirty", "", BARRIERS_OTHER);
 	add_row(b, "none", "none", "", BARRIERS_OTHER);
@@ -243,9 +233,9 @@ bool barriers_plan_points(struct barriers *b)
 		b->live_mb = o->live_mb;
 	snprintf(b->sweep_program, sizeof b->sweep_program, "%s", all ? "stores" : b->sole);
 	if (!base_of(b, &base)) {
-		(void)tool_usage_error("bench",
-				       "--barriers knows stores, trees, updates, sparse and "
-				       "scatter, not \"%s\"",
+		(void)tool_usage_error("bench barriers",
+				       "there is no program \"%s\": stores, trees, updates, sparse "
+				       "or scatter",
 				       b->sole);
 		return false;
 	}

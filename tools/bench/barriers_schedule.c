@@ -1,53 +1,23 @@
 /* SPDX-License-Identifier: MIT
- * When each process of --barriers runs: the least heap first, then blocks of every row of
+ * When each process runs: the least heap first, then blocks of every row of
  * every point, the rows in random order. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "tools/bench/barriers.h"
 
 enum { TIMEOUT_S = 600 };
 
 struct clock {
-	double begin;
+	struct bench_progress progress;
 	double block_s; /* a block takes so long; 0: not known */
 	double longest; /* run so far */
-	bool tty;
-	size_t width; /* of the line on the terminal */
 };
 
-static double now(void)
+static double spent(const struct clock *c)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-/* left: seconds, or below 0 if nobody knows. */
-static void progress(struct clock *c, const char *what, double left)
-{
-	char line[256], time[48] = "";
-	int n;
-
-	if (left >= 0)
-		snprintf(time, sizeof time, ", about %.0f s left", left);
-	n = snprintf(line, sizeof line, "cardmark bench: %s (%.0f s so far%s)", what,
-		     now() - c->begin, time);
-	if (n < 0)
-		return;
-	if ((size_t)n >= sizeof line)
-		n = (int)sizeof line - 1;
-	if (c->tty) {
-		fprintf(stderr, "\r%-*s", (int)c->width, line);
-		c->width = (size_t)n;
-	} else {
-		fprintf(stderr, "%s\n", line);
-	}
-	fflush(stderr);
+	return bench_now() - c->progress.begin;
 }
 
 static double timeout(const struct barriers *b, const struct clock *c)
@@ -66,12 +36,11 @@ static double try_all(struct barriers *b, struct clock *c)
 
 	for (unsigned p = 0; p < b->n_points && bench_interrupted() == 0; p++) {
 		struct barriers_run run = { 0 };
-		char name[96], what[128];
+		char name[96];
 		double took;
 
 		barriers_point_name(&b->points[p], name, sizeof name);
-		snprintf(what, sizeof what, "trying %s", name);
-		progress(c, what, -1);
+		bench_show_progress(&c->progress, -1, "trying %s", name);
 		barriers_run_child(b, &b->points[p], &b->rows[0], b->seed, timeout(b, c), &run);
 		took = run.wall_s;
 		c->longest = fmax(c->longest, took);
@@ -103,14 +72,13 @@ static bool completes(const struct barriers *b, const struct clock *c, uint64_t 
 static void find_least_heap(struct barriers *b, struct clock *c)
 {
 	uint64_t low = b->points[barriers_base(b)].nursery * 2, high = low;
-	char what[96];
 
 	while (bench_interrupted() == 0 && !completes(b, c, high)) {
 		low = high;
 		high *= 2;
-		snprintf(what, sizeof what, "looking for the least heap: more than %.1f MiB",
-			 (double)low / 1048576);
-		progress(c, what, -1);
+		bench_show_progress(&c->progress, -1,
+				    "looking for the least heap: more than %.1f MiB",
+				    (double)low / 1048576);
 		if (high > UINT64_C(1) << 36)
 			return;
 	}
@@ -121,9 +89,9 @@ static void find_least_heap(struct barriers *b, struct clock *c)
 			high = middle;
 		else
 			low = middle;
-		snprintf(what, sizeof what, "looking for the least heap: %.1f to %.1f MiB",
-			 (double)low / 1048576, (double)high / 1048576);
-		progress(c, what, -1);
+		bench_show_progress(&c->progress, -1,
+				    "looking for the least heap: %.1f to %.1f MiB",
+				    (double)low / 1048576, (double)high / 1048576);
 	}
 	if (bench_interrupted() == 0)
 		b->least_heap = high;
@@ -137,7 +105,7 @@ static bool fit(struct barriers *b, struct clock *c)
 	sum = try_all(b, c);
 	if (sum < 0)
 		return false;
-	left = b->budget_s - (now() - c->begin);
+	left = b->budget_s - (spent(c));
 	/* The heap sweep is to come, and finding its least heap. */
 	if (b->budget_s > 0 && !b->fixed_work && sum * 1.5 * rows * STAT_MIN_BLOCKS > left) {
 		double less = fmax(left, 1) / (sum * 1.5 * rows * STAT_MIN_BLOCKS);
@@ -157,17 +125,9 @@ static bool fit(struct barriers *b, struct clock *c)
 
 /* ---- Blocks ------------------------------------------------------------------------------ */
 
-static uint64_t next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
 static bool late(const struct barriers *b, const struct clock *c)
 {
-	return b->budget_s > 0 && now() - c->begin > b->budget_s;
+	return b->budget_s > 0 && spent(c) > b->budget_s;
 }
 
 static void run_point(struct barriers *b, struct clock *c, unsigned block, unsigned point,
@@ -175,14 +135,7 @@ static void run_point(struct barriers *b, struct clock *c, unsigned block, unsig
 {
 	unsigned order[BARRIERS_ROWS];
 
-	for (unsigned i = 0; i < b->n_rows; i++)
-		order[i] = i;
-	for (unsigned i = b->n_rows; i > 1; i--) {
-		unsigned j = (unsigned)(next(random) >> 33) % i, was = order[j];
-
-		order[j] = order[i - 1];
-		order[i - 1] = was;
-	}
+	bench_shuffle(order, b->n_rows, random);
 	for (unsigned i = 0; i < b->n_rows && bench_interrupted() == 0 && !late(b, c); i++) {
 		struct barriers_run *run = barriers_run(b, point, order[i], block);
 
@@ -197,37 +150,36 @@ static void run_point(struct barriers *b, struct clock *c, unsigned block, unsig
 
 static void run_block(struct barriers *b, struct clock *c, unsigned block, uint64_t *random)
 {
-	double start = now();
+	double start = bench_now();
 
 	for (unsigned p = 0; p < b->n_points && bench_interrupted() == 0 && !late(b, c); p++) {
-		double share = (double)p / b->n_points, spent = now() - start, usual = c->block_s;
-		char name[96], what[160];
+		double share = (double)p / b->n_points, took = bench_now() - start;
+		double usual = c->block_s;
+		char name[96];
 
 		if (share > 0.2)
-			usual = spent / share;
+			usual = took / share;
 		barriers_point_name(&b->points[p], name, sizeof name);
-		snprintf(what, sizeof what, "block %u of %u, point %u of %u, %s", block + 1,
-			 b->blocks, p + 1, b->n_points, name);
-		usual = usual * (b->blocks - block) - spent;
+		usual = usual * (b->blocks - block) - took;
 		if (b->budget_s > 0)
-			usual = fmin(usual, b->budget_s - (now() - c->begin));
-		progress(c, what, usual);
+			usual = fmin(usual, b->budget_s - (spent(c)));
+		bench_show_progress(&c->progress, usual, "block %u of %u, point %u of %u, %s",
+				    block + 1, b->blocks, p + 1, b->n_points, name);
 		run_point(b, c, block, p, random);
 	}
-	c->block_s = now() - start;
+	c->block_s = bench_now() - start;
 }
 
 static bool another(const struct barriers *b, const struct clock *c, unsigned block)
 {
 	if (block == b->blocks || bench_interrupted() != 0 || late(b, c))
 		return false;
-	return b->budget_s <= 0 || block < STAT_MIN_BLOCKS ||
-	       now() - c->begin + c->block_s < b->budget_s;
+	return b->budget_s <= 0 || block < STAT_MIN_BLOCKS || spent(c) + c->block_s < b->budget_s;
 }
 
 bool barriers_schedule(struct barriers *b, const char *file)
 {
-	struct clock c = { .begin = now(), .tty = isatty(2) == 1 };
+	struct clock c = { .progress = bench_begin_progress(bench_now()) };
 	uint64_t random = b->seed * 2 + 1;
 	unsigned block = 0;
 	bool good = fit(b, &c), kept = *file != '\0' && strcmp(file, "-") != 0;
@@ -243,8 +195,7 @@ bool barriers_schedule(struct barriers *b, const char *file)
 		if (kept && bench_interrupted() == 0)
 			good = barriers_write(b, file);
 	}
-	if (c.tty)
-		fprintf(stderr, "\r%-*s\r", (int)c.width, "");
+	bench_end_progress(&c.progress);
 	b->interrupted = bench_interrupted() != 0;
 	if (good && !b->interrupted && late(b, &c))
 		fprintf(stderr, "cardmark bench: the time is over in block %u\n", block);

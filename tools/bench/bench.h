@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The parts of cardmark bench. */
+ * What the subcommands of cardmark bench share: their options, the runner of processes, and
+ * files of results. */
 #ifndef CARDMARK_TOOL_BENCH_H
 #define CARDMARK_TOOL_BENCH_H
 
@@ -10,194 +11,143 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/latency.h"
-#include "tools/pauses.h"
 #include "tools/stats.h"
 #include "tools/tool.h"
 
-enum { MAX_ROWS = 24, MAX_PROGRAMS = 8, MAX_BLOCKS = 200, MAX_ARGS = 12 };
-enum { BENCH_VERSION = 2 }; /* of the results file */
+enum { MAX_BLOCKS = 200, MAX_ARGS = 24 };
 
-/* One line of the table: a way to run the programs. */
-struct bench_row {
-	char label[40];
-	const char *backend;
-	double target_ms; /* 0: none */
-	bool control;     /* the reference again: what is the noise? */
-	bool peer;        /* libgc's own mode: its failure is a result, not ours */
-};
+/* ---- options.c ---------------------------------------------------------------- */
 
-struct bench_program {
-	const char *name;
-	const char *what;
-	const char *file;        /* found by tool_find_bench() */
-	const char *interpreter; /* and its option, or NULL */
-	char path[TOOL_PATH];
-	char interpreter_path[TOOL_PATH];
-	double share;       /* of the time there is */
-	char left_out[256]; /* why, or "" */
-	uint64_t work;      /* per cent */
-	unsigned blocks;    /* done */
-	/* A server: its requests are due at this rate, and it tells their latency. */
-	bool open_loop;
-	uint64_t rate, closed_rate; /* a second; and as fast as the reference can, or 0 */
-};
+enum bench_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL, PRESETS };
+extern const char *const bench_preset_names[PRESETS];
 
-enum bench_phase { PHASE_STOP, PHASE_DIRTY, PHASE_MARK, PHASE_RESUME, PHASES };
-extern const char *const bench_phase_names[PHASES];
+enum { BENCH_MANY = 8 }; /* options that may be repeated */
 
-/* Of the requests of one server. */
-struct bench_latency {
-	uint64_t rate, served_ns; /* 0: closed loop */
-	struct histogram kinds[LATENCY_KINDS];
-};
-
-/* One process. */
-struct bench_run {
-	bool done; /* there was such a run */
-	bool ok;
-	char error[200]; /* when not ok */
-	bool has_hash;
-	uint64_t hash;
-	double wall_s, cpu_s;
-	/* from the report of the preload object */
-	bool has_report;
-	char mode[32], backend[32];
-	uint64_t collections, dirty_cards, faults, guessed, all_dirty;
-	uint64_t kernel_calls; /* by the library for its tracker */
-	uint64_t minor_faults, peak_rss_kb;
-	uint64_t *stops;            /* lengths in ns, sorted */
-	struct pause *pauses;       /* as many, in order */
-	uint64_t (*phases)[PHASES]; /* of each pause */
-	size_t stop_count;
-	uint64_t stop_p50, stop_p99, stop_max, stop_total; /* ns, of this run */
-	uint64_t stall_max;
-	uint64_t peak_vmas, peak_table_kb;         /* only when sampled */
-	uint64_t verified, verify_changed, missed; /* only with verification: cards */
-	bool has_missed;
-	struct bench_latency *latency; /* of an open-loop program, or NULL */
-};
-
-/* All timed runs of one program in one row, and the extra runs, which are not
- * timed: for the VMAs, and with verification. */
-struct bench_cell {
-	struct bench_run runs[MAX_BLOCKS];
-	struct bench_run sampled, verified;
-};
-
-enum bench_preset { PRESET_QUICK, PRESET_STANDARD, PRESET_FULL };
-
-struct bench_plan {
+/* What was asked for. A subcommand has only the options that its help names. */
+struct bench_options {
 	enum bench_preset preset;
+	unsigned blocks; /* at most; 0: not asked */
+	double budget_s; /* 0: no limit */
 	bool blocks_given, size_given, verify;
-	unsigned resumed;             /* how often it was taken up again */
-	json_t *source;               /* owns strings, or NULL */
-	double budget_s;              /* 0: no limit */
-	unsigned blocks;              /* at most */
-	uint64_t seed, size, live_mb; /* live_mb 0: the program's own */
-	uint64_t rate;                /* of requests; 0: found by a run */
-	double target_ms;
-	const char *best; /* our backend in the goals */
-	struct bench_row rows[MAX_ROWS];
-	unsigned row_count, ref, control, stw; /* and which row is which */
-	struct bench_program programs[MAX_PROGRAMS];
-	unsigned program_count;
-	struct bench_cell *cells; /* [program][row] */
-	char preload[TOOL_PATH];
-	char dir[64]; /* for reports */
-	int argc;
+	uint64_t size, seed, live_mb, rate; /* size: per cent; 0: not asked */
+	double target_ms, fail_above;       /* fail_above, per cent; below 0: not asked */
+	const char *json, *filter;          /* or NULL */
+	const char *backends[BENCH_MANY], *programs[BENCH_MANY];
+	size_t n_backends, n_programs;
+	char **files; /* what is no option */
+	int n_files;
+	int argc; /* all of it, from "bench" on */
 	char **argv;
 };
 
-static inline struct bench_cell *bench_cell(const struct bench_plan *p, unsigned program,
-					    unsigned row)
-{
-	return &p->cells[program * p->row_count + row];
-}
-
-static inline bool bench_is_ours(const struct bench_row *row)
-{
-	return !row->peer && strcmp(row->backend, "stop-the-world") != 0;
-}
-
-/* What two rows can be compared by, block by block. Less is better. */
-enum bench_metric {
-	METRIC_TOTAL,
-	METRIC_CPU,
-	METRIC_STOP_P50,
-	METRIC_STOP_MAX,
-	METRIC_STALL_MAX,
-	METRIC_PAUSED, /* all stops together */
-	METRIC_RSS,
-	METRIC_SERVICE, /* the mean time a request takes, and from when it was due: */
-	METRIC_LATENCY_P50,
-	METRIC_LATENCY_P99,
-	METRIC_LATENCY_P999,
-	METRICS
+struct bench_subcommand {
+	const char *name, *what;
+	const char *files; /* in the help, or NULL */
+	int min_files, max_files;
+	const char *presets[PRESETS]; /* in the help: what each does */
+	const char *size, *json;      /* in the help: what 100 % are, and the file; or NULL */
+	int (*run)(struct bench_options *opt);
 };
 
-/* ---- child.c ---------------------------------------------------------- */
+/* Which subcommand is meant, and its options. -1 to go on, or the exit status. */
+int bench_parse(int argc, char **argv, struct bench_options *opt,
+		const struct bench_subcommand **which);
 
-/* A timed run; one whose mappings are counted all the time, which disturbs it;
- * one that checks that every change is reported, which is slow; a server that need not
- * wait for requests. */
-enum bench_kind { RUN_TIMED, RUN_SAMPLED, RUN_VERIFIED, RUN_CLOSED };
+struct bench_limits {
+	unsigned blocks;
+	double budget_s;
+	uint64_t size;
+};
+/* Fills in what was not asked for, from the row of the preset. */
+void bench_limit(struct bench_options *opt, const struct bench_limits presets[PRESETS]);
 
-/* Runs the program once. Fills *out; a program that fails is a result. */
-void bench_run_child(const struct bench_plan *plan, const struct bench_program *program,
-		     const struct bench_row *row, uint64_t seed, double timeout_s,
-		     enum bench_kind kind, struct bench_run *out);
+/* ---- bench.c -------------------------------------------------------------------- */
 
-/* libgc's own environment and ours would favour one row over another. */
-void bench_clean_environment(void);
+extern const struct bench_subcommand bench_subcommands[];
+extern const unsigned bench_subcommand_count;
 
-/* From now on SIGINT and SIGTERM end the run under way, and are remembered. */
+int bench_programs(struct bench_options *opt);
+int bench_resume(struct bench_options *opt);
+int bench_barriers(struct bench_options *opt);
+int bench_micro(struct bench_options *opt);
+int bench_compare(struct bench_options *opt);
+
+/* ---- backends.c ----------------------------------------------------------------- */
+
+enum { MAX_BACKENDS = 16 };
+
+/* A backend that an option names, "auto" too. -1, or the exit status, with a message. */
+int bench_find_backend(const char *name, enum cardmark_backend *out);
+/* All that work here, best first; how many. */
+unsigned bench_usable_backends(enum cardmark_backend out[MAX_BACKENDS]);
+
+/* ---- child.c -------------------------------------------------------------------- */
+
+/* What to execute. */
+struct bench_command {
+	char path[TOOL_PATH];
+	char *argv[MAX_ARGS];
+	unsigned argc;
+	bool failed;                   /* no memory, or too many */
+	const struct run_options *run; /* under cardmark run with these, or NULL */
+	const char *preload;
+};
+
+void bench_add_argument(struct bench_command *c, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+void bench_free_command(struct bench_command *c);
+
+/* What one process did. */
+struct bench_child {
+	bool ok;         /* it ended with status 0 */
+	char error[200]; /* when not ok */
+	double wall_s, cpu_s;
+	uint64_t begin_ns; /* of the monotonic clock */
+	uint64_t peak_rss_kb;
+	uint64_t peak_vmas, peak_table_kb; /* only when sampled */
+	int out, err;                      /* files of what it printed */
+};
+
+/* Runs the command as a fresh process, timed from outside, and kills it after timeout_s or
+ * when this program is interrupted. With sample, its mappings are counted all the time, which
+ * disturbs it. */
+void bench_run_command(const struct bench_command *c, double timeout_s, bool sample,
+		       struct bench_child *out);
+void bench_close_child(struct bench_child *c);
+
+/* The last bytes of a file that a child printed, as a string to be freed; never NULL. */
+char *bench_tail(int fd);
+/* Its last line that is not empty. Cuts off what comes after it. */
+char *bench_last_line(char *text);
+
+/* From now on SIGINT and SIGTERM end the process under way, and are remembered. */
 void bench_catch_signals(void);
 /* The signal, or 0. */
 int bench_interrupted(void);
 
-/* ---- statistics.c, record.c ------------------------------------------- */
+/* A directory for files of the children. False, with a message, if it cannot be made. */
+bool bench_make_dir(char out[64]);
 
-/* Reads the report of the preload object into *out. False, with out->error
- * set, if it is missing or strange. */
-bool bench_read_report(const char *path, struct bench_run *out);
+/* ---- progress.c ------------------------------------------------------------------- */
 
-/* Stops as [start, end, phases...]. False if they are strange or memory is out. */
-bool bench_parse_stops(const json_t *list, struct bench_run *out);
-void bench_free_run(struct bench_run *run);
+double bench_now(void); /* seconds */
 
-/* A run in the results file and the journal, and back. */
-json_t *bench_run_json(const struct bench_run *run, uint64_t seed);
-bool bench_parse_run(const json_t *o, struct bench_run *out);
+/* A line when something starts; on a terminal it overwrites the one before. */
+struct bench_progress {
+	double begin;
+	bool tty;
+	size_t width;
+};
+struct bench_progress bench_begin_progress(double begin);
+/* left: seconds, or below 0 if it is not known. */
+void bench_show_progress(struct bench_progress *p, double left, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void bench_end_progress(const struct bench_progress *p);
 
-uint64_t bench_count_of(const json_t *o, const char *key);
-void bench_text_of(const json_t *o, const char *key, char *out, size_t n);
+/* 0 to n - 1 in an order that state decides. */
+void bench_shuffle(unsigned *order, unsigned n, uint64_t *state);
 
-/* ---- latency.c ----------------------------------------------------------- */
-
-/* A percentile is given where ten or more are longer. */
-enum { LATENCY_BEYOND = 10 };
-static inline bool bench_latency_knows(uint64_t count, double q)
-{
-	return (double)count * (1 - q) >= LATENCY_BEYOND - 1e-6;
-}
-
-/* What the program wrote. False, with out->error set, if it is missing or strange. */
-bool bench_read_latency(const char *path, struct bench_run *out);
-json_t *bench_latency_json(const struct bench_latency *latency);
-/* NULL if it is strange or memory is out. */
-struct bench_latency *bench_parse_latency(const json_t *o);
-double bench_latency_metric(const struct bench_run *run, enum bench_metric metric);
-bool bench_has_latency(const struct bench_plan *plan, unsigned program);
-/* Of all good runs of a row; NULL if there are none. To be freed. */
-struct bench_latency *bench_pool_latency(const struct bench_plan *plan, unsigned program,
-					 unsigned row);
-/* The rate for this program, from a run of the reference as fast as it can. */
-bool bench_rate_from(struct bench_program *program, const struct bench_run *run);
-void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f);
-void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f);
-
-/* ---- env.c ------------------------------------------------------------ */
+/* ---- env.c ------------------------------------------------------------------------ */
 
 struct bench_env {
 	char kernel[224], cpu[128], thp[64], libgc[64], command[512], library[32];
@@ -207,120 +157,31 @@ struct bench_env {
 	uint64_t steal, total; /* during the run, all parts of it */
 };
 
-void bench_env_begin(struct bench_env *env, const struct bench_plan *plan);
+void bench_env_begin(struct bench_env *env, const struct bench_options *opt);
 /* Brings the ticks up to now. */
 void bench_env_update(struct bench_env *env);
 void bench_env_end(struct bench_env *env);
 double bench_env_steal_percent(const struct bench_env *env);
-void bench_env_print(const struct bench_env *env, const struct bench_plan *plan, FILE *f);
-
-/* ---- summary.c -------------------------------------------------------- */
-
-/* What the table shows of one row. Times in seconds and milliseconds. */
-struct bench_summary {
-	unsigned good, failed;
-	const char *error;           /* of the first failed run, or NULL */
-	double wall, cpu;            /* medians */
-	size_t stops;                /* of all runs */
-	double p50, p99, max, stall; /* ms; stops pooled; largest of all runs */
-	double vmas, dirty, collections;
-	double rss_kb, table_kb, faults, kernel_calls; /* medians, but table_kb: the largest */
-	uint64_t phases[PHASES], paused;               /* ns, all runs */
-	struct stat_ratio to_ref, to_stw, cpu_to_ref, cpu_to_stw;
-};
-
-void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned row,
-		     struct bench_summary *out);
-
-/* 0 if the run failed, which takes its block out of ratios with its row. */
-double bench_metric_of(const struct bench_run *run, enum bench_metric metric);
-struct stat_ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row,
-			      unsigned to, enum bench_metric metric);
-/* From the A/A control. */
-double bench_resolution(const struct bench_plan *plan, unsigned program, enum bench_metric metric);
-
-/* Do all runs of a block have one hash? With
- * print, names each that has not. */
-bool bench_hashes_agree(const struct bench_plan *plan, unsigned program, bool print);
-
-/* ---- table.c, goals.c, json.c ------------------------------ */
-
-void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f);
-void bench_print_notes(const struct bench_plan *plan, FILE *f);
-void bench_print_goals(const struct bench_plan *plan, FILE *f);
-void bench_print_verdict(const struct bench_plan *plan, FILE *f);
-bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env, const char *file);
 json_t *bench_env_json(const struct bench_env *env);
-
-/* ---- load.c -------------------------------------------------------------- */
-
-/* A results file. False, with what is wrong printed in the name of sub. */
-bool bench_load(const char *sub, const char *file, struct bench_plan *plan, struct bench_env *env);
 void bench_load_env(const json_t *o, struct bench_env *env);
-void bench_free_plan(struct bench_plan *plan);
 
-/* ---- compare.c ------------------------------------------------------------ */
+/* ---- results.c -------------------------------------------------------------------- */
 
-/* Is the second file slower? fail_above: per cent, below 0: never. The exit status. */
-int bench_compare(const char *old_file, const char *new_file, double fail_above);
+/* JSON has no NaN: null. */
+json_t *bench_number_json(double v);
+json_t *bench_count_json(uint64_t v);
+json_t *bench_ratio_json(struct stat_ratio r);
 
-/* ---- journal.c ------------------------------------------------------------- */
+/* Nothing in a file is believed: what is not there or of another type is 0 or "". */
+uint64_t bench_count_of(const json_t *o, const char *key);
+double bench_number_of(const json_t *o, const char *key);
+const char *bench_string_of(const json_t *o, const char *key);
+void bench_text_of(const json_t *o, const char *key, char *out, size_t n);
 
-/* Runs as they end, so that an interrupted bench can go on. One JSON object a line. */
-struct bench_journal {
-	char path[TOOL_PATH]; /* "" if there is none */
-	FILE *f;
-	struct bench_env env;
-	json_t *lines; /* of an interrupted bench, or NULL */
-	double at_s;   /* how far it had come */
-};
-
-/* Begins one for this results file. False, with a message, if it cannot. */
-bool bench_journal_begin(struct bench_journal *j, const char *file, const struct bench_plan *plan);
-/* Reads the one that is left; its options are in the first line, as *argv. */
-bool bench_journal_read(struct bench_journal *j, const char *file);
-int bench_journal_argv(const struct bench_journal *j, char ***argv);
-/* Goes on with it, if the plan and the machine are the same. */
-bool bench_journal_go_on(struct bench_journal *j, struct bench_plan *plan);
-/* How far one program had come. Runs of whole blocks are in the plan then. */
-struct bench_done {
-	bool sampled, verified;
-	double usual_s, block_s, begin_s, budget_s;
-};
-/* False if a line of it is strange: then all of it is run again. */
-bool bench_journal_restore(const struct bench_journal *j, struct bench_plan *plan, unsigned program,
-			   struct bench_done *done);
-/* Adds a line, and takes over line. */
-void bench_journal_add(struct bench_journal *j, json_t *line, double at_s);
-void bench_journal_close(struct bench_journal *j, bool finished);
-
-/* ---- plan.c ------------------------------------------------------------ */
-
-/* Rows and programs for what was asked. backends: of --backend; programs: of
- * --program. -1 to go on, or the exit status. */
-int bench_plan_make(struct bench_plan *plan, const char *const *backends, size_t n_backends,
-		    const char *const *programs, size_t n_programs);
-
-/* ---- schedule.c --------------------------------------------------------- */
-
-/* Runs everything within the budget, with progress on standard error. What the
- * journal has is not run again. False if it was interrupted. */
-bool bench_schedule(struct bench_plan *plan, struct bench_journal *journal);
-
-/* ---- barriers.c ---------------------------------------------------------- */
-
-/* The collector minigc with every write barrier, into a file (NULL: BENCH_BARRIERS_FILE).
- * program: the only one, or NULL. backends: ours; n 0: all that work here. Of the plan:
- * preset, blocks, size, live_mb, seed. The exit status. */
-int bench_barriers(const struct bench_plan *plan, const char *program, const char *file,
-		   const char *const *backends, size_t n);
-
-/* ---- micro.c ------------------------------------------------------------- */
-
-/* Single operations of these backends (n 0: of all that work here, and of the bare loop)
- * into a file of Google Benchmark's format (NULL: BENCH_MICRO_FILE). filter: a regular
- * expression, or NULL. Of the plan: preset, blocks, seed. The exit status. */
-int bench_micro(const struct bench_plan *plan, const char *filter, const char *file,
-		const char *const *backends, size_t n);
+/* Takes over root. Never half a file, whatever ends us. False, with a message. "-" is
+ * standard output. */
+bool bench_write_results(json_t *root, const char *file, size_t flags);
+/* NULL, with a message in the name of sub, if it is no file of this format and version. */
+json_t *bench_read_results(const char *sub, const char *file, const char *format, int version);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 struct side {
 	struct bench_plan *plan;
@@ -223,13 +223,13 @@ static int compare(const struct side s[2], double fail_above)
 	return worse ? TOOL_CANNOT : TOOL_OK;
 }
 
-int bench_compare(const char *old_file, const char *new_file, double fail_above)
+int bench_compare(struct bench_options *opt)
 {
 	struct side s[2] = { { .plan = NULL }, { .plan = NULL } };
 	int status = TOOL_CANNOT;
 
-	if (load(old_file, &s[0]) && load(new_file, &s[1]))
-		status = compare(s, fail_above);
+	if (load(opt->files[0], &s[0]) && load(opt->files[1], &s[1]))
+		status = compare(s, opt->fail_above);
 	for (int i = 0; i < 2; i++)
 		if (s[i].plan != NULL)
 			bench_free_plan(s[i].plan);

@@ -85,7 +85,7 @@ static void utc_now(char out[32])
 	strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-void bench_env_begin(struct bench_env *env, const struct bench_plan *plan)
+void bench_env_begin(struct bench_env *env, const struct bench_options *opt)
 {
 	struct utsname un;
 	size_t used = 0;
@@ -100,9 +100,9 @@ void bench_env_begin(struct bench_env *env, const struct bench_plan *plan)
 	read_libgc(env->libgc, sizeof env->libgc);
 	env->cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	used = (size_t)snprintf(env->command, sizeof env->command, "cardmark");
-	for (int i = 0; i < plan->argc && used < sizeof env->command; i++)
+	for (int i = 0; i < opt->argc && used < sizeof env->command; i++)
 		used += (size_t)snprintf(env->command + used, sizeof env->command - used, " %s",
-					 plan->argv[i]);
+					 opt->argv[i]);
 	tool_make_utf8(env->command);
 	snprintf(env->library, sizeof env->library, "%s", cardmark_version());
 	utc_now(env->started);
@@ -136,19 +136,48 @@ double bench_env_steal_percent(const struct bench_env *env)
 	return env->total ? 100.0 * (double)env->steal / (double)env->total : 0;
 }
 
-void bench_env_print(const struct bench_env *env, const struct bench_plan *plan, FILE *f)
+/* ---- In files ------------------------------------------------------------------------ */
+
+static const struct {
+	const char *key;
+	size_t offset, size;
+} texts[] = {
+#define TEXT(key, member)                                                                          \
+	{                                                                                          \
+		key, offsetof(struct bench_env, member), sizeof((struct bench_env *)0)->member     \
+	}
+	TEXT("kernel", kernel),         TEXT("cpu", cpu),         TEXT("thp", thp),
+	TEXT("libgc", libgc),           TEXT("library", library), TEXT("load_before", load),
+	TEXT("load_after", load_after), TEXT("started", started), TEXT("finished", finished),
+#undef TEXT
+};
+
+enum { TEXTS = sizeof texts / sizeof *texts };
+
+json_t *bench_env_json(const struct bench_env *env)
 {
-	fprintf(f,
-		"Kernel    %s\n"
-		"CPU       %s, %ld online\n"
-		"THP       %s\n"
-		"Load      %s before; stolen by the host during the run: %.1f %%\n"
-		"Library   cardmark %s on backend %s; %s\n"
-		"Seed      %" PRIu64 "\n"
-		"Command   %s\n",
-		env->kernel, env->cpu, env->cpus, env->thp, env->load, bench_env_steal_percent(env),
-		env->library, plan->best, env->libgc, plan->seed, env->command);
-	if (strtod(env->load, NULL) > 0.5)
-		fprintf(f, "WARNING   The machine was busy before the run: times are of little "
-			   "worth.\n");
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < TEXTS; i++)
+		json_object_set_new(o, texts[i].key,
+				    json_string((const char *)env + texts[i].offset));
+	json_object_set_new(o, "cpus", json_integer(env->cpus));
+	json_object_set_new(o, "steal_ticks_before", bench_count_json(env->steal_before));
+	json_object_set_new(o, "steal_ticks_after", bench_count_json(env->steal_after));
+	json_object_set_new(o, "steal_ticks", bench_count_json(env->steal));
+	json_object_set_new(o, "total_ticks", bench_count_json(env->total));
+	json_object_set_new(o, "steal_percent", bench_number_json(bench_env_steal_percent(env)));
+	return o;
+}
+
+void bench_load_env(const json_t *o, struct bench_env *env)
+{
+	memset(env, 0, sizeof *env);
+	for (size_t i = 0; i < TEXTS; i++)
+		bench_text_of(o, texts[i].key, (char *)env + texts[i].offset, texts[i].size);
+	env->cpus = (long)bench_count_of(o, "cpus");
+	env->steal_before = bench_count_of(o, "steal_ticks_before");
+	env->steal_after = bench_count_of(o, "steal_ticks_after");
+	env->steal = bench_count_of(o, "steal_ticks");
+	env->total = bench_count_of(o, "total_ticks");
 }

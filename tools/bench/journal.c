@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 static bool name_it(struct bench_journal *j, const char *file)
 {
@@ -38,12 +38,12 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 {
 	json_t *line, *argv = json_array();
 
-	for (int i = 0; i < plan->argc; i++)
-		if (!tool_is_utf8(plan->argv[i])) {
+	for (int i = 0; i < plan->opt->argc; i++)
+		if (!tool_is_utf8(plan->opt->argv[i])) {
 			tool_message("bench",
-				     "the argument \"%s\" is not UTF-8, and --resume could not "
+				     "the argument \"%s\" is not UTF-8, and 'resume' could not "
 				     "give it again: take another",
-				     plan->argv[i]);
+				     plan->opt->argv[i]);
 			json_decref(argv);
 			return false;
 		}
@@ -52,7 +52,7 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 	j->f = fopen(j->path, "wxe");
 	if (j->f == NULL && errno == EEXIST)
 		tool_message("bench",
-			     "%s is of an interrupted bench: 'cardmark bench --resume=%s' goes on "
+			     "%s is of an interrupted bench: 'cardmark bench resume %s' goes on "
 			     "with it; remove it to begin anew",
 			     j->path, file);
 	else if (j->f == NULL)
@@ -61,8 +61,8 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 		json_decref(argv);
 		return false;
 	}
-	for (int i = 0; i < plan->argc; i++)
-		json_array_append_new(argv, json_string(plan->argv[i]));
+	for (int i = 0; i < plan->opt->argc; i++)
+		json_array_append_new(argv, json_string(plan->opt->argv[i]));
 	line = json_pack("{s:s, s:i, s:o, s:o, s:s}", "format", "cardmark-bench-journal", "version",
 			 BENCH_VERSION, "argv", argv, "rows", labels(plan), "best", plan->best);
 	json_object_set_new(line, "environment", bench_env_json(&j->env));
@@ -89,12 +89,12 @@ void bench_journal_add(struct bench_journal *j, json_t *line, double at_s)
 	json_decref(line);
 }
 
-void bench_journal_close(struct bench_journal *j, bool finished)
+void bench_journal_close(struct bench_journal *j)
 {
 	if (j->f != NULL)
 		fclose(j->f);
 	j->f = NULL;
-	if (finished && j->path[0] != '\0')
+	if (j->finished && j->path[0] != '\0')
 		unlink(j->path);
 	json_decref(j->lines);
 	j->lines = NULL;
@@ -128,7 +128,7 @@ bool bench_journal_read(struct bench_journal *j, const char *file)
 		if (line == NULL)
 			break;
 		json_array_append_new(j->lines, line);
-		j->at_s = json_number_value(json_object_get(line, "at_s"));
+		j->at_s = bench_number_of(line, "at_s");
 	}
 	free(text);
 	fclose(f);
@@ -240,9 +240,9 @@ static bool restore_line(const json_t *line, struct bench_plan *plan, unsigned p
 		p->work = bench_count_of(line, "work");
 		p->rate = bench_count_of(line, "rate");
 		p->closed_rate = bench_count_of(line, "closed_rate");
-		done->usual_s = json_number_value(json_object_get(line, "usual_s"));
-		done->begin_s = json_number_value(json_object_get(line, "begin_s"));
-		done->budget_s = json_number_value(json_object_get(line, "budget_s"));
+		done->usual_s = bench_number_of(line, "usual_s");
+		done->begin_s = bench_number_of(line, "begin_s");
+		done->budget_s = bench_number_of(line, "budget_s");
 		return restore_all(json_object_get(line, "sampled"), plan, program, false);
 	}
 	if (json_object_get(line, "verified") != NULL) {
@@ -258,8 +258,8 @@ static bool restore_line(const json_t *line, struct bench_plan *plan, unsigned p
 		return bench_parse_run(run, out);
 	}
 	if (json_object_get(line, "block_s") != NULL) {
-		done->block_s = json_number_value(json_object_get(line, "block_s"));
-		done->usual_s = json_number_value(json_object_get(line, "usual_s"));
+		done->block_s = bench_number_of(line, "block_s");
+		done->usual_s = bench_number_of(line, "usual_s");
 		p->blocks = (unsigned)block + 1;
 	}
 	return true;

@@ -1,41 +1,24 @@
 /* SPDX-License-Identifier: MIT
- * Reads the preload object's report (format "cardmark-run", version 1). */
+ * Reads the statistics that the preload object wrote (format "cardmark-run", version 1). */
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
-uint64_t bench_count_of(const json_t *o, const char *key)
-{
-	const json_t *v = json_object_get(o, key);
-	json_int_t i = json_is_integer(v) ? json_integer_value(v) : 0;
-
-	return i > 0 ? (uint64_t)i : 0;
-}
-
-void bench_text_of(const json_t *o, const char *key, char *out, size_t n)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	snprintf(out, n, "%s", s != NULL ? s : "");
-}
-
-bool bench_read_report(const char *path, struct bench_run *out)
+bool bench_read_statistics(const char *path, struct bench_run *out)
 {
 	bool good;
 	json_error_t error;
 	json_t *root = json_load_file(path, 0, &error);
 	const json_t *stops;
-	const char *format;
 
 	if (root == NULL) {
-		snprintf(out->error, sizeof out->error, "no report: %.150s", error.text);
+		snprintf(out->error, sizeof out->error, "no statistics: %.150s", error.text);
 		return false;
 	}
-	format = json_string_value(json_object_get(root, "format"));
-	if (format == NULL || strcmp(format, "cardmark-run") != 0 ||
+	if (strcmp(bench_string_of(root, "format"), "cardmark-run") != 0 ||
 	    bench_count_of(root, "version") != 1) {
-		snprintf(out->error, sizeof out->error, "not a cardmark-run report of version 1");
+		snprintf(out->error, sizeof out->error, "not cardmark-run statistics of version 1");
 		json_decref(root);
 		return false;
 	}
@@ -61,7 +44,6 @@ bool bench_read_report(const char *path, struct bench_run *out)
 	good = bench_parse_stops(json_object_get(root, "stops_ns"), out);
 	if (!good)
 		snprintf(out->error, sizeof out->error, "the list of stops is strange");
-	out->has_report = good;
 	json_decref(root);
 	return good;
 }

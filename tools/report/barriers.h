@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The section of cardmark report about cardmark bench --barriers. */
+ * The section of cardmark report about cardmark bench barriers. */
 #ifndef CARDMARK_TOOL_REPORT_BARRIERS_H
 #define CARDMARK_TOOL_REPORT_BARRIERS_H
 

@@ -47,7 +47,7 @@ static void help(void)
 	       "  -o FILE         where to write (report.html; - is standard output)\n"
 	       "  --markdown      a summary in Markdown instead (to standard output)\n"
 	       "  --micro=FILE    results of Google Benchmark in its JSON format too\n"
-	       "  --barriers=FILE results of 'cardmark bench --barriers' too\n"
+	       "  --barriers=FILE results of 'cardmark bench barriers' too\n"
 	       "  --help\n");
 }
 

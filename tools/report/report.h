@@ -4,7 +4,7 @@
 #ifndef CARDMARK_TOOL_REPORT_H
 #define CARDMARK_TOOL_REPORT_H
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 struct report {
 	FILE *f;

@@ -2,9 +2,28 @@
  * The table of one program, and what its columns mean. */
 #include <inttypes.h>
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
+
+/* ---- Table -------------------------------------------------------------------------- */
+
+void bench_env_print(const struct bench_env *env, const struct bench_plan *plan, FILE *f)
+{
+	fprintf(f,
+		"Kernel    %s\n"
+		"CPU       %s, %ld online\n"
+		"THP       %s\n"
+		"Load      %s before; stolen by the host during the run: %.1f %%\n"
+		"Library   cardmark %s on backend %s; %s\n"
+		"Seed      %" PRIu64 "\n"
+		"Command   %s\n",
+		env->kernel, env->cpu, env->cpus, env->thp, env->load, bench_env_steal_percent(env),
+		env->library, plan->best, env->libgc, plan->seed, env->command);
+	if (strtod(env->load, NULL) > 0.5)
+		fprintf(f, "WARNING   The machine was busy before the run: times are of little "
+			   "worth.\n");
+}
 
 /* "0.74 [0.71, 0.78]", with "~" when it is within the noise. */
 static const char *ratio_text(struct stat_ratio r, double resolution, bool interval, char out[40])
@@ -128,5 +147,75 @@ void bench_print_notes(const struct bench_plan *plan, FILE *f)
 				"The pagemap backend cannot work here (%s); %s stands in for it. "
 				"Linux 6.7 or newer would give it.\n",
 				probe.reason, plan->best);
+	}
+}
+
+/* ---- Verdict -------------------------------------------------------------------- */
+
+/* The row of our backend without or with the pause target; -1 if it is not
+ * there or all its runs failed. */
+static int our_row(const struct bench_plan *plan, unsigned program, bool target,
+		   struct bench_summary *out)
+{
+	for (unsigned row = 0; row < plan->row_count; row++) {
+		const struct bench_row *r = &plan->rows[row];
+
+		if (strcmp(r->backend, plan->best) != 0 || (r->target_ms > 0) != target)
+			continue;
+		bench_summarize(plan, program, row, out);
+		return out->good > 0 ? (int)row : -1;
+	}
+	return -1;
+}
+
+static const char *compare(struct stat_ratio r, double resolution, char out[64])
+{
+	if (isnan(r.mid))
+		snprintf(out, 64, "an unknown time, compared");
+	else if (isinf(r.high))
+		snprintf(out, 64, "a time that can't be compared (too few blocks)");
+	else if (stat_same(r, resolution))
+		snprintf(out, 64, "about as long as");
+	else if (r.mid < 1)
+		snprintf(out, 64, "%.0f %% less than", 100 * (1 - r.mid));
+	else
+		snprintf(out, 64, "%.0f %% MORE than", 100 * (r.mid - 1));
+	return out;
+}
+
+void bench_print_verdict(const struct bench_plan *plan, FILE *f)
+{
+	fprintf(f, "\nIn plain words:\n");
+	for (unsigned k = 0; k < plan->program_count; k++) {
+		const struct bench_program *p = &plan->programs[k];
+		double resolution = bench_resolution(plan, k, METRIC_TOTAL);
+		struct bench_summary stw, plain, target;
+		char a[64], b[64];
+
+		if (p->left_out[0] != '\0')
+			continue;
+		bench_summarize(plan, k, plan->stw, &stw);
+		if (resolution > 0.1 && !isinf(resolution))
+			fprintf(f,
+				"  %s: too noisy to trust: the same row run twice differed by up "
+				"to "
+				"%.0f %%. Is the machine busy?\n",
+				p->name, 100 * resolution);
+		if (our_row(plan, k, false, &plain) >= 0)
+			fprintf(f,
+				"  %s: on %s a run takes %s with libgc-mprotect and %s with "
+				"stop-the-world; longest stop %.1f ms, stop-the-world's %.1f ms.\n",
+				p->name, plan->best, compare(plain.to_ref, resolution, a),
+				compare(plain.to_stw, resolution, b), plain.max, stw.max);
+		else
+			fprintf(f, "  %s: no run on %s succeeded.\n", p->name, plan->best);
+		if (our_row(plan, k, true, &target) >= 0)
+			fprintf(f,
+				"  %s: asked for %g ms, its longest stop was %.1f ms and its "
+				"longest "
+				"allocation stall %.1f ms; a run takes %s with stop-the-world.\n",
+				p->name, plan->target_ms, target.max, target.stall,
+				compare(target.to_stw, resolution, b));
+		bench_print_latency_words(plan, k, f);
 	}
 }

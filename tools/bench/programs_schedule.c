@@ -2,76 +2,53 @@
  * When each process runs: blocks of every row in random order, as many as the
  * time allows. */
 #include <math.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 enum { MIN_BLOCKS = STAT_MIN_BLOCKS, RUN_TIMEOUT_S = 600, VERIFY_TIMEOUT_S = 1800 };
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-/* What the progress line needs to know. */
 struct clock {
-	double begin, program_begin;
+	struct bench_progress progress;
+	double program_begin;
 	double program_budget; /* 0: none */
 	double block_s;        /* a block takes so long; 0: not yet known */
 	double later;          /* share of the programs to come, of this one's */
 	double usual_s;        /* a run takes at most so long */
-	bool tty;
-	size_t width; /* of the line on the terminal */
 	struct bench_journal *journal;
 };
 
+/* Of the time for all programs. */
+static double spent(const struct clock *c)
+{
+	return bench_now() - c->progress.begin;
+}
+
+/* Of the time for this program. */
+static double left(const struct clock *c)
+{
+	return c->program_budget - (bench_now() - c->program_begin);
+}
+
 static void journal(struct clock *c, json_t *line)
 {
-	bench_journal_add(c->journal, line, now() - c->begin);
+	bench_journal_add(c->journal, line, spent(c));
 }
 
 static unsigned blocks_wanted(const struct bench_plan *plan, const struct clock *c, unsigned done)
 {
-	double left;
+	double more;
 
 	if (c->program_budget <= 0 || c->block_s <= 0)
-		return plan->blocks;
-	left = c->program_budget - (now() - c->program_begin);
-	if (left < 0)
-		left = 0;
-	left = floor(left / (c->block_s * 1.05));
-	if (left >= plan->blocks - done)
-		return plan->blocks;
-	return done + (unsigned)left;
+		return plan->opt->blocks;
+	more = floor(fmax(0, left(c)) / (c->block_s * 1.05));
+	return more >= plan->opt->blocks - done ? plan->opt->blocks : done + (unsigned)more;
 }
 
-/* A line when something starts; on a terminal it overwrites the one before. */
 static void progress(struct clock *c, const struct bench_program *p, const char *step,
-		     const char *row, double left)
+		     const char *row, double left_s)
 {
-	char line[256], time[48] = "";
-	int n;
-
-	if (left >= 0)
-		snprintf(time, sizeof time, ", about %.0f s left", left + left * c->later);
-	n = snprintf(line, sizeof line, "cardmark bench: %s, %s%s%s (%.0f s so far%s)", p->name,
-		     step, *row ? ", " : "", row, now() - c->begin, time);
-	if (n < 0)
-		return;
-	if ((size_t)n >= sizeof line)
-		n = (int)sizeof line - 1;
-	if (c->tty) {
-		fprintf(stderr, "\r%-*s", (int)c->width, line);
-		c->width = (size_t)n;
-	} else {
-		fprintf(stderr, "%s\n", line);
-	}
-	fflush(stderr);
+	bench_show_progress(&c->progress, left_s < 0 ? -1 : left_s + left_s * c->later,
+			    "%s, %s%s%s", p->name, step, *row ? ", " : "", row);
 }
 
 static double run_timeout(const struct clock *c)
@@ -86,13 +63,12 @@ static double run_timeout(const struct clock *c)
 static void fit_work(const struct bench_plan *plan, struct bench_program *p, const struct clock *c,
 		     double block_s)
 {
-	double left = c->program_budget - (now() - c->program_begin);
 	double need = MIN_BLOCKS * block_s * 1.1;
 
-	if (c->program_budget <= 0 || plan->size_given || need <= left)
+	if (c->program_budget <= 0 || plan->opt->size_given || need <= left(c))
 		return;
 	/* Squared, because setting up does not shrink with the work. */
-	p->work = (uint64_t)fmax(2, (double)p->work * pow(fmax(left, 0) / need, 2));
+	p->work = (uint64_t)fmax(2, (double)p->work * pow(fmax(left(c), 0) / need, 2));
 }
 
 /* The same rate for every row: half of what the reference can do, or stop-the-world
@@ -134,14 +110,13 @@ static void sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
 		if (bench_interrupted())
 			break;
 		/* Times matter more than mappings. */
-		if (c->program_budget > 0 && now() - c->program_begin > c->program_budget / 2)
+		if (c->program_budget > 0 && left(c) < c->program_budget / 2)
 			break;
 		progress(c, p, "counting mappings (untimed)", plan->rows[row].label,
-			 c->program_budget > 0 ? c->program_budget - (now() - c->program_begin)
-					       : -1);
+			 c->program_budget > 0 ? left(c) : -1);
 		bench_run_child(plan, p, &plan->rows[row], plan->seed, run_timeout(c), RUN_SAMPLED,
 				&cell->sampled);
-		if (row == 0 && c->program_budget > 0 && !plan->size_given) {
+		if (row == 0 && c->program_budget > 0 && !plan->opt->size_given) {
 			unsigned runs = plan->row_count - 1 + plan->row_count * MIN_BLOCKS;
 			double need = 1.3 * cell->sampled.wall_s * runs;
 
@@ -171,8 +146,8 @@ static void sample_all(struct bench_plan *plan, unsigned k, struct clock *c)
 		journal(c, json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:o}", "program", (int)k,
 				     "work", (json_int_t)p->work, "rate", (json_int_t)p->rate,
 				     "closed_rate", (json_int_t)p->closed_rate, "usual_s",
-				     c->usual_s, "begin_s", c->program_begin - c->begin, "budget_s",
-				     c->program_budget, "sampled", list));
+				     c->usual_s, "begin_s", c->program_begin - c->progress.begin,
+				     "budget_s", c->program_budget, "sampled", list));
 }
 
 /* One run of each of our rows with each page compared at each stop. */
@@ -200,42 +175,27 @@ static void verify_all(struct bench_plan *plan, unsigned k, struct clock *c)
 		journal(c, json_pack("{s:i, s:o}", "program", (int)k, "verified", list));
 }
 
-static void shuffle(unsigned *order, unsigned n, uint64_t *s)
-{
-	for (unsigned i = 0; i < n; i++)
-		order[i] = i;
-	for (unsigned i = n; i > 1; i--) {
-		unsigned j, t;
-
-		*s = *s * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-		j = (unsigned)(((*s >> 32) * i) >> 32);
-		t = order[i - 1];
-		order[i - 1] = order[j];
-		order[j] = t;
-	}
-}
-
 /* False if it was interrupted: the block does not count then. */
 static bool run_block(struct bench_plan *plan, unsigned k, struct clock *c, const unsigned *order,
 		      unsigned wanted)
 {
 	struct bench_program *p = &plan->programs[k];
-	double start = now();
+	double start = bench_now();
 
 	for (unsigned i = 0; i < plan->row_count; i++) {
 		const struct bench_row *row = &plan->rows[order[i]];
 		struct bench_run *run = &bench_cell(plan, k, order[i])->runs[p->blocks];
 		char step[64];
-		double left = -1;
+		double left_s = -1;
 
 		snprintf(step, sizeof step, "block %u of %s%u", p->blocks + 1,
 			 c->block_s > 0 ? "" : "at most ", wanted);
 		if (c->block_s > 0)
-			left = c->block_s * (wanted - p->blocks) - (now() - start);
+			left_s = c->block_s * (wanted - p->blocks) - (bench_now() - start);
 		else if (c->program_budget > 0)
-			left = c->program_budget - (now() - c->program_begin);
-		if (c->tty || i == 0)
-			progress(c, p, step, c->tty ? row->label : "", left < 0 ? -1 : left);
+			left_s = left(c);
+		if (c->progress.tty || i == 0)
+			progress(c, p, step, c->progress.tty ? row->label : "", left_s);
 		bench_run_child(plan, p, row, plan->seed + p->blocks, run_timeout(c), RUN_TIMED,
 				run);
 		if (bench_interrupted())
@@ -245,10 +205,10 @@ static bool run_block(struct bench_plan *plan, unsigned k, struct clock *c, cons
 				     bench_run_json(run, plan->seed + p->blocks)));
 		c->usual_s = fmax(c->usual_s, run->wall_s);
 		if (!run->ok)
-			fprintf(stderr, "%scardmark bench: %s, %s FAILED: %s\n", c->tty ? "\n" : "",
-				p->name, row->label, run->error);
+			fprintf(stderr, "%scardmark bench: %s, %s FAILED: %s\n",
+				c->progress.tty ? "\n" : "", p->name, row->label, run->error);
 	}
-	c->block_s = fmax(c->block_s, now() - start);
+	c->block_s = fmax(c->block_s, bench_now() - start);
 	journal(c, json_pack("{s:i, s:i, s:f, s:f}", "program", (int)k, "block", (int)p->blocks,
 			     "block_s", c->block_s, "usual_s", c->usual_s));
 	return true;
@@ -269,7 +229,7 @@ static void run_program(struct bench_plan *plan, unsigned k, struct clock *c)
 	c->block_s = done.block_s;
 	c->usual_s = done.usual_s;
 	if (done.sampled) {
-		c->program_begin = c->begin + done.begin_s;
+		c->program_begin = c->progress.begin + done.begin_s;
 		c->program_budget = done.budget_s;
 	} else {
 		if (p->open_loop && p->rate == 0)
@@ -280,24 +240,24 @@ static void run_program(struct bench_plan *plan, unsigned k, struct clock *c)
 	}
 	/* The order of a block is the same whether or not the ones before ran today. */
 	for (unsigned b = 0; b < p->blocks; b++)
-		shuffle(order, plan->row_count, &order_seed);
-	while (p->blocks < plan->blocks && !bench_interrupted() && !done.verified) {
+		bench_shuffle(order, plan->row_count, &order_seed);
+	while (p->blocks < plan->opt->blocks && !bench_interrupted() && !done.verified) {
 		unsigned wanted = blocks_wanted(plan, c, p->blocks);
 
 		if (p->blocks > 0 && wanted <= p->blocks)
 			break;
-		shuffle(order, plan->row_count, &order_seed);
+		bench_shuffle(order, plan->row_count, &order_seed);
 		if (!run_block(plan, k, c, order, wanted))
 			return;
 		p->blocks++;
 	}
-	if (plan->verify && !done.verified && !bench_interrupted())
+	if (plan->opt->verify && !done.verified && !bench_interrupted())
 		verify_all(plan, k, c);
 }
 
 bool bench_schedule(struct bench_plan *plan, struct bench_journal *j)
 {
-	struct clock c = { .begin = now() - j->at_s, .tty = isatty(STDERR_FILENO), .journal = j };
+	struct clock c = { .progress = bench_begin_progress(bench_now() - j->at_s), .journal = j };
 	double shares = 0;
 
 	for (unsigned k = 0; k < plan->program_count; k++)
@@ -311,15 +271,14 @@ bool bench_schedule(struct bench_plan *plan, struct bench_journal *j)
 				p->left_out);
 			continue;
 		}
-		c.program_begin = now();
+		c.program_begin = bench_now();
 		/* What an earlier program did not use is there for the later ones. */
-		if (plan->budget_s > 0)
-			c.program_budget = (plan->budget_s - (now() - c.begin)) * p->share / shares;
+		if (plan->opt->budget_s > 0)
+			c.program_budget = (plan->opt->budget_s - spent(&c)) * p->share / shares;
 		c.later = (shares - p->share) / p->share;
 		run_program(plan, k, &c);
 		shares -= p->share;
 	}
-	if (c.tty)
-		fputc('\n', stderr);
+	bench_end_progress(&c.progress);
 	return !bench_interrupted();
 }

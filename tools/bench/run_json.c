@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 const char *const bench_phase_names[PHASES] = { "stop", "dirty", "mark", "resume" };
 
@@ -150,9 +150,8 @@ bool bench_parse_run(const json_t *o, struct bench_run *out)
 		return false;
 	out->done = true;
 	out->ok = json_is_true(json_object_get(o, "ok"));
-	out->has_report = out->ok;
-	out->wall_s = json_number_value(json_object_get(o, "wall_s"));
-	out->cpu_s = json_number_value(json_object_get(o, "cpu_s"));
+	out->wall_s = bench_number_of(o, "wall_s");
+	out->cpu_s = bench_number_of(o, "cpu_s");
 	out->has_hash = hash != NULL && sscanf(hash, "%16" SCNx64, &out->hash) == 1;
 	bench_text_of(o, "error", out->error, sizeof out->error);
 	bench_text_of(o, "mode", out->mode, sizeof out->mode);

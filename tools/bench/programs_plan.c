@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * Which programs run in which ways. */
 #include <stdlib.h>
-#include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 static const struct bench_program known[] = {
 	{ .name = "trees",
@@ -74,23 +73,21 @@ static bool make_rows(struct bench_plan *plan, const char *const *backends, size
 }
 
 /* Each named backend must work here. */
-static int check_backends(const char *const *backends, size_t n)
+static int check_backends(const struct bench_options *opt)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct cardmark_probe probe;
+	for (size_t i = 0; i < opt->n_backends; i++) {
+		const char *name = opt->backends[i];
 		enum cardmark_backend b;
+		int status;
 
-		if (!run_backend_known(backends[i]) || strcmp(backends[i], "auto") == 0)
-			return tool_usage_error("bench", "there is no backend \"%s\" to compare",
-						backends[i]);
-		if (cardmark_backend_parse(backends[i], &b) != 0)
+		if (strcmp(name, "auto") == 0)
+			return tool_usage_error("bench", "there is no backend \"auto\" to compare");
+		/* One of libgc's own modes. */
+		if (run_backend_known(name) && cardmark_backend_parse(name, &b) != 0)
 			continue;
-		if (!tool_probe_one(b, &probe) || !probe.usable) {
-			tool_message("bench", "backend %s cannot work here: %s", backends[i],
-				     tool_probe_one(b, &probe) ? probe.reason
-							       : "not in this build");
-			return TOOL_CANNOT;
-		}
+		status = bench_find_backend(name, &b);
+		if (status >= 0)
+			return status;
 	}
 	return -1;
 }
@@ -125,8 +122,8 @@ static int add_program(struct bench_plan *plan, const char *name)
 				return -1;
 		p = &plan->programs[plan->program_count++];
 		*p = known[i];
-		p->work = plan->size;
-		p->rate = p->open_loop ? plan->rate : 0;
+		p->work = plan->opt->size;
+		p->rate = p->open_loop ? plan->opt->rate : 0;
 		find_parts(p);
 		return -1;
 	}
@@ -134,28 +131,32 @@ static int add_program(struct bench_plan *plan, const char *name)
 				name);
 }
 
-int bench_plan_make(struct bench_plan *plan, const char *const *backends, size_t n_backends,
-		    const char *const *programs, size_t n_programs)
+int bench_plan_make(struct bench_plan *plan, const struct bench_options *opt)
 {
 	const char *best = cardmark_backend_name(tool_probe_best());
-	int status = check_backends(backends, n_backends);
+	int status = check_backends(opt);
 
 	if (status >= 0)
 		return status;
+	plan->opt = opt;
+	plan->seed = opt->seed;
+	plan->live_mb = opt->live_mb;
+	plan->target_ms = opt->target_ms;
 	plan->best = best;
-	for (size_t i = n_backends; i-- > 0;) {
+	for (size_t i = opt->n_backends; i-- > 0;) {
 		enum cardmark_backend b;
 
-		if (cardmark_backend_parse(backends[i], &b) == 0)
-			plan->best = backends[i];
+		if (cardmark_backend_parse(opt->backends[i], &b) == 0)
+			plan->best = opt->backends[i];
 	}
-	if (!make_rows(plan, n_backends ? backends : &best, n_backends ? n_backends : 1))
+	if (!make_rows(plan, opt->n_backends ? opt->backends : &best,
+		       opt->n_backends ? opt->n_backends : 1))
 		return tool_usage_error("bench", "too many backends");
-	if (n_programs == 0)
+	if (opt->n_programs == 0)
 		for (size_t i = 0; i < KNOWN; i++)
 			add_program(plan, known[i].name);
-	for (size_t i = 0; i < n_programs; i++) {
-		status = add_program(plan, programs[i]);
+	for (size_t i = 0; i < opt->n_programs; i++) {
+		status = add_program(plan, opt->programs[i]);
 		if (status >= 0)
 			return status;
 	}

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 void bench_free_plan(struct bench_plan *plan)
 {
@@ -21,32 +21,6 @@ void bench_free_plan(struct bench_plan *plan)
 	free(plan);
 }
 
-static const char *string_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
-void bench_load_env(const json_t *o, struct bench_env *env)
-{
-	memset(env, 0, sizeof *env);
-	bench_text_of(o, "kernel", env->kernel, sizeof env->kernel);
-	bench_text_of(o, "cpu", env->cpu, sizeof env->cpu);
-	bench_text_of(o, "thp", env->thp, sizeof env->thp);
-	bench_text_of(o, "libgc", env->libgc, sizeof env->libgc);
-	bench_text_of(o, "library", env->library, sizeof env->library);
-	bench_text_of(o, "load_before", env->load, sizeof env->load);
-	bench_text_of(o, "load_after", env->load_after, sizeof env->load_after);
-	bench_text_of(o, "started", env->started, sizeof env->started);
-	bench_text_of(o, "finished", env->finished, sizeof env->finished);
-	env->cpus = (long)bench_count_of(o, "cpus");
-	env->steal_before = bench_count_of(o, "steal_ticks_before");
-	env->steal_after = bench_count_of(o, "steal_ticks_after");
-	env->steal = bench_count_of(o, "steal_ticks");
-	env->total = bench_count_of(o, "total_ticks");
-}
-
 /* The rows of the first program that ran; the others must have the same. */
 static bool load_rows(const json_t *rows, struct bench_plan *plan)
 {
@@ -60,11 +34,11 @@ static bool load_rows(const json_t *rows, struct bench_plan *plan)
 	json_array_foreach((json_t *)(uintptr_t)rows, i, o)
 	{
 		struct bench_row *row = &plan->rows[i];
-		const char *role = string_of(o, "role");
+		const char *role = bench_string_of(o, "role");
 
 		bench_text_of(o, "label", row->label, sizeof row->label);
-		row->backend = string_of(o, "backend");
-		row->target_ms = json_number_value(json_object_get(o, "pause_target_ms"));
+		row->backend = bench_string_of(o, "backend");
+		row->target_ms = bench_number_of(o, "pause_target_ms");
 		row->control = strcmp(role, "control") == 0;
 		row->peer = strcmp(row->backend, "libgc-mprotect") == 0;
 		if (strcmp(role, "reference") == 0)
@@ -84,7 +58,7 @@ static bool load_cell(const json_t *o, const struct bench_row *row, unsigned blo
 	const json_t *sampled = json_object_get(o, "sampled");
 	const json_t *verified = json_object_get(o, "verified");
 
-	if (strcmp(string_of(o, "label"), row->label) != 0 || json_array_size(runs) != blocks)
+	if (strcmp(bench_string_of(o, "label"), row->label) != 0 || json_array_size(runs) != blocks)
 		return false;
 	for (unsigned b = 0; b < blocks; b++)
 		if (!bench_parse_run(json_array_get(runs, b), &cell->runs[b]))
@@ -105,8 +79,8 @@ static const char *load_programs(const json_t *programs, struct bench_plan *plan
 		const json_t *o = json_array_get(programs, k);
 		struct bench_program *p = &plan->programs[k];
 
-		p->name = string_of(o, "name");
-		p->what = string_of(o, "what");
+		p->name = bench_string_of(o, "name");
+		p->what = bench_string_of(o, "what");
 		bench_text_of(o, "left_out", p->left_out, sizeof p->left_out);
 		p->work = bench_count_of(o, "work_percent");
 		p->rate = bench_count_of(o, "rate_per_s");
@@ -139,29 +113,20 @@ static const char *load_programs(const json_t *programs, struct bench_plan *plan
 
 bool bench_load(const char *sub, const char *file, struct bench_plan *plan, struct bench_env *env)
 {
-	const char *why = NULL;
-	json_error_t error;
-	json_t *root = json_load_file(file, JSON_REJECT_DUPLICATES, &error);
+	json_t *root = bench_read_results(sub, file, "cardmark-bench", BENCH_VERSION);
+	const char *why;
 
-	if (root == NULL) {
-		tool_message(sub, "%s: %s", file, error.text);
+	if (root == NULL)
 		return false;
-	}
 	plan->source = root;
-	if (strcmp(string_of(root, "format"), "cardmark-bench") != 0) {
-		why = "not a results file of 'cardmark bench --json'";
-	} else if (bench_count_of(root, "version") != BENCH_VERSION) {
-		why = "its format has another version than this command";
-	} else {
-		bench_load_env(json_object_get(root, "environment"), env);
-		bench_text_of(root, "command", env->command, sizeof env->command);
-		plan->seed = bench_count_of(root, "seed");
-		plan->live_mb = bench_count_of(root, "live_mb");
-		plan->best = string_of(root, "best");
-		plan->target_ms = json_number_value(json_object_get(root, "pause_target_ms"));
-		plan->resumed = (unsigned)bench_count_of(root, "resumed");
-		why = load_programs(json_object_get(root, "programs"), plan);
-	}
+	bench_load_env(json_object_get(root, "environment"), env);
+	bench_text_of(root, "command", env->command, sizeof env->command);
+	plan->seed = bench_count_of(root, "seed");
+	plan->live_mb = bench_count_of(root, "live_mb");
+	plan->best = bench_string_of(root, "best");
+	plan->target_ms = bench_number_of(root, "pause_target_ms");
+	plan->resumed = (unsigned)bench_count_of(root, "resumed");
+	why = load_programs(json_object_get(root, "programs"), plan);
 	if (why != NULL)
 		tool_message(sub, "%s: %s", file, why);
 	return why == NULL;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/bench/bench.h"
+#include "tools/bench/programs.h"
 
 double bench_metric_of(const struct bench_run *r, enum bench_metric metric)
 {

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ * cardmark bench programs, and going on with one that was interrupted. */
+#include "tools/bench/programs.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Was no write missed, as far as that was checked? */
+static bool verified_good(const struct bench_plan *plan, unsigned program, unsigned row)
+{
+	const struct bench_run *r = &bench_cell(plan, program, row)->verified;
+
+	if (!r->done || (r->ok && r->missed == 0))
+		return true;
+	if (r->ok)
+		fprintf(stderr, "cardmark bench: WRITES MISSED: %s, %s: %llu cards\n",
+			plan->programs[program].name, plan->rows[row].label,
+			(unsigned long long)r->missed);
+	else
+		fprintf(stderr, "cardmark bench: %s, %s FAILED while being checked: %s\n",
+			plan->programs[program].name, plan->rows[row].label, r->error);
+	return false;
+}
+
+/* Wrong results, and failures that are ours, fail the bench. */
+static bool all_good(const struct bench_plan *plan)
+{
+	bool good = true;
+
+	for (unsigned k = 0; k < plan->program_count; k++) {
+		if (plan->programs[k].left_out[0] != '\0')
+			continue;
+		good = bench_hashes_agree(plan, k, true) && good;
+		for (unsigned row = 0; row < plan->row_count; row++) {
+			struct bench_summary s;
+
+			bench_summarize(plan, k, row, &s);
+			if (s.failed > 0 && !plan->rows[row].peer)
+				good = false;
+			good = verified_good(plan, k, row) && good;
+		}
+	}
+	return good;
+}
+
+static void print_all(const struct bench_plan *plan, const struct bench_env *env, FILE *out)
+{
+	bench_env_print(env, plan, out);
+	for (unsigned k = 0; k < plan->program_count; k++)
+		bench_print_table(plan, k, out);
+	bench_print_notes(plan, out);
+	bench_print_verdict(plan, out);
+}
+
+/* Everything, and a file of it: json, "-" or "". */
+static int measure(struct bench_plan *plan, const char *json, struct bench_journal *journal)
+{
+	bool piped = strcmp(json, "-") == 0, kept = *json != '\0' && !piped, whole, good;
+	const char *name = strcmp(json, BENCH_FILE) == 0 ? "" : json;
+	FILE *out = piped ? stderr : stdout;
+
+	bench_env_begin(&journal->env, plan->opt);
+	if (journal->lines != NULL ? !bench_journal_go_on(journal, plan)
+				   : kept && !bench_journal_begin(journal, json, plan))
+		return TOOL_CANNOT;
+	if (!bench_make_dir(plan->dir))
+		return TOOL_CANNOT;
+	bench_catch_signals();
+	whole = bench_schedule(plan, journal);
+	bench_env_end(&journal->env);
+	rmdir(plan->dir);
+	if (!whole) {
+		if (kept)
+			tool_message("bench",
+				     "interrupted; 'cardmark bench resume %s' goes on from here",
+				     json);
+		return 128 + bench_interrupted();
+	}
+	print_all(plan, &journal->env, out);
+	good = all_good(plan);
+	journal->finished = *json == '\0' || bench_write_json(plan, &journal->env, json);
+	if (journal->finished && kept)
+		fprintf(out,
+			"\nAll figures are in %s: 'cardmark report%s%s' makes a page of them.\n",
+			json, *name != '\0' ? " " : "", name);
+	return good && journal->finished ? TOOL_OK : TOOL_CANNOT;
+}
+
+static const char *results_file(const struct bench_options *opt)
+{
+	if (opt->json != NULL)
+		return opt->json;
+	if (access(".", W_OK) == 0)
+		return BENCH_FILE;
+	tool_message("bench", "nothing can be written here, so results are only printed: "
+			      "--json=FILE keeps them");
+	return "";
+}
+
+/* file: of an interrupted bench, or NULL. */
+static int plan_and_measure(struct bench_options *opt, const char *file,
+			    struct bench_journal *journal)
+{
+	static const struct bench_limits presets[PRESETS] = { [PRESET_QUICK] = { 5, 170, 40 },
+							      [PRESET_STANDARD] = { 12, 800, 100 },
+							      [PRESET_FULL] = { 30, 3400, 100 } };
+	struct bench_plan *plan = calloc(1, sizeof *plan);
+	int status;
+
+	if (plan == NULL)
+		return TOOL_CANNOT;
+	bench_limit(opt, presets);
+	if (opt->preset == PRESET_FULL)
+		opt->verify = true;
+	status = bench_plan_make(plan, opt);
+	if (status < 0)
+		status = measure(plan, file != NULL ? file : results_file(opt), journal);
+	bench_free_plan(plan);
+	return status;
+}
+
+int bench_programs(struct bench_options *opt)
+{
+	struct bench_journal journal = { .f = NULL };
+	int status = plan_and_measure(opt, NULL, &journal);
+
+	bench_journal_close(&journal);
+	return status;
+}
+
+/* The options of the first part again, from the journal. */
+int bench_resume(struct bench_options *opt)
+{
+	const char *file = opt->n_files > 0 ? opt->files[0] : BENCH_FILE;
+	struct bench_journal journal = { .f = NULL };
+	const struct bench_subcommand *which;
+	struct bench_options first;
+	char **argv = NULL;
+	int argc, status = TOOL_CANNOT;
+
+	if (bench_journal_read(&journal, file)) {
+		argc = bench_journal_argv(&journal, &argv);
+		status = argc > 0 ? bench_parse(argc, argv, &first, &which) : TOOL_CANNOT;
+	}
+	if (status < 0)
+		status = plan_and_measure(&first, file, &journal);
+	bench_journal_close(&journal);
+	free(argv);
+	return status;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ * The progress line on standard error, the clock, and random orders. */
+#include <stdarg.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tools/bench/bench.h"
+
+double bench_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+struct bench_progress bench_begin_progress(double begin)
+{
+	return (struct bench_progress){ .begin = begin, .tty = isatty(STDERR_FILENO) == 1 };
+}
+
+void bench_show_progress(struct bench_progress *p, double left, const char *format, ...)
+{
+	char what[192], line[256], time[48] = "";
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(what, sizeof what, format, ap);
+	va_end(ap);
+	if (left >= 0)
+		snprintf(time, sizeof time, ", about %.0f s left", left);
+	snprintf(line, sizeof line, "cardmark bench: %s (%.0f s so far%s)", what,
+		 bench_now() - p->begin, time);
+	if (p->tty) {
+		fprintf(stderr, "\r%-*s", (int)p->width, line);
+		p->width = strlen(line);
+	} else {
+		fprintf(stderr, "%s\n", line);
+	}
+	fflush(stderr);
+}
+
+void bench_end_progress(const struct bench_progress *p)
+{
+	if (p->tty)
+		fprintf(stderr, "\r%-*s\r", (int)p->width, "");
+}
+
+void bench_shuffle(unsigned *order, unsigned n, uint64_t *state)
+{
+	for (unsigned i = 0; i < n; i++)
+		order[i] = i;
+	for (unsigned i = n; i > 1; i--) {
+		unsigned j, was;
+
+		*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+		j = (unsigned)(((*state >> 32) * i) >> 32);
+		was = order[j];
+		order[j] = order[i - 1];
+		order[i - 1] = was;
+	}
+}
