@@ -22,6 +22,7 @@ tests_libsupport_la_SOURCES = \
 	tests/support/live.c tests/support/live.h \
 	tests/support/smaps.c tests/support/smaps.h \
 	tests/support/page_hash.h tests/support/random.h \
+	tests/support/taken_away.h \
 	tests/support/tap.c tests/support/tap.h \
 	tests/support/unit.c tests/support/unit.h \
 	tests/support/verifying.h

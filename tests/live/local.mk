@@ -12,7 +12,9 @@ live_tests = \
 	tests/live/hold_test \
 	tests/live/huge_test \
 	tests/live/limits_test \
+	tests/live/noproc_holes_test \
 	tests/live/noproc_test \
+	tests/live/noproc_traps_test \
 	tests/live/pair_test \
 	tests/live/preclean_test \
 	tests/live/pressure_test \
