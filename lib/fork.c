@@ -24,7 +24,7 @@
 
 #include "cardmark/cardmark.h"
 #include "lib/os/os.h"
-#include "lib/signals.h"
+#include "common/signals.h"
 #include "lib/waits.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 #include "lib/holds.h"
 
 #include "cardmark/cardmark.h"
+#include "common/ranges.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -111,17 +112,10 @@ int cm_holds_remove(struct cm_holds *h, uintptr_t start, uintptr_t end)
 
 bool cm_holds_next(const struct cm_holds *h, uintptr_t addr, struct cardmark_run *out)
 {
-	size_t lo = 0, hi = h->n_runs;
+	size_t i = cm_first_above(h->run, h->n_runs, sizeof *h->run, addr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (h->run[mid].end > addr)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	if (lo == h->n_runs)
+	if (i == h->n_runs)
 		return false;
-	*out = h->run[lo];
+	*out = h->run[i];
 	return true;
 }

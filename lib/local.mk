@@ -45,7 +45,6 @@ lib_libcm_la_SOURCES = \
 	lib/query.c lib/query.h \
 	lib/ranges.c lib/ranges.h \
 	lib/scan.c \
-	lib/signals.h \
 	lib/sized.c lib/sized.h \
 	lib/table.c \
 	lib/tracker.c lib/tracker.h \

@@ -7,7 +7,7 @@
 #include "lib/errors.h"
 #include "lib/fork.h"
 #include "lib/os/os.h"
-#include "lib/signals.h"
+#include "common/signals.h"
 
 #include <errno.h>
 #include <sched.h>

@@ -2,6 +2,7 @@
 #include "lib/ranges.h"
 
 #include "cardmark/cardmark.h"
+#include "common/ranges.h"
 #include "lib/cards.h"
 #include "lib/os/os.h"
 
@@ -43,16 +44,7 @@ int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 
 size_t cm_ranges_find(const struct cm_ranges *r, uintptr_t addr)
 {
-	size_t lo = 0, hi = r->n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (r->v[mid].end > addr)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	return cm_first_above(r->v, r->n, sizeof *r->v, addr);
 }
 
 static void open_gap(struct cm_ranges *r, size_t i, size_t n)

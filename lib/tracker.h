@@ -12,7 +12,7 @@
 #include "lib/fork.h"
 #include "lib/holds.h"
 #include "lib/ranges.h"
-#include "lib/signals.h"
+#include "common/signals.h"
 #include "lib/verify.h"
 #include "lib/waits.h"
 

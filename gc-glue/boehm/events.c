@@ -10,7 +10,7 @@
 /* Bears being done twice for one event. */
 static void note_event(int event)
 {
-	uint64_t now = cm_gc_now();
+	uint64_t now = cm_now_ns();
 
 	switch (event) {
 	case CM_GC_EV_PRE_STOP_WORLD:
@@ -66,7 +66,7 @@ static void on_event(unsigned entry, int event, const void *caller)
 	}
 	if (event == CM_GC_EV_POST_START_WORLD) {
 		saved = errno;
-		cm_gc_record_end(cm_gc_now());
+		cm_gc_record_end(cm_now_ns());
 		errno = saved;
 	}
 }

@@ -13,6 +13,8 @@
 
 #include <cardmark/gc.h>
 
+#include "common/clock.h"
+#include "common/histogram.h"
 #include "gc-glue/boehm/out.h"
 #include "gc-glue/boehm/testhooks.h"
 #include "lib/export.h"
@@ -300,8 +302,7 @@ void cm_gc_step_in(struct cm_gc_outside before);
 
 /* ---- Recording (record.c, histogram.c) ------------------------------------------- */
 
-#define CM_GC_HIST_SUB 32 /* per octave: 3 % */
-#define CM_GC_HIST_SIZE (CM_GC_HIST_SUB * 44)
+#define CM_GC_HIST_SIZE CM_HIST_BUCKETS(48) /* up to 78 hours */
 
 struct cm_gc_histogram {
 	_Atomic uint64_t count, total, max;
@@ -387,14 +388,6 @@ uint64_t cm_gc_pace_enter(size_t bytes);
 void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns);
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
-
-static inline uint64_t cm_gc_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
-}
 
 /* ---- Choice and report (config.c, enable.c, report.c, statsfile.c) ----------------------------
  */

@@ -393,7 +393,7 @@ int cm_gc_hook_munmap(void *addr, size_t len)
 int cm_gc_hook_mprotect(void *addr, size_t len, int prot)
 {
 	uintptr_t start = (uintptr_t)addr, end = page_end(start, len);
-	uint64_t t = cm_gc_world_stopped ? cm_gc_now() : 0;
+	uint64_t t = cm_gc_world_stopped ? cm_now_ns() : 0;
 	int saved, result;
 
 	if (!(prot & PROT_WRITE) && !(cm_gc_heap.tracker.capabilities & CARDMARK_CAP_MPROTECT))
@@ -403,7 +403,7 @@ int cm_gc_hook_mprotect(void *addr, size_t len, int prot)
 	if ((prot & PROT_WRITE) && !(cm_gc_heap.tracker.capabilities & CARDMARK_CAP_MPROTECT))
 		rearm(start, end);
 	if (t) /* libgc's own mprotect mode arms its heap here */
-		cm_gc_record_dirty(cm_gc_now() - t, 0);
+		cm_gc_record_dirty(cm_now_ns() - t, 0);
 	errno = saved;
 	return result;
 }

@@ -1,29 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Log-linear histogram of durations: CM_GC_HIST_SUB buckets an octave, up to
- * hours. Lock-free and without memory order: it is read when all is over.
- */
+ * A histogram of durations, up to hours. Lock-free and without memory order: it is read when
+ * all is over. */
 #include "gc-glue/boehm/glue.h"
 
-static unsigned index_of(uint64_t ns)
+static unsigned bucket_of(uint64_t ns)
 {
-	unsigned octave, i;
+	unsigned i = cm_hist_bucket(ns);
 
-	if (ns < CM_GC_HIST_SUB)
-		return (unsigned)ns;
-	octave = 63u - (unsigned)__builtin_clzll(ns);
-	i = (octave - 4) * CM_GC_HIST_SUB + (unsigned)((ns >> (octave - 5)) & (CM_GC_HIST_SUB - 1));
 	return i < CM_GC_HIST_SIZE ? i : CM_GC_HIST_SIZE - 1;
-}
-
-/* The largest value of bucket i. */
-static uint64_t bound_of(unsigned i)
-{
-	unsigned octave = i / CM_GC_HIST_SUB + 4;
-
-	if (i < CM_GC_HIST_SUB)
-		return i;
-	return ((uint64_t)(CM_GC_HIST_SUB + i % CM_GC_HIST_SUB + 1) << (octave - 5)) - 1;
 }
 
 void cm_gc_hist_add(struct cm_gc_histogram *h, uint64_t ns)
@@ -32,7 +17,7 @@ void cm_gc_hist_add(struct cm_gc_histogram *h, uint64_t ns)
 
 	atomic_fetch_add_explicit(&h->count, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&h->total, ns, memory_order_relaxed);
-	atomic_fetch_add_explicit(&h->bucket[index_of(ns)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&h->bucket[bucket_of(ns)], 1, memory_order_relaxed);
 	while (ns > max && !atomic_compare_exchange_weak_explicit(
 				   &h->max, &max, ns, memory_order_relaxed, memory_order_relaxed))
 		;
@@ -47,7 +32,7 @@ uint64_t cm_gc_hist_quantile(const struct cm_gc_histogram *h, double q)
 	for (unsigned i = 0; i < CM_GC_HIST_SIZE; i++) {
 		seen += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
 		if (seen > rank)
-			return bound_of(i) < max ? bound_of(i) : max;
+			return cm_hist_end(i) < max ? cm_hist_end(i) : max;
 	}
 	return max;
 }

@@ -162,7 +162,7 @@ static int stop_now(void)
 	}
 	if (!in_stop || asked_for)
 		return 0;
-	now = cm_gc_now();
+	now = cm_now_ns();
 	if (!t_first) {
 		t_first = now;
 		need_ns = least_need();
@@ -177,7 +177,7 @@ static void stop_begins(void)
 {
 	in_stop = true;
 	given_up = false;
-	t_stop = cm_gc_now();
+	t_stop = cm_now_ns();
 	t_first = 0;
 	atomic_fetch_add_explicit(&stops, 1, memory_order_relaxed);
 }
@@ -185,7 +185,7 @@ static void stop_begins(void)
 /* From a stop that marked to the end. */
 static void learn(void)
 {
-	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_gc_now() - t_first;
+	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_now_ns() - t_first;
 	uint64_t blocks = heap_blocks();
 
 	if (!t_first || asked_for)
@@ -220,7 +220,7 @@ static void learn_unit(uint64_t ns)
 
 static void stop_ends(bool done)
 {
-	uint64_t now = cm_gc_now(), took = now - t_stop;
+	uint64_t now = cm_now_ns(), took = now - t_stop;
 
 	if (!in_stop) /* told twice (chain.c), or it began in a callback that never came back */
 		return;
@@ -274,7 +274,7 @@ void cm_gc_pace_event(int event)
 		stop_ends(done);
 		break;
 	case CM_GC_EV_RECLAIM_END:
-		finish_ns = follow(finish_ns, cm_gc_now() - t_started);
+		finish_ns = follow(finish_ns, cm_now_ns() - t_started);
 		cm_gc_pace.finish_ns = finish_ns;
 		break;
 	default:

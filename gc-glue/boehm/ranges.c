@@ -4,6 +4,8 @@
  * libgc's allocation lock, and malloc may be libgc's).
  */
 #include "gc-glue/boehm/glue.h"
+
+#include "common/ranges.h"
 #include "lib/os/own.h"
 
 #include <errno.h>
@@ -27,17 +29,7 @@ static int grow(struct cm_gc_ranges *set)
 
 size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr)
 {
-	size_t low = 0, high = set->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (set->v[mid].end <= addr)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return cm_first_above(set->v, set->n, sizeof *set->v, addr);
 }
 
 static void replace(struct cm_gc_ranges *set, size_t at, size_t drop, size_t put)

@@ -64,7 +64,7 @@ void cm_gc_report_begin(void)
 {
 	struct rusage u = usage();
 
-	cm_gc_config.start_ns = cm_gc_now();
+	cm_gc_config.start_ns = cm_now_ns();
 	before.cpu_ns = cpu_of(&u);
 	before.minor_faults = (uint64_t)u.ru_minflt;
 }
@@ -226,7 +226,7 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	cm_gc_put_text(o, "way", way_name(c->way));
 	cm_gc_put_text(o, "why", why_now());
 	cm_gc_put(o, "  \"pause_target_ms\": %s,\n", cm_gc_ms_text(ms, c->target_ns));
-	cm_gc_put_number(o, "wall_ns", cm_gc_now() - c->start_ns);
+	cm_gc_put_number(o, "wall_ns", cm_now_ns() - c->start_ns);
 	cm_gc_put_number(o, "cpu_ns", cpu_of(&u) - before.cpu_ns);
 	cm_gc_put_number(o, "maxrss_kb", (uint64_t)u.ru_maxrss);
 	cm_gc_put_number(o, "forks", atomic_load_explicit(&forks, memory_order_relaxed));

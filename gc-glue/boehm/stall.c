@@ -31,7 +31,7 @@ static struct call enter(size_t bytes, bool calls_another)
 	 * the defence may not depend on what is remembered of others. */
 	cm_gc_events_check();
 	if (!c.inner) {
-		c.start = cm_gc_now();
+		c.start = cm_now_ns();
 		c.pace = cm_gc_pace_enter(bytes);
 	}
 	next_is_inner = calls_another;
@@ -45,7 +45,7 @@ static void leave(const struct call *c)
 	next_is_inner = false;
 	if (c->inner)
 		return;
-	ns = cm_gc_now() - c->start;
+	ns = cm_now_ns() - c->start;
 	cm_gc_hist_add(&cm_gc_rec->stalls, ns);
 	cm_gc_pace_leave(c->pace, c->bytes, ns);
 }

@@ -5,6 +5,8 @@
 #endif
 #include "gc-glue/boehm/testhooks.h"
 
+#include "common/random.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -35,8 +37,5 @@ bool cm_gc_test_drop(void)
 
 	if (!values[CM_GC_TEST_DROP])
 		return false;
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % 100 < values[CM_GC_TEST_DROP];
+	return random_xorshift(&state) % 100 < values[CM_GC_TEST_DROP];
 }

@@ -238,7 +238,7 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len)
 
 	if (fd < 0 || fd != pagemap.fd)
 		return syscall(SYS_read, fd, buf, len);
-	t = cm_gc_now();
+	t = cm_now_ns();
 	window = (uintptr_t)position / sizeof(uint64_t) * cardmark_card_size();
 	if (world_runs()) {
 		put_entries(buf, 0, n, ENTRY_PRESENT | ENTRY_SOFT_DIRTY);
@@ -250,7 +250,7 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len)
 			seen_lost = true;
 	}
 	position += (off_t)(n * sizeof(uint64_t));
-	cm_gc_record_dirty(cm_gc_now() - t, dirty);
+	cm_gc_record_dirty(cm_now_ns() - t, dirty);
 	errno = saved;
 	return (ssize_t)(n * sizeof(uint64_t));
 }
@@ -303,9 +303,9 @@ ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)
 
 	if (fd < 0 || fd != clear_refs.fd)
 		return syscall(SYS_write, fd, buf, len);
-	t = cm_gc_now();
+	t = cm_now_ns();
 	end_pass();
-	cm_gc_record_dirty(cm_gc_now() - t, 0);
+	cm_gc_record_dirty(cm_now_ns() - t, 0);
 	errno = saved;
 	return (ssize_t)len;
 }

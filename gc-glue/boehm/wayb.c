@@ -55,7 +55,7 @@ void cm_gc_wayb_feed(void)
 {
 	const struct cm_gc_ranges *tracked = &cm_gc_heap.tracked;
 	const struct cardmark_run *left;
-	uint64_t t = cm_gc_now();
+	uint64_t t = cm_now_ns();
 	size_t n;
 
 	told = 0;
@@ -70,5 +70,5 @@ void cm_gc_wayb_feed(void)
 	if (!cm_gc_heap_untracked(tell_if_heap))
 		tell(0, TABLE_PAGES * HBLK); /* every entry */
 	cm_gc_heap_settle(NULL);             /* libgc reads no pagemap */
-	cm_gc_record_dirty(cm_gc_now() - t, told);
+	cm_gc_record_dirty(cm_now_ns() - t, told);
 }

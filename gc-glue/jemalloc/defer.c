@@ -19,11 +19,11 @@ static bool try_enter(struct cardmark_jemalloc *je)
 
 bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved)
 {
-	cm_je_block_signals(saved);
+	cm_signals_block(saved);
 	for (unsigned turn = 0; !try_enter(je); turn++) {
 		/* In a copy made by clone(2) the thread that has it may not exist. */
 		if (cm_je_forking() || (turn % 1024 == 1023 && cm_je_is_copy())) {
-			cm_je_unblock_signals(saved);
+			cm_signals_restore(saved);
 			return false;
 		}
 		cm_je_pause(turn);
@@ -37,12 +37,12 @@ bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns
 
 	if (wait_ns > CM_JE_WAIT_LONG_NS && cm_je_is_copy())
 		wait_ns = CM_JE_WAIT_LONG_NS; /* the thread that has it may not exist */
-	cm_je_block_signals(saved);
+	cm_signals_block(saved);
 	for (unsigned turn = 0; !try_enter(je); turn++) {
 		if (since == 0)
-			since = cm_je_now();
-		else if (cm_je_now() - since > wait_ns) {
-			cm_je_unblock_signals(saved);
+			since = cm_now_ns();
+		else if (cm_now_ns() - since > wait_ns) {
+			cm_signals_restore(saved);
 			return false;
 		}
 		cm_je_pause(turn);
@@ -53,7 +53,7 @@ bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns
 void cm_je_leave(struct cardmark_jemalloc *je, const sigset_t *saved)
 {
 	(void)pthread_mutex_unlock(&je->lock);
-	cm_je_unblock_signals(saved);
+	cm_signals_restore(saved);
 }
 
 static bool is_own(const struct cardmark_jemalloc *je, const struct cm_je_note *note)

@@ -27,7 +27,7 @@ static _Thread_local struct {
  * locked in it: that is waited for with a bound, and not unlocked here. */
 static void prepare(void)
 {
-	cm_je_block_signals(&mine.signals);
+	cm_signals_block(&mine.signals);
 	cm_je_fork_begins();
 	mine.list = cm_je_lock(&list_lock);
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next)
@@ -56,7 +56,7 @@ static void in_parent(void)
 
 	let_go();
 	cm_je_fork_ends();
-	cm_je_unblock_signals(&saved);
+	cm_signals_restore(&saved);
 }
 
 /* A note that its thread had not finished is not there; that thread is not, either. */
@@ -71,7 +71,7 @@ static void in_child(void)
 			CM_JE_COUNT(je, ranges_overflown);
 	}
 	let_go();
-	cm_je_unblock_signals(&saved);
+	cm_signals_restore(&saved);
 }
 
 static void set_up(void)
@@ -91,7 +91,7 @@ int cm_je_fork_set_up(void)
  * False in a copy made by clone(2) whose lock stays locked: nobody else is in there. */
 static bool lock_list(sigset_t *saved)
 {
-	cm_je_block_signals(saved);
+	cm_signals_block(saved);
 	return cm_je_lock(&list_lock);
 }
 
@@ -99,7 +99,7 @@ static void unlock_list(const sigset_t *saved, bool locked)
 {
 	if (locked)
 		(void)pthread_mutex_unlock(&list_lock);
-	cm_je_unblock_signals(saved);
+	cm_signals_restore(saved);
 }
 
 void cm_je_list_add(struct cardmark_jemalloc *je)

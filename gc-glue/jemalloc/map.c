@@ -164,7 +164,7 @@ enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 			/* The writer may have lost its processor. It waits for nothing and no
 			 * signal stops it, so it comes back; not if a tracer stopped it, and
 			 * in a copy of the process it does not exist. */
-			uint64_t now = cm_je_now();
+			uint64_t now = cm_now_ns();
 
 			if (since == 0)
 				since = now;

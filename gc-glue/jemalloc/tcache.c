@@ -46,7 +46,7 @@ void cm_je_slots_let_go(void)
 /* False in a copy made by clone(2) whose lock stays locked: no other thread uses the slots. */
 static bool lock_slots(sigset_t *saved)
 {
-	cm_je_block_signals(saved);
+	cm_signals_block(saved);
 	return cm_je_slots_hold();
 }
 
@@ -54,7 +54,7 @@ static void unlock_slots(const sigset_t *saved, bool locked)
 {
 	if (locked)
 		cm_je_slots_let_go();
-	cm_je_unblock_signals(saved);
+	cm_signals_restore(saved);
 }
 
 static bool more_slots(void)

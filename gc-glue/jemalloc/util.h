@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * What knows nothing of arenas: signals, time, waiting, memory of our own. */
+ * What knows nothing of arenas: memory of our own, waiting. */
 #ifndef CM_JE_UTIL_H
 #define CM_JE_UTIL_H
 
+#include "common/clock.h"
+#include "common/signals.h"
+
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,9 +17,6 @@
 
 /* ---- util.c --------------------------------------------------------------------- */
 
-void cm_je_block_signals(sigset_t *saved);
-void cm_je_unblock_signals(const sigset_t *saved);
-uint64_t cm_je_now(void);
 /* Memory of our own: see map.h. NULL if there is none. */
 void *cm_je_map_memory(size_t len, int prot);
 void cm_je_unmap_memory(void *p, size_t len);

@@ -58,7 +58,7 @@ bool cm_je_lock(pthread_mutex_t *lock)
 	if (!cm_je_is_copy())
 		return pthread_mutex_lock(lock) == 0;
 	for (unsigned turn = 0; pthread_mutex_trylock(lock) != 0; turn++) {
-		uint64_t now = cm_je_now();
+		uint64_t now = cm_now_ns();
 
 		if (since == 0)
 			since = now;

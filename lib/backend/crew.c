@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/backend/crew.h"
 #include "lib/backend/owed.h"
-#include "lib/signals.h"
+#include "common/signals.h"
 
 #include <errno.h>
 #include <sched.h>

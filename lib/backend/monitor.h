@@ -23,7 +23,7 @@
 #include "lib/backend/backend.h"
 #include "lib/backend/files.h"
 #include "lib/os/os.h"
-#include "lib/signals.h"
+#include "common/signals.h"
 
 #include <errno.h>
 #include <fcntl.h>

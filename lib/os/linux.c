@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The seam's Linux side: thin wrappers that return -errno and keep errno. */
+#include "common/clock.h"
 #include "lib/os/maps.h"
 #include "lib/os/os.h"
 #include "lib/os/own.h"
@@ -400,10 +401,7 @@ static int linux_pid(void)
 
 static uint64_t linux_now(void)
 {
-	struct timespec ts = { 0, 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return cm_now_ns();
 }
 
 static int linux_release(char *buf, size_t len)

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Random numbers that come back with the seed (splitmix64). */
+ * How a random test is told its seed, and how long it runs. */
 #ifndef CM_TESTS_RANDOM_H
 #define CM_TESTS_RANDOM_H
+
+#include "common/random.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-
-static inline uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-	return z ^ z >> 31;
-}
-
-static inline uint64_t random_below(uint64_t *state, uint64_t n)
-{
-	return random_next(state) % n;
-}
 
 /* The seed: text (an argument) if it is a number, else CARDMARK_TEST_SEED, else the
  * clock. Printed, so that a failure can be repeated. */

@@ -12,13 +12,13 @@
 #include <unistd.h>
 
 /* pause_target.c itself, with our clock. */
-#define cm_gc_now real_now
+#define cm_now_ns real_now
 #include "gc-glue/boehm/glue.h"
-#undef cm_gc_now
+#undef cm_now_ns
 
 static uint64_t clock_ns;
 
-static uint64_t cm_gc_now(void)
+static uint64_t cm_now_ns(void)
 {
 	return clock_ns;
 }

@@ -3,8 +3,8 @@
  * Signals of this thread while it holds a lock: whoever stops threads by a signal stops none
  * with it, and no handler of the program forks, clones, or calls us there. And cancellation,
  * which acts in nothing of ours. */
-#ifndef CM_SIGNALS_H
-#define CM_SIGNALS_H
+#ifndef CM_COMMON_SIGNALS_H
+#define CM_COMMON_SIGNALS_H
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How a program of ours ends that cannot go on: "NAME: words" on standard error, and status 1. */
+#ifndef CM_COMMON_DIE_H
+#define CM_COMMON_DIE_H
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Noreturn static inline void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn static inline void die(const char *format, ...)
+{
+	va_list args;
+
+	(void)fprintf(stderr, "%s: ", program_invocation_short_name);
+	va_start(args, format);
+	(void)vfprintf(stderr, format, args);
+	va_end(args);
+	(void)fputc('\n', stderr);
+	exit(1);
+}
+
+/* The same for a call that failed, with what errno says. */
+_Noreturn static inline void die_of(const char *call)
+{
+	die("%s: %s", call, strerror(errno));
+}
+
+#endif
