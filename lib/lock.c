@@ -90,6 +90,5 @@ int cm_tracker_enter(struct cardmark *cm)
 	if (cm->torn)
 		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
 				       "library: close this tracker and open another");
-	return cm_fail(-EBUSY, "another thread is inside the library and does not come out: is it "
-			       "stopped?");
+	return cm_fail(-EBUSY, "another thread stays inside the library: is it stopped?");
 }

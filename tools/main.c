@@ -26,12 +26,13 @@ enum { SUBCOMMANDS = sizeof subcommands / sizeof *subcommands };
 static void print_help(void)
 {
 	printf("Usage: cardmark COMMAND [OPTION]...\n"
-	       "Which pages of a heap were written: probe, use and measure it.\n\n");
+	       "Finds out which pages of a heap were written, and measures what that costs.\n\n");
 	for (size_t i = 0; i < SUBCOMMANDS; i++)
 		printf("  %-8s %s\n", subcommands[i].name, subcommands[i].what);
 	printf("\n  --help, --version\n\n"
-	       "'cardmark COMMAND --help' says more. Exit status: 0 good, 1 cannot do it here,\n"
-	       "2 bad usage; 'run' has the program's own, or 126 and 127 as a shell.\n");
+	       "For more, see 'cardmark COMMAND --help'. Exit status: 0 success, 1 it cannot be\n"
+	       "done here, 2 wrong usage. 'run' returns the program's own, or 126 and 127 as\n"
+	       "a shell does.\n");
 }
 
 int tool_usage_error(const char *sub, const char *fmt, ...)

@@ -103,7 +103,8 @@ int tool_probe(int argc, char **argv)
 		case 'h':
 			printf("Usage: cardmark probe [--json]\n"
 			       "Tries every backend on a few pages of its own and says which work\n"
-			       "here, why the others do not, and which one is chosen by itself.\n");
+			       "here, why the others do not, and which one the automatic choice "
+			       "takes.\n");
 			return TOOL_OK;
 		default:
 			return tool_usage_error("probe", "unknown option \"%s\"", argv[optind - 1]);

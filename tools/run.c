@@ -38,16 +38,16 @@ static void help(void)
 	       "                     or libgc's own: libgc-mprotect, stop-the-world\n"
 	       "  --way=A|B          how the tracking reaches libgc: A its soft-dirty mode,\n"
 	       "                     B manual dirty bits (default: A where it works)\n"
-	       "  --pause-target=MS  aim for stops of at most so many milliseconds\n"
+	       "  --pause-target=MS  aim for stops of at most MS milliseconds\n"
 	       "  --stats[=FILE]     JSON report at exit (default: standard error; %%p in the\n"
 	       "                     name is the process id); programs that PROGRAM starts\n"
 	       "                     write to FILE.PID\n"
 	       "  --raw              each stop's start and end in the report too\n"
 	       "  --verify           check that every page that changes is reported dirty; slow\n"
-	       "  --verbose          say what is done\n"
+	       "  --verbose          report what is done\n"
 	       "  --help\n\n"
-	       "The exit status is the program's own; 127 not found, 126 not executable,\n"
-	       "1 that backend cannot work here, 2 bad usage.\n");
+	       "The exit status is the program's own, or 127 not found, 126 not executable,\n"
+	       "1 the backend cannot work here, 2 wrong usage.\n");
 }
 
 static bool set(const char *name, const char *value)
@@ -71,8 +71,10 @@ static bool absolute(const char *name, char out[TOOL_PATH])
 	} else if (getcwd(here, sizeof here) != NULL) {
 		n = snprintf(out, TOOL_PATH, "%s/%s", strcmp(here, "/") == 0 ? "" : here, name);
 	} else {
-		tool_message("run", "cannot tell where %s is: the current directory: %s", name,
-			     strerror(errno));
+		tool_message("run",
+			     "the full path of %s is not known, because the current directory "
+			     "cannot be read: %s",
+			     name, strerror(errno));
 		return false;
 	}
 	if (n > 0 && n < TOOL_PATH)
@@ -233,8 +235,8 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		return tool_usage_error("run", "--raw needs --stats");
 	if (opt->verify && opt->backend != NULL && strcmp(opt->backend, "auto") != 0 &&
 	    is_gc_mode(opt->backend))
-		return tool_usage_error("run", "--verify is for our tracking, not for %s",
-					opt->backend);
+		return tool_usage_error(
+			"run", "--verify checks our tracking, which %s does not use", opt->backend);
 	return -1;
 }
 
@@ -333,7 +335,7 @@ int tool_run(int argc, char **argv)
 	tool_message("run", "cannot start %s: %s", program,
 		     errno == ENOENT ? "the interpreter that its first line names, or its dynamic "
 				       "linker, is not there"
-		     : errno == ENOEXEC ? "it is no program for this machine, and no script"
+		     : errno == ENOEXEC ? "it is not a program for this machine, and not a script"
 					: strerror(errno));
 	return status;
 }

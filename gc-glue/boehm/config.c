@@ -70,7 +70,8 @@ int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark
 	int i;
 
 	if (options && options->size < sizeof(o.size) + sizeof(o.backend))
-		return cm_gc_fail(-EINVAL, "the options have no size: use _INIT");
+		return cm_gc_fail(-EINVAL,
+				  "the options have no size: start from CARDMARK_GC_OPTIONS_INIT");
 	if (options)
 		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
 	if ((unsigned)o.mode >= COUNT(mode_names) || (unsigned)o.way >= COUNT(way_names))

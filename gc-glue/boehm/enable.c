@@ -13,18 +13,19 @@
 static const char *no_way_a(void)
 {
 #if !defined(__x86_64__)
-	return "way A is for x86-64";
+	return "way A works on x86-64 only";
 #else
 	unsigned v = cm_gc_api.GC_get_version();
 
 	if (cm_gc_api.place == CM_GC_IN_PROGRAM)
 		return "libgc is linked into the program: it has no slots of its own to redirect";
 	if (cm_gc_api.place == CM_GC_WITH_OTHERS)
-		return "libgc is linked into an object with other code: its slots are not its own";
+		return "libgc is linked into an object with other code: the slots there are not "
+		       "libgc's alone";
 	if (!cm_gc_api.shared)
 		return "this libgc does not map memory through a slot";
 	if (v >> 8 != (8 << 8 | 2))
-		return "way A is for libgc 8.2";
+		return "way A works with libgc 8.2 only";
 	if (!cm_gc_asks_for_pagemap())
 		return "this libgc does not make the calls that way A answers";
 	return NULL;
@@ -39,7 +40,7 @@ static const char *no_way_b(void)
 		return "this libgc has no GC_set_manual_vdb_allowed";
 	if (cm_gc_config.preloaded && !cm_gc_is_defended())
 		return "the program's calls to libgc can't be redirected, so it could replace the "
-		       "callback that way B lives on";
+		       "callback that way B needs";
 	return NULL;
 }
 
@@ -275,7 +276,7 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 		return 0;
 	}
 	if (c->enabled)
-		return cm_gc_fail(-EBUSY, "enabled before");
+		return cm_gc_fail(-EBUSY, "the adapter was enabled before");
 	if ((r = cm_gc_prepare(options)) != 0)
 		return r;
 	called = true;

@@ -118,12 +118,12 @@ static const char *why_now(void)
 	if (c->mode != CARDMARK_GC_MODE_AUTO)
 		return c->why;
 	if (cm_gc_api.GC_is_incremental_mode && !cm_gc_api.GC_is_incremental_mode())
-		return "libgc is not in incremental mode: it was not used, or it refused";
+		return "libgc is not in incremental mode: the program did not use it, or it "
+		       "refused the mode";
 	if (c->way == CARDMARK_GC_WAY_B && cm_gc_api.GC_get_manual_vdb_allowed &&
 	    !cm_gc_api.GC_get_manual_vdb_allowed())
-		return "the program forbade manual dirty bits by a call that was not noticed: "
-		       "where that "
-		       "was before libgc started, it finds dirty pages by itself";
+		return "the program forbade manual dirty bits by a call that was not noticed; if "
+		       "that was before libgc started, libgc finds dirty pages by itself";
 	if (c->way == CARDMARK_GC_WAY_A && !cm_gc_waya_opened())
 		return "libgc did not ask for its soft-dirty bits: the program feeds it dirty "
 		       "bits of its own";

@@ -16,8 +16,8 @@ static int no_arena(const char *call, int error)
 	if (error == EAGAIN || error == ENOMEM)
 		return cm_fail(-ENOMEM, "%s: jemalloc has no memory or number for an arena", call);
 	return cm_fail(-ENOTSUP,
-		       "%s: jemalloc makes no arena, %s: is this the mallctl of jemalloc 5?", call,
-		       cm_je_words(error));
+		       "%s: jemalloc did not make an arena: %s; is this the mallctl of jemalloc 5?",
+		       call, cm_je_words(error));
 }
 
 /* The hooks that jemalloc gives an arena of its own accord. */
@@ -32,8 +32,8 @@ static int find_default_hooks(const char *call, cardmark_mallctl mallctl, struct
 	(void)cm_je_destroy_arena(mallctl, arena);
 	if (error != 0 || *out == NULL || (*out)->alloc == NULL)
 		return cm_fail(-ENOTSUP,
-			       "%s: jemalloc does not say what an arena's extent hooks are, %s: "
-			       "is this jemalloc 5?",
+			       "%s: jemalloc did not return an arena's extent hooks: %s; is this "
+			       "jemalloc 5?",
 			       call, cm_je_words(error));
 	return 0;
 }
@@ -93,8 +93,8 @@ static int check_arguments(const char *call, struct cardmark_jemalloc **out, str
 	if (mallctl == NULL)
 		return cm_fail(-EINVAL, "%s: mallctl is NULL", call);
 	if (flags & ~allowed)
-		return cm_fail(-EINVAL, "%s: flags 0x%x: only 0x%x may be in them", call, flags,
-			       allowed);
+		return cm_fail(-EINVAL, "%s: flags are 0x%x, but only bits of 0x%x are allowed",
+			       call, flags, allowed);
 	return 0;
 }
 
@@ -179,13 +179,14 @@ static int check_empty(const char *call, cardmark_mallctl mallctl, unsigned aren
 
 	if (held == 0)
 		return 0;
-	return cm_fail(-EBUSY,
-		       held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
-				  "memory, which would not be tracked: "
-				  "CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same"
-				: "%s: arena %u holds memory already, which would not be "
-				  "tracked: CARDMARK_JEMALLOC_BEST_EFFORT takes it all the same",
-		       call, arena);
+	return cm_fail(
+		-EBUSY,
+		held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
+			   "memory, which would not be tracked: "
+			   "use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it all the same"
+			 : "%s: arena %u holds memory already, which would not be "
+			   "tracked: use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it all the same",
+		call, arena);
 }
 
 /* jemalloc makes an automatic arena when a thread is first given it. Until then it has
@@ -289,7 +290,7 @@ static void go_on_tracking(struct cardmark_jemalloc *je)
 static int no_lock(const char *call)
 {
 	return cm_fail(-EBUSY,
-		       "%s: a thread is inside the arena's hooks and does not come out: did "
+		       "%s: a thread stays inside the arena's hooks: did "
 		       "clone() make this process?",
 		       call);
 }
@@ -344,8 +345,8 @@ int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 		error = cm_je_write_hooks(je->mallctl, je->arena, je->inner);
 	if (error != 0) {
 		go_on_tracking(je);
-		return cm_fail(-EIO, "%s: jemalloc refuses arena %u its former hooks: %s", call,
-			       je->arena, cm_je_words(error));
+		return cm_fail(-EIO, "%s: jemalloc did not give arena %u its former hooks back: %s",
+			       call, je->arena, cm_je_words(error));
 	}
 	*handle = NULL;
 	cm_je_list_remove(je);

@@ -59,18 +59,18 @@ const char *cm_je_words(int error)
 {
 	switch (error) {
 	case ENOENT:
-		return "it knows no such name or arena (ENOENT)";
+		return "there is no such name or arena (ENOENT)";
 	case EPERM:
-		return "it allows no such access (EPERM)";
+		return "it does not allow such access (EPERM)";
 	case EINVAL:
-		return "it does not take the value (EINVAL)";
+		return "it refuses the value (EINVAL)";
 	case EAGAIN:
-		return "it has no number left (EAGAIN)";
+		return "it has no arena number left (EAGAIN)";
 	case ENOMEM:
 		return "it has no memory (ENOMEM)";
 	case EFAULT:
-		return "the arena is one of its own, or does not exist (EFAULT)";
+		return "the arena is one of its automatic ones, or does not exist (EFAULT)";
 	default:
-		return "it does not say why";
+		return "it gives no reason";
 	}
 }

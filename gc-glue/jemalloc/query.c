@@ -148,8 +148,9 @@ int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je, struct cardmark_je
 	if (capacity > INT32_MAX)
 		capacity = INT32_MAX;
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_NS))
-		return cm_fail(-EBUSY, "cardmark_jemalloc_discarded: a thread is inside the "
-				       "arena's hooks and does not come out");
+		return cm_fail(
+			-EBUSY,
+			"cardmark_jemalloc_discarded: a thread stays inside the arena's hooks");
 	for (; je->all_discarded && n < capacity; n++) {
 		if (cm_je_map_find(&je->ranges, je->discard_at, &out[n]) != CM_JE_FOUND) {
 			je->all_discarded = false;

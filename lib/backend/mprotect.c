@@ -55,8 +55,8 @@ int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *o
 	int error = set_action(sig, act, old);
 
 	if (error == -EBUSY)
-		return cm_fail(error, "cardmark_sigaction: another thread is in the SIGSEGV "
-				      "handler and does not come out of it: nothing was set");
+		return cm_fail(error, "cardmark_sigaction: another thread stays in the SIGSEGV "
+				      "handler, so nothing was set");
 	if (error == -EINVAL)
 		return cm_fail(
 			error,

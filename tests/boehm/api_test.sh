@@ -9,7 +9,7 @@ api()
 	timeout 60 env $settings "$@" >"$scratch/out" 2>&1 </dev/null
 	got=$?
 	if [ $got -eq 0 ] && [ "$(value lost:)" = 0 ] &&
-		grep -Eq "way: $way |way: B .*way A is for libgc 8.2" "$scratch/out"; then
+		grep -Eq "way: $way |way: B .*way A works with libgc 8.2 only" "$scratch/out"; then
 		pass "$settings $(basename "$1"): $(tr '\n' ' ' <"$scratch/out")"
 	elif [ $got -eq 77 ]; then
 		echo "skip: $settings: $(cat "$scratch/out")"

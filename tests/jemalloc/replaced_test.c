@@ -108,7 +108,7 @@ static bool word_is_known(void)
 	if (je->hooks_word != 0)
 		return true;
 	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);
-	tap_skip("this jemalloc does not say where it keeps an arena's hooks");
+	tap_skip("it is not known where this jemalloc keeps an arena's hooks");
 	return false;
 }
 
