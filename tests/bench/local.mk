@@ -25,3 +25,10 @@ tests_bench_counters_jemalloc_test_SOURCES = tests/bench/counters_jemalloc_test.
 tests_bench_counters_jemalloc_test_CPPFLAGS = $(AM_CPPFLAGS) -DJE_PREFIXED
 tests_bench_counters_jemalloc_test_LDADD = gc-glue/jemalloc/libcmje.la tests/libsupport.la \
 	tests/jemalloc/libprefixed.a -lstdc++ -lm -ldl $(PTHREAD_LIBS)
+
+# Our own goals: make check-goals [RESULTS=cardmark-bench.json]
+RESULTS = cardmark-bench.json
+EXTRA_DIST += tests/bench/goals
+.PHONY: check-goals
+check-goals:
+	$(srcdir)/tests/bench/goals '$(RESULTS)'

@@ -10,6 +10,7 @@ tools_tests = \
 	tests/tools/bench_test.sh \
 	tests/tools/schema_test.sh \
 	tests/tools/resume_test.sh \
+	tests/tools/goals_test.sh \
 	tests/tools/report_test.sh \
 	tests/tools/browser_test.sh
 TESTS += $(tools_tests)
