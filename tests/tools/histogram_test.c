@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * Description: the histogram against sorted values, and minimum mutator
- * utilisation against every window there is. Exit 0 or 1.
- * Usage: histogram_test [--seed=N] */
+ * utilisation against every window there is.
+ * Usage: histogram_test [SEED] */
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "tests/support/random.h"
-#include "tests/tools/check.h"
+#include "tests/support/unit.h"
 #include "tools/histogram.h"
 #include "tools/pauses.h"
 #include "tools/stats.h"
@@ -178,13 +178,14 @@ static void test_mmu(void)
 
 int main(int argc, char **argv)
 {
-	state = argc > 1 && strncmp(argv[1], "--seed=", 7) == 0 ? strtoull(argv[1] + 7, NULL, 10)
-								: 1;
-	printf("seed %llu\n", (unsigned long long)state);
-	test_buckets();
-	test_quantiles();
-	test_text();
-	test_mmu();
-	printf("%d failures\n", failures);
-	return failures != 0;
+	static const struct unit_case cases[] = {
+		UNIT_CASE(test_buckets),
+		UNIT_CASE(test_quantiles),
+		UNIT_CASE(test_text),
+		UNIT_CASE(test_mmu),
+	};
+
+	state = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
+	printf("# seed %llu\n", (unsigned long long)state);
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  * Description: simple, open-loop and metered latency of made-up servers whose answer is
- * known: one that never stalls, one that stalls once, one whose clients wait for it.
- * Exit 0 or 1. */
+ * known: one that never stalls, one that stalls once, one whose clients wait for it. */
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/tools/check.h"
+#include "tests/support/unit.h"
 #include "tools/latency.h"
 
 enum { N = 1000, US = 1000, MS = 1000000, SERVICE = 100 * US, STALL = 100 * MS };
@@ -149,14 +148,12 @@ static void test_bounds(void)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	test_even();
-	test_stall();
-	test_omission();
-	test_hiccup();
-	test_ends();
-	test_bounds();
-	printf("%d failures\n", failures);
-	return failures != 0;
+	static const struct unit_case cases[] = {
+		UNIT_CASE(test_even),   UNIT_CASE(test_stall), UNIT_CASE(test_omission),
+		UNIT_CASE(test_hiccup), UNIT_CASE(test_ends),  UNIT_CASE(test_bounds),
+	};
+
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -18,17 +18,17 @@ EXTRA_DIST += $(tools_tests) tests/tools/lib.sh docs/bench.schema.json docs/barr
 	tests/tools/results.json tests/tools/latency.py
 
 # Only statistics: needs neither jansson nor libgc.
-statistics_tests = tests/tools/stats_test tests/tools/coverage_test tests/tools/histogram_test \
-	tests/tools/latency_test
-check_PROGRAMS += $(statistics_tests)
-TESTS += $(statistics_tests)
-tests_tools_stats_test_SOURCES = tests/tools/stats_test.c tools/stats.c tools/stats.h tests/tools/check.h
-tests_tools_stats_test_LDADD = -lm
+once_tests += tests/tools/stats_test tests/tools/histogram_test tests/tools/latency_test
+tests_tools_stats_test_SOURCES = tests/tools/stats_test.c tools/stats.c tools/stats.h
+tests_tools_stats_test_LDADD = $(LDADD) -lm
+tests_tools_histogram_test_SOURCES = tests/tools/histogram_test.c tools/histogram.c tools/histogram.h \
+	tools/pauses.c tools/pauses.h tools/stats.c tools/stats.h
+tests_tools_histogram_test_LDADD = $(LDADD) -lm
+tests_tools_latency_test_SOURCES = tests/tools/latency_test.c tools/latency.c tools/latency.h \
+	tools/histogram.c tools/histogram.h
+tests_tools_latency_test_LDADD = $(LDADD) -lm
+# Exits 0 or 1.
+check_PROGRAMS += tests/tools/coverage_test
+TESTS += tests/tools/coverage_test
 tests_tools_coverage_test_SOURCES = tests/tools/coverage_test.c tools/stats.c tools/stats.h
 tests_tools_coverage_test_LDADD = -lm
-tests_tools_histogram_test_SOURCES = tests/tools/histogram_test.c tests/tools/check.h tools/histogram.c \
-	tools/histogram.h tools/pauses.c tools/pauses.h tools/stats.c tools/stats.h
-tests_tools_histogram_test_LDADD = -lm
-tests_tools_latency_test_SOURCES = tests/tools/latency_test.c tests/tools/check.h tools/latency.c \
-	tools/latency.h tools/histogram.c tools/histogram.h
-tests_tools_latency_test_LDADD = -lm

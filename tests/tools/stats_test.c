@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * Description: the statistics of cardmark bench on data whose answers are
- * known. Exit 0 or 1. */
+ * known. */
 #include <math.h>
 #include <stdio.h>
 
-#include "tests/tools/check.h"
+#include "tests/support/unit.h"
 #include "tools/stats.h"
 
 static int near(double a, double b)
@@ -108,13 +108,12 @@ static void test_resolution(void)
 	CHECK(stat_same(exactly(1.5), NAN));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	test_median();
-	test_rank();
-	test_ratio();
-	test_interval();
-	test_resolution();
-	printf("%d failures\n", failures);
-	return failures != 0;
+	static const struct unit_case cases[] = {
+		UNIT_CASE(test_median),   UNIT_CASE(test_rank),       UNIT_CASE(test_ratio),
+		UNIT_CASE(test_interval), UNIT_CASE(test_resolution),
+	};
+
+	return unit_main(argc, argv, UNIT_CASES(cases));
 }

@@ -10,4 +10,4 @@ tools_cardmark_SOURCES += \
 	tools/bench/programs_json.c tools/bench/programs_load.c tools/bench/programs_plan.c \
 	tools/bench/programs_schedule.c tools/bench/programs_summary.c \
 	tools/bench/programs_table.c tools/bench/progress.c tools/bench/results.c \
-	tools/bench/run_json.c tools/bench/statistics.c
+	tools/bench/run_json.c tools/bench/run_statistics.c
