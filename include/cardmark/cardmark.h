@@ -6,16 +6,16 @@
  * (cardmark_card_size() bytes). The contract, for every backend:
  *
  *   Sound   A card written between two questions is reported by the second,
- *           whoever wrote it and whatever failed. Over-reporting is allowed,
+ *           whatever wrote it and whatever failed. Over-reporting is allowed,
  *           under-reporting never; every failure means "all dirty". A backend
- *           that cannot see some kind of write says so in its capabilities.
+ *           that cannot see some kind of write declares it in its capabilities.
  *   Quiet   What runs while the world is stopped calls no malloc and no stdio,
  *           and waits for no lock that a stopped thread could hold.
- *   Honest  It names the backend in use, says why better ones are not, and
- *           counts everything it had to guess.
+ *   Honest  It names the backend in use, reports why better ones are not in use,
+ *           and counts everything that it had to guess.
  *
  * Errors are negative errno values from this closed list:
- *   -EINVAL   an argument is wrong; cardmark_last_error() says which and why
+ *   -EINVAL   an argument is wrong; cardmark_last_error() has which and why
  *   -ENOMEM   memory, descriptors or mappings ran out, or the range has a hole
  *   -ENOTSUP  this backend or this kernel cannot do it
  *   -EPERM    the kernel refuses this process the facility
@@ -52,7 +52,7 @@ extern "C" {
 #define CARDMARK_API
 #endif
 
-/* Backends. The numbers are names and stay as they are: they say nothing of which is better.
+/* Backends. The numbers are names and stay as they are: a higher one is not a better one.
  * AUTO takes the first that works in the order of cardmark_probe(). */
 enum cardmark_backend {
 	CARDMARK_BACKEND_AUTO = 0,
@@ -160,12 +160,12 @@ enum cardmark_open_flags {
 	CARDMARK_OPEN_CONCURRENT = 1 << 0,
 	/* The environment is not looked at. */
 	CARDMARK_OPEN_NO_ENV = 1 << 1,
-	/* Remember which cards held data, so that cardmark_discarded() can tell which
-	 * of them were emptied. Costs a bit a card, and time in each collect for what
-	 * was written. */
+	/* Remember which cards held data, so that cardmark_discarded() can find those
+	 * that were emptied. This costs a bit a card, and time in each collect for
+	 * what was written. */
 	CARDMARK_OPEN_DISCARDS = 1 << 2,
 	/* A card that was emptied counts as written: for snapshots, where zero is a
-	 * change. A collector does without: a zero page holds no pointers. Includes
+	 * change. A collector does not need it: a zero page holds no pointers. Includes
 	 * DISCARDS, and a look at all cards that hold data in each collect. A card of
 	 * file or shared memory is then reported twice, and while its page is not there
 	 * (dropped, or swapped out) each time; cardmark_discarded() does not repeat it. */
@@ -180,7 +180,7 @@ enum cardmark_huge {
 };
 
 enum cardmark_verify {
-	CARDMARK_VERIFY_DEFAULT = 0, /* off, or what CARDMARK_VERIFY says */
+	CARDMARK_VERIFY_DEFAULT = 0, /* off, or as CARDMARK_VERIFY is set */
 	CARDMARK_VERIFY_OFF = 1,
 	/* Keep a hash of each card, and compare at each collect: a card that changed
 	 * and was not reported is named on standard error (the first 10), counted, and
@@ -200,14 +200,14 @@ struct cardmark_options {
 	/* Threads that take part in a collect, the caller among them: 1..64 (1). More
 	 * than one is for backends with CARDMARK_CAP_NO_TRAP and
 	 * CARDMARK_CAP_CONCURRENT, and ignored elsewhere. More are not always faster:
-	 * cardmark bench lock-wait tells. */
+	 * measure with cardmark bench lock-wait. */
 	unsigned threads;
 	enum cardmark_huge huge;
 	enum cardmark_verify verify;
-	/* Cards in long runs that were dirty at three collects on end are reported at so
-	 * many more without a look, which saves a fault for each; then they are looked at
-	 * again (0: never). More is reported, never less. For backends with
-	 * CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
+	/* Cards in long runs that were dirty at three collects in a row: for how many
+	 * more collects they are reported without asking the kernel, which saves
+	 * a fault for each. Then the kernel is asked again. 0: it is asked each time. More is
+	 * reported, never less. For backends with CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
 	unsigned backoff;
 };
 
@@ -220,12 +220,12 @@ struct cardmark_options {
 /* Opens a tracker. options may be NULL; zero fields mean the default. The
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
  * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
- * choose for a program nobody rebuilt; empty is as not set, and a set-user-ID program obeys none.
- * AUTO takes the best that can be opened now: cardmark_describe() says what speaks against better
- * ones. A backend asked for by name is that backend or an error, never another. Freed by
- * cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP or
- * -EPERM that backend cannot work here (cardmark_last_error() has the probe's reason); -EBUSY only
- * one softdirty tracker fits in a process; -ENOMEM. */
+ * choose for a program that nobody rebuilt. An empty variable counts as not set. A set-user-ID
+ * program obeys none. AUTO takes the best that can be opened now; cardmark_describe() reports why
+ * better ones cannot. A backend asked for by name is that backend or an error, never another. Freed
+ * by cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP
+ * or -EPERM that backend cannot work here (cardmark_last_error() has the probe's reason); -EBUSY
+ * only one softdirty tracker fits in a process; -ENOMEM. */
 CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_options *options);
 
 /* Ends tracking, frees the tracker and detaches its tables, and sets *cm to
@@ -257,12 +257,13 @@ CARDMARK_API int cardmark_describe(const struct cardmark *cm, struct cardmark_de
 enum cardmark_track_flags {
 	/* The caller knows what is mapped there and saves the library a look-up, which
 	 * needs /proc/self/maps: without one of these track fails where that can't be opened.
-	 * Backend mprotect looks all the same while it can (for the protection), and else
-	 * takes the memory for readable and writable, and not executable.
+	 * Backend mprotect still looks if it can (for the protection); if it cannot, it
+	 * assumes that the memory is readable, writable and not executable.
 	 * PRIVATE: private anonymous memory. FILE: anything else (a file's private
-	 * pages, shared memory). Saying PRIVATE of shared memory loses writes. FILE with
-	 * backend pagemap, kernel bugs seen on 6.18: MADV_GUARD_INSTALL of memory that is
-	 * tracked never returns, nor does mlock(2) over a hole punched into a disk file. */
+	 * pages, shared memory). PRIVATE for shared memory loses writes. Two
+	 * kernel bugs (seen on 6.18) concern FILE with backend pagemap:
+	 * MADV_GUARD_INSTALL on memory that is tracked never returns, nor does mlock(2) over a hole
+	 * punched into a disk file. */
 	CARDMARK_TRACK_PRIVATE = 1 << 0,
 	CARDMARK_TRACK_FILE = 1 << 1
 };
@@ -274,8 +275,8 @@ enum cardmark_track_flags {
  * one. Nothing is tracked if it fails. Table memory is set aside here, so that
  * collect needs none. No malloc: may run while the world is stopped.
  * -EINVAL not card-aligned, empty, wraps around, above user space, memory this
- * backend cannot watch or nobody can write to; -ENOMEM not all mapped, or out of memory,
- * descriptors or mappings (vm.max_map_count); -ENOTSUP huge TLB pages, or no /proc; -EPERM
+ * backend cannot watch, or that cannot be written; -ENOMEM part of it is not mapped, or out of
+ * memory, descriptors or mappings (vm.max_map_count); -ENOTSUP huge TLB pages, or no /proc; -EPERM
  * the kernel forbids it; -EBUSY a stopped thread is inside the library, or another
  * userfaultfd has the memory. */
 CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags);
@@ -286,8 +287,8 @@ CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, uns
  * is stopped. */
 CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
 
-/* Is every card of [addr, addr + len) tracked? Takes no lock and waits for nobody: a card
- * is tracked from before its track returns until its untrack begins. O(len / 64 cards).
+/* Is every card of [addr, addr + len) tracked? Takes no lock and does not wait: a card is
+ * tracked from before its track returns until its untrack begins. O(len / 64 cards).
  * false in a child that clone(2) made while a thread was inside the library. May run while
  * the world is stopped. */
 CARDMARK_API bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len);
@@ -317,15 +318,15 @@ CARDMARK_API bool cardmark_table_is_dirty(const struct cardmark_table *table, co
 CARDMARK_API bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
 				      struct cardmark_run *out);
 
-/* True after a collect that could not tell (see there). */
+/* True after a collect that could not find out what was written (see there). */
 CARDMARK_API bool cardmark_table_all_dirty(const struct cardmark_table *table);
 
 /* Dirty cards; SIZE_MAX when all dirty. */
 CARDMARK_API size_t cardmark_table_count(const struct cardmark_table *table);
 
 /* Adds the dirty cards of src, a table of the same tracker, to dst; makes dst all
- * dirty when another thread is inside the library and does not come out. -EINVAL
- * tables of different trackers. */
+ * dirty when another thread stays inside the library. -EINVAL tables of
+ * different trackers. */
 CARDMARK_API int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src);
 
 /* Makes cards clean: all of them, or those of [addr, addr + len). Clearing a
@@ -359,8 +360,8 @@ CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
 /* The same for the cards that have a byte of [addr, addr + len), which need not be tracked, nor
  * card-aligned: the remembered set of one region, or an object's cards armed and asked. What
  * else was written stays for the next collect. The time grows with the range and not with the
- * heap, but on backend softdirty, whose clear is for the whole process. Cannot fail: where it
- * can't tell, all of the table is dirty. May run when collect may. */
+ * heap; backend softdirty is the exception, because its clear is for the whole process. Cannot
+ * fail: if it cannot find out, all of the table is dirty. May run when collect may. */
 CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm, const void *addr,
 							    size_t len,
 							    struct cardmark_table *table);
@@ -389,11 +390,11 @@ CARDMARK_API int cardmark_release(struct cardmark *cm, const void *addr, size_t 
 /* Adds to table the cards that held data when they were last reported and hold
  * none now (MADV_DONTNEED, MADV_FREE once it took effect, a new mapping), and
  * forgets them until they are reported again: each is answered once. What was
- * emptied and then written again is not here but in the collect. Of file and
- * shared memory it is rough: a page that was reclaimed looks the same, and one that
- * was emptied while armed may be missing. Says what collect says, or -EINVAL: the tracker was
- * opened without CARDMARK_OPEN_DISCARDS, or the table is another tracker's. May run while the world
- * is stopped. */
+ * emptied and then written again is not here but in the collect. For file
+ * and shared memory it is rough: a page that was reclaimed looks the
+ * same, and one that was emptied while armed may be missing. Returns what collect returns, or
+ * -EINVAL: the tracker was opened without CARDMARK_OPEN_DISCARDS, or the table is another
+ * tracker's. May run while the world is stopped. */
 CARDMARK_API int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table);
 
 /* Gives up userfaultfd, signal handler and descriptors for a while, as a dump by
@@ -403,21 +404,22 @@ CARDMARK_API int cardmark_discarded(struct cardmark *cm, struct cardmark_table *
  * that shares in collects is still in the kernel. */
 CARDMARK_API int cardmark_suspend(struct cardmark *cm);
 
-/* Comes back, with everything dirty. On failure the tracker stays suspended: call
- * it again. -EINVAL not suspended; -EPERM, -ENOMEM, -ENOTSUP, -EIO as in open (a
+/* Starts tracking again, with everything dirty. On failure the tracker stays
+ * suspended: call it again. -EINVAL not suspended; -EPERM, -ENOMEM, -ENOTSUP, -EIO as in open (a
  * dump may have been restored on another kernel); -EBUSY. */
 CARDMARK_API int cardmark_resume(struct cardmark *cm);
 
 struct sigaction; /* <signal.h> */
 
-/* sigaction(2), but what it sets and gives back for SIGSEGV is what happens to faults
- * that are not ours. Of a tracker on mprotect each first write to a clean card is a SIGSEGV,
- * and whoever sets a handler after it was opened gets them all until a collect puts
- * ours in front again, which then reports everything. Set with this, the handler gets its own
- * faults, as it would without us: its flags and mask count, but it always runs on an alternate
- * stack if there is one. Without such a tracker, and for other signals, it is sigaction(2). May be
- * called whenever sigaction(2) may, and while the world is stopped. -EINVAL as there; -EBUSY
- * another thread did not get out of our handler in 20 ms: nothing was set. */
+/* sigaction(2), with one difference: for SIGSEGV it sets, and gives back, what
+ * happens to faults that are not ours. With a tracker on mprotect each
+ * first write to a clean card is a SIGSEGV. A handler that sigaction(2)
+ * sets after the tracker was opened gets them all, until a collect puts ours in front again, which
+ * then reports everything. Set with this, the handler gets its own faults, as it would without us:
+ * its flags and mask count, but it always runs on an alternate stack if there is one. Without such
+ * a tracker, and for other signals, it is sigaction(2). May be called whenever sigaction(2) may,
+ * and while the world is stopped. -EINVAL as there; -EBUSY another thread stayed in our handler for
+ * 20 ms: nothing was set. */
 CARDMARK_API int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 enum cardmark_scan_op {
@@ -428,7 +430,7 @@ enum cardmark_scan_op {
 
 enum cardmark_scan_flags {
 	/* Leave out memory that is only new: cards of ranges not cleared since they were
-	 * tracked, nor known to the caller by a collect that said ALL_DIRTY. Memory tracked
+	 * tracked, nor known to the caller by a collect that answered ALL_DIRTY. Memory tracked
 	 * while such a collect ran is still new. A clearing scan arms it, and does not report
 	 * it. */
 	CARDMARK_SCAN_IGNORE_NEW = 1 << 0
@@ -464,8 +466,8 @@ struct cardmark_query {
 /* The full query, over tracked memory in [start, start + len); the rest is
  * passed over. Pages that were cleared and reported are never lost: if the
  * kernel fails half-way, the piece is reported whole. With CLEAR or
- * GET_AND_CLEAR the WRITTEN bit must be required, as only written pages can be
- * armed. Of a private card that holds nothing WRITTEN may be true or not, which differs
+ * GET_AND_CLEAR the WRITTEN bit must be required, because only written pages
+ * can be armed. Of a private card that holds nothing WRITTEN may be true or not, which differs
  * between backends and kernels: ask for PRESENT or SWAPPED in any_of to leave such cards
  * out. May run while the world is stopped.
  * -EINVAL masks that can't match, bad range or capacity; -ENOTSUP a category
@@ -476,7 +478,7 @@ CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query
 
 struct cardmark_process;
 
-/* Opens the memory of another process (or of this one) for looking only, as CRIU
+/* Opens the memory of another process (or of this one) for reading only, as CRIU
  * does: nothing in it is armed or cleared, nothing stops. Needs what ptrace(2)
  * reading needs. A fork child's copy looks at the same process. Freed by
  * cardmark_process_close(). Neither is for a stopped world.
@@ -495,13 +497,12 @@ CARDMARK_API uint64_t cardmark_process_categories(const struct cardmark_process 
  * 64 MiB of populated cards with an mmap of its own. The time it takes grows with
  * what is populated, not with what is mapped, if any_of or required asks for PRESENT
  * or SWAPPED. A process that runs meanwhile may have changed when the answer comes.
- * WRITTEN says "not write-protected by userfaultfd": true of all that nobody tracks;
- * of a card that holds nothing, kernels differ. A range that reaches above user space
- * is cut there, and complete all the same.
- * Nothing is guessed: a failure is an error, with the regions found so far and where
- * to go on in the query. -EINVAL as in cardmark_scan(); -ENOTSUP a category that this
- * kernel cannot answer; -ENOENT the process has ended or runs another program now;
- * -ENOMEM, -EIO. Any thread, but two may not use one handle at once. No malloc and no
+ * WRITTEN means "not write-protected by userfaultfd", which is true of all memory
+ * that is not tracked. For a card that holds nothing, kernels differ. A range that reaches above
+ * user space is cut there, and complete all the same. Nothing is guessed: a failure is an error,
+ * with the regions found so far and where to go on in the query. -EINVAL as in cardmark_scan();
+ * -ENOTSUP a category that this kernel cannot answer; -ENOENT the process has ended or runs another
+ * program now; -ENOMEM, -EIO. Any thread, but two may not use one handle at once. No malloc and no
  * lock of ours: may run while the world is stopped. */
 CARDMARK_API int cardmark_process_scan(struct cardmark_process *process,
 				       struct cardmark_query *query);
@@ -521,7 +522,7 @@ struct cardmark_stats {
 	uint64_t faults;         /* traps handled (uffd, mprotect) */
 	uint64_t guessed_ranges; /* pieces reported whole after a failure */
 	uint64_t rearmed_ranges; /* pieces found to be mapped anew */
-	uint64_t all_dirty;      /* collects that could not tell */
+	uint64_t all_dirty;      /* collects that answered all dirty */
 	uint64_t forks;          /* times this tracker was rebuilt in a child */
 	uint64_t collect_ns;     /* time in collects, sum */
 	uint64_t collect_max_ns;

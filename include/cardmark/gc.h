@@ -58,8 +58,8 @@ struct cardmark_gc_options {
 
 /* Switches incremental collection on, with dirty bits from a tracker. Call it
  * once, early: best instead of GC_INIT(), which it calls; heap that exists
- * already is found, but roots that GC_add_roots() added before are not watched
- * over (libgc before 8.2.8 misses the last page of an unaligned one). options
+ * already is found, but roots that GC_add_roots() added before are not
+ * corrected (libgc before 8.2.8 misses the last page of an unaligned one). options
  * may be NULL. The environment overrides them: CARDMARK_GC_MODE (auto,
  * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B),
  * CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads:
@@ -67,8 +67,8 @@ struct cardmark_gc_options {
  * counters are written at exit, see cardmark_gc_write_stats(). A program that runs
  * with more rights than its user obeys none of them. Callbacks that the
  * program gives libgc, before or after this call, are still called; with a static
- * libgc set them before. If the program runs under `cardmark run`, that has
- * chosen already: the call does nothing and succeeds.
+ * libgc set them before. If the program runs under `cardmark run`, the
+ * preloaded adapter is in charge: the call does nothing and succeeds.
  * -EINVAL bad option or environment; -ENOTSUP no libgc here, or the way or the
  * backend asked for cannot work; -EPERM, -ENOMEM; -EBUSY called before. On
  * failure cardmark_last_error() has the words and libgc is as it was. */
@@ -83,7 +83,7 @@ struct cardmark_gc_info {
 	const char *why;               /* why not a better way or backend; static storage */
 	uint64_t heap_bytes;           /* libgc's heap, now */
 	uint64_t tracked_cards;        /* of heap and static data, now */
-	uint64_t dirty_cards;          /* told to libgc, sum over all stops */
+	uint64_t dirty_cards;          /* reported to libgc, sum over all stops */
 	uint64_t collections;          /* libgc's count; in a fork child since the fork */
 	uint64_t stops, stop_total_ns, stop_max_ns;
 	uint64_t stalls, stall_total_ns, stall_max_ns;
@@ -97,7 +97,7 @@ CARDMARK_API int cardmark_gc_info(struct cardmark_gc_info *info);
 
 /* Writes all counters and percentiles as JSON (format "cardmark-run", version
  * 1) to path; "-" is standard error; "%p" in path becomes the process id. A file
- * of the user's own is replaced in one step. No cancellation point.
+ * of the user's own is replaced in one step. It is not a cancellation point.
  * -EINVAL no path; -ENOENT not enabled; -EIO the file cannot be written. */
 CARDMARK_API int cardmark_gc_write_stats(const char *path);
 

@@ -22,34 +22,34 @@
  * The trap: only memory that came from the arena is tracked. mallocx() with
  * MALLOCX_ARENA alone may hand out what this thread's cache holds, memory of
  * another arena; malloc() and realloc() always do. Give mallocx(), rallocx(),
- * xallocx() and dallocx() what cardmark_jemalloc_flags() says, and check with
+ * xallocx() and dallocx() what cardmark_jemalloc_flags() returns, and check with
  * cardmark_jemalloc_check() in debug builds. Do not give free() or dallocx()
  * with other flags an object of the arena, nor dallocx() with these flags an
- * object from elsewhere: it would sit in the wrong cache.
+ * object from elsewhere: it would go into the wrong cache.
  *
  * Small objects are allocated and freed without a write to the arena's pages:
- * jemalloc keeps its books elsewhere. So a card is dirty when the program wrote
+ * jemalloc keeps its metadata elsewhere. So a card is dirty when the program wrote
  * to it (or jemalloc did on its behalf: calloc, realloc, opt.junk).
  *
  * The tracker is the caller's, and must stay open until the arena is destroyed
  * or detached. It may track other memory and other arenas too.
  *
  * The arena's extent hooks are the adapter's. If the program writes others to it,
- * even others that call ours, the adapter can't know any more what the arena maps:
- * then everything counts as dirty, for good, and stats says so (ranges_overflown,
+ * even others that call ours, the adapter no longer knows what the arena maps:
+ * then everything counts as dirty, for good, and stats shows it (ranges_overflown,
  * last_error -EBUSY). Noticed by collect, a walk from 0, check and stats with
  * jemalloc 5.3 and later; with all versions by check, destroy, detach, and flags in a
  * thread that has none yet. Give such hooks to the arena first, and then adopt it.
  *
- * Before arena.<i>.reset each thread flushes its cache, as jemalloc asks: mallctl
- * "tcache.flush" with the number ((flags >> 8) & 0xfff) - 2. The adapter is not told
- * of a reset: a cache that was not flushed hands out memory twice.
+ * Before arena.<i>.reset each thread must flush its cache, as jemalloc demands: mallctl
+ * "tcache.flush" with the number ((flags >> 8) & 0xfff) - 2. The adapter does not
+ * notice a reset: a cache that was not flushed hands out memory twice.
  *
  * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the
  * words. Calls may come from any thread, but none from an extent hook. "May run
  * while the world is stopped" is promised as in cardmark.h: the hooks hold our
- * locks with signals blocked, so whoever stops threads by a signal stops none
- * there. jemalloc's own locks are another matter: allocate nothing while the
+ * locks with signals blocked, so a collector that stops threads by a signal
+ * stops none there. jemalloc's own locks are another matter: allocate nothing while the
  * world is stopped.
  */
 #ifndef CARDMARK_JEMALLOC_H
@@ -71,11 +71,11 @@ typedef int (*cardmark_mallctl)(const char *name, void *oldp, size_t *oldlenp, v
 enum cardmark_jemalloc_flags {
 	/* adopt: take an arena that holds memory. That memory is not tracked, and not
 	 * found by any call here, until jemalloc gives it back to the system and maps it
-	 * again: track it yourself, or take it as always dirty. */
+	 * again: track it yourself, or count it as always dirty. */
 	CARDMARK_JEMALLOC_BEST_EFFORT = 1 << 0,
-	/* create: track the arena's own books as well (jemalloc 5.3 and later keep them
-	 * out of the hooks otherwise; before 5.3 they are always in): for snapshots, which
-	 * want all memory. Allocations then dirty cards. */
+	/* create: track the arena's own metadata as well (otherwise jemalloc 5.3 and
+	 * later keep it out of the hooks; before 5.3 it is always in): for
+	 * snapshots, which need all memory. Allocations then make cards dirty. */
 	CARDMARK_JEMALLOC_METADATA = 1 << 1
 };
 
@@ -87,10 +87,10 @@ enum cardmark_jemalloc_flags {
 CARDMARK_API int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm,
 					  cardmark_mallctl mallctl, unsigned flags);
 
-/* The same for an arena that exists, and its hooks if it has some: they are called
- * for the work. No thread may use the arena meanwhile.
+/* The same for an existing arena. If it has hooks of its own, they still do the
+ * work. No thread may use the arena meanwhile.
  * -EINVAL as above, or no such arena; -EBUSY the arena holds memory, or may hold
- * some (a jemalloc without statistics does not tell), and BEST_EFFORT is not among
+ * some (a jemalloc without statistics does not report it), and BEST_EFFORT is not among
  * the flags; or it is under watch already; -ENOTSUP, -ENOMEM as above. The arena
  * is then as it was. */
 CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
@@ -101,16 +101,16 @@ CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct 
  * nor use its flags again; jemalloc may give its number to the next arena at once.
  * Do this instead of arena.<i>.destroy: the caches of the threads are emptied first.
  * Not while the world is stopped. Waits for threads that end and give their caches back.
- * -ENOTSUP jemalloc does not destroy this arena (one of its automatic ones): all stays as it was
- * but the caches; detach it. -EBUSY clone(2) made this process while a thread was in a hook. */
+ * -ENOTSUP jemalloc does not destroy this arena (one of its automatic ones): only the caches
+ * were changed; detach it. -EBUSY clone(2) made this process while a thread was in a hook. */
 CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
 
 /* Gives the arena its former hooks back and stops tracking it; its objects stay. If the
  * program gave it others meanwhile, these stay; they may go on calling ours, which pass on.
  * Other threads may allocate and free in it meanwhile, with the flags they have,
- * but make no call of ours: *je is set to NULL. Threads' caches stay with jemalloc:
+ * but must not call the adapter: *je is set to NULL. Threads' caches stay with jemalloc:
  * the arena must then not be destroyed before those threads have ended, if ever.
- * One page is left behind, as a thread may just be on its way into a hook. Not while
+ * One page is left behind, because a thread may just be on its way into a hook. Not while
  * the world is stopped. -EIO jemalloc refuses: nothing was changed. -EBUSY as above. */
 CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
 
@@ -137,15 +137,15 @@ CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const
 					     size_t len);
 
 /* For debug builds: did this allocation land in the arena, and is it watched? 0, or
- * -ENOENT with the reason in cardmark_last_error(); -EBUSY if a thread does not come
- * out of the arena's hooks. Any address may be asked for. Not while the world is stopped. */
+ * -ENOENT with the reason in cardmark_last_error(); -EBUSY if a thread stays in the
+ * arena's hooks. Any address may be asked for. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr,
 					 size_t len);
 
 /* ---- Its ranges and its dirty cards --------------------------------------------- */
 
 enum cardmark_jemalloc_range_flags {
-	/* Could not be tracked: counts as dirty until a collect puts it right. */
+	/* Could not be tracked: counts as dirty until a collect can track it. */
 	CARDMARK_JEMALLOC_ALWAYS_DIRTY = 1 << 0,
 	/* Decommitted (vm.overcommit_memory=2): can't be read, holds nothing, is never dirty. */
 	CARDMARK_JEMALLOC_DECOMMITTED = 1 << 1,
@@ -175,8 +175,9 @@ CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uin
  * be tracked when it was mapped. GUESSED also if some of it still cannot, or if the
  * adapter's lock did not come. ALL_DIRTY as cardmark_collect(). Use it, or
  * cardmark_collect(): nothing is lost either way, if dirty cards are asked for below
- * and not of the table alone. With several arenas on one tracker one collect does for
- * all. Cannot fail. Made for the stopped world; beside mutators as cardmark_collect(). */
+ * and not of the table alone. With several arenas on one tracker one collect is
+ * enough for all. Cannot fail. Made for the stopped world; beside mutators as cardmark_collect().
+ */
 CARDMARK_API enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 							       struct cardmark_table *table);
 
@@ -188,8 +189,8 @@ CARDMARK_API bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je,
 
 /* The first run of dirty cards of the arena at or after from; false if there is no
  * more. Start with 0 and go on from out->end. Never outside the arena and never in
- * what is decommitted, so all of it may be read (while nobody allocates); what
- * is always dirty is in it, and with an all-dirty table the arena is. A run ends with
+ * what is decommitted, so all of it may be read (while no thread allocates).
+ * What is always dirty is in it; with an all-dirty table the whole arena is. A run ends with
  * its range at the latest. May run while the world is stopped. */
 CARDMARK_API bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je,
 					       const struct cardmark_table *table, uintptr_t from,
@@ -198,8 +199,8 @@ CARDMARK_API bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je,
 /* Takes up to capacity ranges out of the list of what jemalloc discarded (decommit,
  * purge_forced, purge_lazy) since asked last, and returns how many: ask until it is less
  * than capacity. Pages that were written again meanwhile are in it as well; what
- * was unmapped is not. A discard is no write: its cards are not dirty for it. A
- * collector can do without; a snapshot needs it. The list is bounded: when it is
+ * was unmapped is not. A discard is not a write: it makes no card dirty. A
+ * collector does not need this list; a snapshot does. The list is bounded: when it is
  * full, the whole arena is answered as INDETERMINATE, and counted. -EINVAL capacity is 0;
  * -EBUSY. May run while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je,
@@ -221,7 +222,7 @@ struct cardmark_jemalloc_stats {
 	uint64_t alloc, dalloc, destroy, commit, decommit;
 	uint64_t purge_forced, purge_lazy, split, merge;
 	/* What came of them. */
-	uint64_t alloc_failed;       /* no memory: jemalloc was told so */
+	uint64_t alloc_failed;       /* no memory: the hook returned that to jemalloc */
 	uint64_t dalloc_refused;     /* jemalloc keeps the memory (always so with opt.retain) */
 	uint64_t track_failed;       /* made always dirty */
 	uint64_t untrack_failed;     /* and so not unmapped */
