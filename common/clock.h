@@ -20,4 +20,9 @@ static inline uint64_t cm_now_ns(void)
 	return cm_clock_ns(CLOCK_MONOTONIC);
 }
 
+static inline double cm_now_seconds(void)
+{
+	return (double)cm_now_ns() * 1e-9;
+}
+
 #endif

@@ -11,6 +11,8 @@
 #ifndef GC_THREADS
 #define GC_THREADS
 #endif
+#include "common/clock.h"
+
 #include <gc.h>
 #include <gc/gc_mark.h>
 
@@ -61,14 +63,6 @@ static void push_mine(void)
 	calls++;
 	if (before)
 		before();
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static uint64_t rnd(struct worker *w)
@@ -130,7 +124,7 @@ static void garbage(void)
 
 static void go_on(struct worker *w, double until)
 {
-	while (now() < until) {
+	while (cm_now_seconds() < until) {
 		if (mine && w == worker && w->rounds % 8 == 1 && get() != push_mine) {
 			before = get();
 			set(push_mine);
@@ -149,7 +143,7 @@ static uint64_t lost_in_child(struct worker *w)
 	pid_t child = fork();
 
 	if (child == 0) {
-		go_on(w, now() + 0.2);
+		go_on(w, cm_now_seconds() + 0.2);
 		_exit(w->lost ? 1 : 0);
 	}
 	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
@@ -158,7 +152,7 @@ static uint64_t lost_in_child(struct worker *w)
 static void *work(void *arg)
 {
 	struct worker *w = arg;
-	double end = now() + seconds;
+	double end = cm_now_seconds() + seconds;
 
 	for (int a = 0; a < ARRAYS; a++) {
 		w->array[a] = GC_MALLOC(slots_of[a] * sizeof *w->array[a]);
@@ -167,8 +161,8 @@ static void *work(void *arg)
 			exit(99);
 	}
 	GC_gcollect();
-	while (now() < end) {
-		go_on(w, now() + 0.3);
+	while (cm_now_seconds() < end) {
+		go_on(w, cm_now_seconds() + 0.3);
 		if (forks)
 			w->lost += lost_in_child(w);
 	}

@@ -2,6 +2,7 @@
  *
  * Description: what programs do to themselves: fork, raw clone, stopping a thread
  * inside the library. */
+#include "common/clock.h"
 #include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
@@ -162,14 +163,6 @@ static void *track_more(void *arg)
 	return NULL;
 }
 
-static double seconds_now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
-
 static void collect_while_a_thread_is_stopped_inside(void)
 {
 	struct cm_os *os = broken_os_begin();
@@ -189,9 +182,9 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
 	while (sem_wait(&inside) != 0)
 		;
-	start = seconds_now();
+	start = cm_now_seconds();
 	CHECK_EQ(live_collect(cm, table), CARDMARK_ALL_DIRTY);
-	took = seconds_now() - start;
+	took = cm_now_seconds() - start;
 	CHECK(cardmark_table_all_dirty(table));
 	CHECK(cardmark_table_is_dirty(table, mem));
 	CHECK(took < 1.0);
@@ -204,10 +197,10 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	q.required = CARDMARK_PAGE_WRITTEN;
 	q.regions = &region;
 	q.capacity = 1;
-	start = seconds_now();
+	start = cm_now_seconds();
 	CHECK_EQ(cardmark_scan(cm, &q), -EBUSY);
 	CHECK_EQ(cardmark_track(cm, more, live_card, 0), -EBUSY);
-	CHECK(seconds_now() - start < 15.0);
+	CHECK(cm_now_seconds() - start < 15.0);
 	(void)sem_post(&go_on);
 	(void)pthread_join(thread, NULL);
 	/* The table stays: a monitor thread may be reading it, and it blocks no more. */

@@ -5,6 +5,7 @@
 #ifndef CM_TESTS_PERTURB_RUN_H
 #define CM_TESTS_PERTURB_RUN_H
 
+#include "common/clock.h"
 #include "tests/support/live.h"
 
 #include <stdlib.h>
@@ -20,22 +21,14 @@ static inline void sleep_us(uint64_t us)
 	(void)nanosleep(&ts, NULL);
 }
 
-static inline uint64_t now_ms(void)
+static inline uint64_t deadline_ns(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-static inline uint64_t deadline_ms(void)
-{
-	return now_ms() + (uint64_t)(seconds * 1000);
+	return cm_now_ns() + (uint64_t)(seconds * 1e9);
 }
 
 static inline bool before(uint64_t deadline)
 {
-	return now_ms() < deadline;
+	return cm_now_ns() < deadline;
 }
 
 static inline int stress_main(int argc, char **argv, const struct live_case *cases, size_t n)

@@ -266,7 +266,7 @@ static void two_trackers(void)
 	}
 	for (size_t i = 0; i < REGIONS; i++)
 		give(&regions[i], askers[i % 4 == 0].cm, i % 4 == 0);
-	deadline = deadline_ms();
+	deadline = deadline_ns();
 	(void)pthread_create(&threads[0], NULL, mutate, (void *)1);
 	for (size_t i = 0; i < 2; i++)
 		(void)pthread_create(&threads[1 + i], NULL, ask_and_ask, &askers[i]);
@@ -409,7 +409,7 @@ static void children(void)
 	for (size_t i = 0; i < REGIONS; i++)
 		give(&regions[i], askers[0].cm, 0);
 	(void)sigaction(SIGUSR1, &action, &before_it);
-	deadline = deadline_ms();
+	deadline = deadline_ns();
 	(void)pthread_create(&threads[0], NULL, mutate, (void *)2);
 	(void)pthread_create(&threads[1], NULL, ask_and_ask, &askers[0]);
 	(void)pthread_create(&threads[2], NULL, busy, side);
@@ -558,7 +558,7 @@ static void new_memory(void)
 		give(&regions[i], a->cm, 0);
 	askers[1] = *a;
 	askers[1].table = live_table(a->cm);
-	deadline = deadline_ms();
+	deadline = deadline_ns();
 	(void)pthread_create(&threads[0], NULL, mutate, (void *)3);
 	(void)pthread_create(&threads[1], NULL, scan_and_settle, a);
 	(void)pthread_create(&threads[2], NULL, collect_and_settle, a);

@@ -239,7 +239,7 @@ static void have_child(void)
 
 static void forks(void)
 {
-	uint64_t deadline = deadline_ms();
+	uint64_t deadline = deadline_ns();
 	pthread_t threads[THREADS + 1];
 
 	set_up();
@@ -263,7 +263,7 @@ static void forks(void)
 /* Threads end while their arena is destroyed, and the next one is made. */
 static void ends(void)
 {
-	uint64_t deadline = deadline_ms();
+	uint64_t deadline = deadline_ns();
 	pthread_t threads[THREADS + 1];
 
 	set_up();

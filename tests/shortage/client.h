@@ -6,6 +6,8 @@
 #ifndef CM_TESTS_SHORTAGE_CLIENT_H
 #define CM_TESTS_SHORTAGE_CLIENT_H
 
+#include "common/clock.h"
+
 #include <cardmark/cardmark.h>
 
 #include <dlfcn.h>
@@ -16,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* For controls: what the client, or the library, does wrong. */
@@ -92,14 +93,6 @@ static inline void wait_for_child(pid_t pid)
 		wrong("a fork child died of signal %d", WTERMSIG(status));
 	if (status != 0)
 		_exit(1);
-}
-
-static inline double now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
 static inline const char *shortage(void)

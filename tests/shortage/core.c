@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 
 #define PAGES 96
-#define MS 200
+#define SECONDS 0.2
 
 static enum cardmark_backend backend;
 static uint64_t rng;
@@ -397,10 +397,10 @@ int main(int argc, char **argv)
 	(void)madvise(mem, PAGES * card, MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < PAGES; i++)
 		store(i);
-	end = now_ms() + MS;
+	end = cm_now_seconds() + SECONDS;
 	do
 		one_tracker();
-	while (now_ms() < end);
+	while (cm_now_seconds() < end);
 	memory_is_as_before();
 	if (opens > 0 && end_shortage())
 		works_again();

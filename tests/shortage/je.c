@@ -14,7 +14,7 @@
 #include <pthread.h>
 
 #define OBJECTS 300
-#define MS 200
+#define SECONDS 0.2
 
 int _rjem_mallctl(const char *name, void *oldp, size_t *oldlenp, void *newp, size_t newlen);
 void *_rjem_mallocx(size_t size, int flags);
@@ -187,7 +187,7 @@ static void one_arena(unsigned turns)
 
 int main(int argc, char **argv)
 {
-	double end = now_ms() + MS;
+	double end = cm_now_seconds() + SECONDS;
 
 	if (argc != 2 || cardmark_backend_parse(argv[1], &backend) < 0)
 		return 2;
@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 	rng = shortage_seed() * 71 + 3;
 	do
 		one_arena(30 + (unsigned)random_below(&rng, 60));
-	while (now_ms() < end);
+	while (cm_now_seconds() < end);
 	if (opens > 0 && end_shortage()) {
 		well = true;
 		one_arena(20);

@@ -9,6 +9,7 @@
  * PROGRAM --soak --seconds=S [--seed=N]     all backends that work here, in turn */
 #include "tests/soundness/program.h"
 
+#include "common/clock.h"
 #include "tests/support/backends.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
@@ -33,14 +34,6 @@ static struct settings {
 
 static struct cardmark_probe probes[PROBES];
 static int n_probes;
-
-static double now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
 
 static const struct cardmark_probe *probe_of(enum cardmark_backend backend)
 {
@@ -156,16 +149,16 @@ static bool run_for(const struct cardmark_probe *probe, double seconds, unsigned
 		    uint64_t *seed, struct counts *sum)
 {
 	const char *name = cardmark_backend_name(probe->backend);
-	double end = now() + seconds, tell = now() + PROGRESS_SECONDS;
+	double end = cm_now_seconds() + seconds, tell = cm_now_seconds() + PROGRESS_SECONDS;
 	bool fine = true;
 
-	for (unsigned n = 0; seeds != 0 ? n < seeds : now() < end; n++) {
+	for (unsigned n = 0; seeds != 0 ? n < seeds : cm_now_seconds() < end; n++) {
 		fine &= run_seed((*seed)++, probe, sum);
 		if (!fine)
 			break;
-		if (now() >= tell) {
+		if (cm_now_seconds() >= tell) {
 			counts_print(name, sum);
-			tell = now() + PROGRESS_SECONDS;
+			tell = cm_now_seconds() + PROGRESS_SECONDS;
 		}
 	}
 	return fine;
@@ -191,7 +184,7 @@ static int soak(void)
 {
 	struct counts sums[PROBES] = { 0 };
 	uint64_t seeds[PROBES];
-	double start = now();
+	double start = cm_now_seconds();
 	int failures = 0, usable = 0;
 
 	for (int i = 0; i < n_probes; i++) {
@@ -201,16 +194,16 @@ static int soak(void)
 			tap_note("skipped: %s: %s", cardmark_backend_name(probes[i].backend),
 				 probes[i].reason);
 	}
-	while (now() - start < settings.seconds) {
+	while (cm_now_seconds() - start < settings.seconds) {
 		double slice = settings.seconds / usable;
 
-		for (int i = 0; i < n_probes && now() - start < settings.seconds; i++) {
+		for (int i = 0; i < n_probes && cm_now_seconds() - start < settings.seconds; i++) {
 			if (!probes[i].usable)
 				continue;
 			failures +=
 				!run_for(&probes[i], slice < SLICE_SECONDS ? slice : SLICE_SECONDS,
 					 0, &seeds[i], &sums[i]);
-			tap_note("%.0f of %.0f s", now() - start, settings.seconds);
+			tap_note("%.0f of %.0f s", cm_now_seconds() - start, settings.seconds);
 			counts_print(cardmark_backend_name(probes[i].backend), &sums[i]);
 		}
 	}

@@ -20,6 +20,7 @@
  * tracker can see (R13); it waits for the collect to end. */
 #include "tests/soundness/world_state.h"
 
+#include "common/clock.h"
 #include "lib/tracker.h"
 #include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
@@ -389,25 +390,17 @@ static void take_counters(struct world *w)
 	w->counts.verify_false = s.verify_false;
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec * 1e-9;
-}
-
 static void run_writers_and_rounds(struct world *w)
 {
 	struct writer writer[WRITERS];
-	double end = now() + w->options.seconds;
+	double end = cm_now_seconds() + w->options.seconds;
 
 	for (size_t k = 0; k < WRITERS; k++) {
 		writer[k].w = w;
 		writer[k].seed = random_next(&w->rng);
 		(void)pthread_create(&writer[k].thread, NULL, world_write_on, &writer[k]);
 	}
-	while ((now() < end || w->counts.collects < LEAST_COLLECTS) &&
+	while ((cm_now_seconds() < end || w->counts.collects < LEAST_COLLECTS) &&
 	       (w->options.rounds == 0 || w->counts.collects < w->options.rounds))
 		round_of(w);
 	/* What is pending still has to come. */

@@ -5,6 +5,7 @@
  * is found, and how many kernel calls it takes, is what is populated; the terabytes
  * reserved cost nothing. */
 #include "cardmark/cardmark.h"
+#include "common/clock.h"
 #include "lib/os/os.h"
 #include "tests/support/smaps.h"
 #include "tests/support/tap.h"
@@ -87,14 +88,6 @@ static long counting_scan(int fd, struct pm_scan_arg *arg)
 	return cm_os_linux.scan(fd, arg);
 }
 
-static double now_ms(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
-}
-
 static struct cardmark_region regions[1 << 20];
 
 static struct findings look(void)
@@ -117,9 +110,9 @@ static struct findings look(void)
 	counting.scan = counting_scan;
 	cm_os = &counting;
 	calls = 0;
-	before = now_ms();
+	before = cm_now_seconds();
 	CHECK_EQ(cardmark_process_scan(process, &q), 0);
-	f.ms = now_ms() - before;
+	f.ms = (cm_now_seconds() - before) * 1e3;
 	cm_os = &cm_os_linux;
 	cardmark_process_close(&process);
 	CHECK_EQ(q.resume, (uintptr_t)q.start + q.len);
