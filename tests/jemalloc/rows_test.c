@@ -9,7 +9,7 @@
  * pages have changed. --row runs those whose names have the words in them. */
 #include "tests/jemalloc/oracle.h"
 
-#include "tests/support/backends.h"
+#include "tests/support/live.h"
 #include "tests/support/random.h"
 
 #include <errno.h>
@@ -202,7 +202,6 @@ static const struct option long_options[] = {
 
 int main(int argc, char **argv)
 {
-	struct cardmark_probe probes[PROBES];
 	enum cardmark_backend backend;
 	const char *name, *seed_text = NULL, *words = "", *run = NULL;
 	uint64_t pages = 10000, seed;
@@ -226,11 +225,8 @@ int main(int argc, char **argv)
 	if (run != NULL)
 		return run_row(&rows[strtoul(run, NULL, 0) % ROWS], backend,
 			       strtoull(seed_text, NULL, 0), pages);
-	for (int i = 0, n = probe_all(probes); i < n; i++)
-		if (probes[i].backend == backend && !probes[i].usable) {
-			tap_line(!tap_required(name), name, "usable here", probes[i].reason);
-			return tap_status();
-		}
+	if (!live_usable(backend, name))
+		return tap_status();
 	if (backend == CARDMARK_BACKEND_ALLDIRTY)
 		return tap_status(); /* cannot miss */
 	seed = random_seed(seed_text);

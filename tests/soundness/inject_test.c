@@ -12,29 +12,20 @@
  * CARDMARK_INJECT=N: at most N runs a scenario (400; at least 12). */
 #include "tests/soundness/attempt.h"
 #include "tests/soundness/scenarios.h"
+#include "tests/soundness/sweep.h"
 #include "tests/soundness/trial.h"
 
-#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct {
-	enum cardmark_backend backend;
-	const char *name;
-	unsigned capabilities;
-	bool all;
-	unsigned long most; /* runs of a scenario */
-	uint64_t rng;
-	const char *only;
-} run;
+static uint64_t rng;
 
 /* ---- Every fault ------------------------------------------------------------------------- */
 
@@ -57,7 +48,7 @@ static const char *how_name(unsigned how)
 
 static void try_fault(const struct scenario *s, const struct inject_fault *f, struct tally *tally)
 {
-	struct verdict v = attempt(s->act, run.backend, run.capabilities, f, TIMEOUT_MS);
+	struct verdict v = attempt(s->act, sweep.backend, sweep.capabilities, f, TIMEOUT_MS);
 
 	tally->run++;
 	tally->fired += atomic_load_explicit(&inject->fired, memory_order_relaxed) != 0;
@@ -66,7 +57,7 @@ static void try_fault(const struct scenario *s, const struct inject_fault *f, st
 	if (tally->bad++ < 10)
 		tap_note("%s, %s: call %u of %s%s fails %s with errno %d: %s: %s "
 			 "(--only='%s' --fault=%s,%u,%u,%d,%d)",
-			 run.name, s->name, f->nth, inject_name(f->call), f->on ? " and on" : "",
+			 sweep.name, s->name, f->nth, inject_name(f->call), f->on ? " and on" : "",
 			 how_name(f->how), -f->error, outcome_names[v.outcome], v.text, s->name,
 			 inject_name(f->call), f->nth, f->how, -f->error, f->on);
 }
@@ -96,7 +87,7 @@ static void for_each_fault(const unsigned *counts, const struct scenario *s,
 	for (enum inject_call call = 0; call < INJECT_COUNT; call++)
 		for (unsigned how = INJECT_BEFORE; how <= INJECT_SHORT; how <<= 1) {
 			/* A short count has no error. */
-			size_t n_errors = run.all && how != INJECT_SHORT ? N_ERRORS : 1;
+			size_t n_errors = sweep.all && how != INJECT_SHORT ? N_ERRORS : 1;
 
 			for (unsigned i = 0; (inject_hows(call) & how) && i < 2 * counts[call];
 			     i++) {
@@ -110,7 +101,8 @@ static void for_each_fault(const unsigned *counts, const struct scenario *s,
 						.nth = i / 2 + 1,
 						.on = i % 2 != 0,
 						.how = how,
-						.error = errors[(run.all ? e : turn++) % N_ERRORS],
+						.error =
+							errors[(sweep.all ? e : turn++) % N_ERRORS],
 					};
 					if (!is_a_lie(f.call, f.error))
 						fn(s, &f, tally);
@@ -135,7 +127,7 @@ static void sample_fault(const struct scenario *s, const struct inject_fault *f,
 			 struct tally *tally)
 {
 	/* Each place is as likely, and as many run as may. */
-	if (!run.all && random_below(&run.rng, tally->planned--) >= run.most - tally->run)
+	if (!sweep.all && random_below(&rng, tally->planned--) >= sweep.most - tally->run)
 		tally->left_out++;
 	else
 		try_fault(s, f, tally);
@@ -144,15 +136,15 @@ static void sample_fault(const struct scenario *s, const struct inject_fault *f,
 static void run_scenario(const struct scenario *s)
 {
 	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = attempt(s->act, run.backend, run.capabilities, &none, TIMEOUT_MS);
+	struct verdict v = attempt(s->act, sweep.backend, sweep.capabilities, &none, TIMEOUT_MS);
 	unsigned counts[INJECT_COUNT];
 	struct tally tally = { 0 };
 	char name[96];
 
 	if (v.outcome != FINE) {
-		tap_note("%s, %s, without a fault: %s: %s", run.name, s->name,
+		tap_note("%s, %s, without a fault: %s: %s", sweep.name, s->name,
 			 outcome_names[v.outcome], v.text);
-		tap_line(false, run.name, s->name, NULL);
+		tap_line(false, sweep.name, s->name, NULL);
 		return;
 	}
 	for (size_t i = 0; i < INJECT_COUNT; i++)
@@ -160,11 +152,11 @@ static void run_scenario(const struct scenario *s)
 	for_each_fault(counts, s, count_fault, &tally);
 	tally.left_out = 0;
 	for_each_fault(counts, s, sample_fault, &tally);
-	tap_note("%s, %s: %lu injections, %lu of them reached, %lu left out, %lu bad", run.name,
+	tap_note("%s, %s: %lu injections, %lu of them reached, %lu left out, %lu bad", sweep.name,
 		 s->name, tally.run, tally.fired, tally.left_out, tally.bad);
 	(void)snprintf(name, sizeof name, "%s, with every kernel call failing", s->name);
 	/* A run that injected nothing proves nothing. */
-	tap_line(tally.bad == 0 && tally.fired > REACHED, run.name, name, NULL);
+	tap_line(tally.bad == 0 && tally.fired > REACHED, sweep.name, name, NULL);
 }
 
 /* ---- Controls ------------------------------------------------------------------------------ */
@@ -172,12 +164,12 @@ static void run_scenario(const struct scenario *s)
 static void expect(const struct bad_scenario *s)
 {
 	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = attempt(s->act, run.backend, run.capabilities, &none,
+	struct verdict v = attempt(s->act, sweep.backend, sweep.capabilities, &none,
 				   s->outcome == HUNG ? 500 : TIMEOUT_MS);
 	char name[96];
 
 	(void)snprintf(name, sizeof name, "control: a scenario that %s is found", s->does);
-	tap_line((int)v.outcome == s->outcome && strstr(v.text, s->text) != NULL, run.name, name,
+	tap_line((int)v.outcome == s->outcome && strstr(v.text, s->text) != NULL, sweep.name, name,
 		 NULL);
 }
 
@@ -189,7 +181,7 @@ static void errors_taken_as_clean(void)
 	const struct inject_fault none = { .nth = 0 };
 	unsigned lost = 0, calls;
 
-	switch (run.backend) {
+	switch (sweep.backend) {
 	case CARDMARK_BACKEND_PAGEMAP:
 		f.call = INJECT_scan;
 		break;
@@ -204,16 +196,16 @@ static void errors_taken_as_clean(void)
 	default:
 		return; /* everything is dirty: there is no error to take as clean */
 	}
-	(void)attempt(scenario_collect, run.backend, run.capabilities, &none, TIMEOUT_MS);
+	(void)attempt(scenario_collect, sweep.backend, sweep.capabilities, &none, TIMEOUT_MS);
 	calls = atomic_load_explicit(&inject->calls[f.call], memory_order_relaxed);
 	for (f.nth = 1; f.nth <= calls; f.nth++) {
-		struct verdict v =
-			attempt(scenario_collect, run.backend, run.capabilities, &f, TIMEOUT_MS);
+		struct verdict v = attempt(scenario_collect, sweep.backend, sweep.capabilities, &f,
+					   TIMEOUT_MS);
 		lost += v.outcome == COMPLAINED && strncmp(v.text, "LOST", 4) == 0;
 	}
-	tap_note("%s: an error of %s taken as clean: %u of %u runs lose writes", run.name,
+	tap_note("%s: an error of %s taken as clean: %u of %u runs lose writes", sweep.name,
 		 inject_name(f.call), lost, calls);
-	tap_line(lost > 0, run.name, "control: an error taken as clean loses writes", NULL);
+	tap_line(lost > 0, sweep.name, "control: an error taken as clean loses writes", NULL);
 }
 
 static void run_controls(void)
@@ -226,57 +218,15 @@ static void run_controls(void)
 /* ---- The program ------------------------------------------------------------------------------
  */
 
-/* In a child, so that this process stays one that has not probed. */
-static void look_up_backend(void)
-{
-	struct cardmark_probe probes[PROBES];
-	int n = probe_all(probes);
-
-	for (int i = 0; i < n; i++)
-		if (probes[i].backend == run.backend) {
-			inject->fault.nth = probes[i].capabilities;
-			if (!probes[i].usable)
-				trial_fail("%s", probes[i].reason);
-		}
-}
-
-static bool usable(void)
-{
-	const struct inject_fault none = { .nth = 0 };
-	struct verdict v =
-		attempt(look_up_backend, run.backend, run.capabilities, &none, TIMEOUT_MS);
-
-	run.capabilities = inject->fault.nth;
-	if (v.outcome == FINE)
-		return true;
-	tap_line(!tap_required(run.name), run.name, "usable here", v.text);
-	return false;
-}
-
-/* So that what a process keeps for good is there before anything is counted. */
-static bool warm_up(void)
-{
-	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
-	struct cardmark *cm;
-
-	options.backend = run.backend;
-	options.flags = CARDMARK_OPEN_NO_ENV;
-	options.threads = 2;
-	if (cardmark_open(&cm, &options) < 0)
-		return false;
-	cardmark_close(&cm);
-	return true;
-}
-
 static void run_scenarios(bool cold)
 {
 	for (size_t i = 0; i < n_scenarios; i++) {
 		const struct scenario *s = &scenarios[i];
 
-		if (s->cold != cold || (s->needs & ~run.capabilities) != 0 ||
-		    (run.only != NULL && strcmp(run.only, s->name) != 0))
+		if (s->cold != cold || (s->needs & ~sweep.capabilities) != 0 ||
+		    (sweep.only != NULL && strcmp(sweep.only, s->name) != 0))
 			continue;
-		if (s->once && run.backend != CARDMARK_BACKEND_ALLDIRTY)
+		if (s->once && sweep.backend != CARDMARK_BACKEND_ALLDIRTY)
 			continue;
 		run_scenario(s);
 	}
@@ -286,80 +236,49 @@ static void run_scenarios(bool cold)
 static int run_one(const char *text)
 {
 	struct inject_fault f = { .nth = 0 };
-	char call[32];
-	int error, on;
+	int read = sweep_read_place(text, &f), error, on;
 
-	if (sscanf(text, "%31[^,],%u,%u,%d,%d", call, &f.nth, &f.how, &error, &on) != 5)
+	if (read == 0 || sscanf(text + read, ",%d,%d", &error, &on) != 2)
 		return 2;
 	f.error = -error;
 	f.on = on != 0;
-	while (f.call < INJECT_COUNT && strcmp(call, inject_name(f.call)) != 0)
-		f.call++;
-	if (f.call == INJECT_COUNT)
-		return 2;
 	for (size_t i = 0; i < n_scenarios; i++) {
 		const struct scenario *s = &scenarios[i];
 		struct tally tally = { 0 };
 
-		if (run.only != NULL && strcmp(run.only, s->name) != 0)
+		if (sweep.only != NULL && strcmp(sweep.only, s->name) != 0)
 			continue;
 		if (!s->cold)
-			(void)warm_up();
+			(void)sweep_warm_up();
 		try_fault(s, &f, &tally);
-		tap_line(tally.bad == 0, run.name, s->name, NULL);
+		tap_line(tally.bad == 0, sweep.name, s->name, NULL);
 	}
 	return tap_status();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "fault", required_argument, NULL, 'f' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *mode = getenv("CARDMARK_INJECT"), *seed_text = NULL, *fault = NULL;
-	int c;
-
-	run.all = mode != NULL && strcmp(mode, "all") == 0;
-	run.most = mode != NULL && !run.all ? strtoul(mode, NULL, 10) : MOST;
-	if (run.most < LEAST) {
+	if (!sweep_read_arguments(argc, argv, "CARDMARK_INJECT", MOST, "fault"))
+		return 2;
+	if (sweep.most < LEAST) {
 		(void)fprintf(stderr, "CARDMARK_INJECT is \"all\" or a number from %lu\n", LEAST);
 		return 2;
 	}
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'a')
-			run.all = true;
-		else if (c == 's')
-			seed_text = optarg;
-		else if (c == 'o')
-			run.only = optarg;
-		else if (c == 'f')
-			fault = optarg;
-		else
-			return 2;
-	}
-	run.name = optind < argc ? argv[optind] : "alldirty";
-	if (cardmark_backend_parse(run.name, &run.backend) < 0 ||
-	    run.backend == CARDMARK_BACKEND_AUTO)
-		return 2;
 	inject_set_up();
-	if (!usable())
+	if (!sweep_usable())
 		return tap_status();
-	if (TAP_TSAN && run.backend == CARDMARK_BACKEND_UFFD) {
-		tap_line(true, run.name, "fault injection",
+	if (TAP_TSAN && sweep.backend == CARDMARK_BACKEND_UFFD) {
+		tap_line(true, sweep.name, "fault injection",
 			 "the thread sanitizer supports no new thread in a fork child");
 		return tap_status();
 	}
-	if (fault != NULL)
-		return run_one(fault);
-	run.rng = random_seed(seed_text);
+	if (sweep.place != NULL)
+		return run_one(sweep.place);
+	rng = random_seed(sweep.seed);
 	run_scenarios(true);
-	tap_line(warm_up(), run.name, "opens", NULL);
+	tap_line(sweep_warm_up(), sweep.name, "opens", NULL);
 	run_scenarios(false);
-	if (run.only == NULL)
+	if (sweep.only == NULL)
 		run_controls();
 	return tap_status();
 }

@@ -20,6 +20,7 @@ tests_libsupport_la_SOURCES += \
 	tests/soundness/program_scan.c tests/soundness/program_shrink.c \
 	tests/soundness/program_text.c tests/soundness/program_writes.c \
 	tests/soundness/scenarios.c tests/soundness/scenarios.h \
+	tests/soundness/sweep.c tests/soundness/sweep.h \
 	tests/soundness/trial.c tests/soundness/trial.h \
 	tests/soundness/world.c tests/soundness/world.h \
 	tests/soundness/world_state.h tests/soundness/world_writers.c

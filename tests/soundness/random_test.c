@@ -10,9 +10,8 @@
  * Without --threads every other seed has two threads share in its collects. */
 #include "tests/soundness/world.h"
 
-#include "tests/support/backends.h"
+#include "tests/support/live.h"
 #include "tests/support/random.h"
-#include "tests/support/tap.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -57,7 +56,6 @@ static void run_seed(const char *backend, const struct world_options *options)
 int main(int argc, char **argv)
 {
 	struct world_options options = { .seconds = random_seconds(2), .remap = true };
-	struct cardmark_probe probes[PROBES];
 	const char *backend = "auto", *seed_text = NULL;
 	unsigned seeds = 2, threads = 0;
 	int c;
@@ -80,11 +78,8 @@ int main(int argc, char **argv)
 		backend = argv[optind];
 	if (cardmark_backend_parse(backend, &options.backend) < 0)
 		return 2;
-	for (int i = 0, n = probe_all(probes); i < n; i++)
-		if (probes[i].backend == options.backend && !probes[i].usable) {
-			tap_line(!tap_required(backend), backend, "usable here", probes[i].reason);
-			return tap_status();
-		}
+	if (!live_usable(options.backend, backend))
+		return tap_status();
 	options.seed = random_seed(seed_text);
 	for (unsigned i = 0; i < seeds; i++, options.seed++) {
 		options.threads = threads != 0 ? threads : 1 + i % 2;

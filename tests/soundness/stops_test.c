@@ -12,15 +12,14 @@
  * pair of things that go on (12). A failure prints the options that repeat it. */
 #include "tests/soundness/attempt.h"
 #include "tests/soundness/duel.h"
+#include "tests/soundness/sweep.h"
 #include "tests/soundness/trial.h"
 
-#include "tests/support/backends.h"
 #include "tests/support/inject_os.h"
 #include "tests/support/random.h"
 #include "tests/support/tap.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,13 +50,7 @@ struct result {
 };
 
 static struct {
-	enum cardmark_backend backend;
-	const char *name;
-	unsigned capabilities;
-	bool all;
-	unsigned long most;
 	uint64_t seed;
-	const char *only, *stop;
 	struct job jobs[MOST_JOBS];
 	size_t n;
 	struct result *results; /* MAP_SHARED */
@@ -80,8 +73,8 @@ static const char *name_of(const struct job *j)
 static struct verdict try_job(const struct job *j, const struct inject_fault *f)
 {
 	duel = j->duel;
-	return attempt(j->scenario != NULL ? j->scenario->act : duel_act, run.backend,
-		       run.capabilities, f, TIMEOUT_MS);
+	return attempt(j->scenario != NULL ? j->scenario->act : duel_act, sweep.backend,
+		       sweep.capabilities, f, TIMEOUT_MS);
 }
 
 static struct inject_fault stop_of(const struct job *j)
@@ -155,7 +148,7 @@ static void try_some(const struct job *j, const unsigned *counts, uint64_t *rng,
 			called[n++] = call;
 		r->left_out += 2ul * counts[call];
 	}
-	for (unsigned long i = 0; n != 0 && i < run.most; i++) {
+	for (unsigned long i = 0; n != 0 && i < sweep.most; i++) {
 		f.call = called[random_below(rng, n)];
 		f.nth = 1 + (unsigned)random_below(rng, counts[f.call]);
 		f.how = random_below(rng, 2) == 0 ? INJECT_BEFORE : INJECT_AFTER;
@@ -172,7 +165,7 @@ static void do_job(size_t i)
 
 	if (!count_calls(&run.jobs[i], counts, r))
 		return;
-	if (run.all)
+	if (sweep.all)
 		try_all(&run.jobs[i], counts, r);
 	else
 		try_some(&run.jobs[i], counts, &rng, r);
@@ -182,7 +175,7 @@ static void do_job(size_t i)
 
 static void add_job(const struct job *j)
 {
-	if (run.only != NULL && strcmp(run.only, name_of(j)) != 0)
+	if (sweep.only != NULL && strcmp(sweep.only, name_of(j)) != 0)
 		return;
 	if (run.n == MOST_JOBS)
 		abort();
@@ -195,8 +188,8 @@ static void add_scenarios(bool cold)
 		const struct scenario *s = &scenarios[i];
 		struct job j = { .scenario = s };
 
-		if (s->cold == cold && (s->needs & ~run.capabilities) == 0 &&
-		    (!s->once || run.backend == CARDMARK_BACKEND_ALLDIRTY))
+		if (s->cold == cold && (s->needs & ~sweep.capabilities) == 0 &&
+		    (!s->once || sweep.backend == CARDMARK_BACKEND_ALLDIRTY))
 			add_job(&j);
 	}
 }
@@ -212,8 +205,8 @@ static void add_duels(void)
 								   .place = (enum duel_place)place,
 								   .threads = threads } };
 
-					if (duel_fits(&j.duel, run.capabilities,
-						      run.backend == CARDMARK_BACKEND_SOFTDIRTY))
+					if (duel_fits(&j.duel, sweep.capabilities,
+						      sweep.backend == CARDMARK_BACKEND_SOFTDIRTY))
 						add_job(&j);
 				}
 }
@@ -240,7 +233,7 @@ static void run_jobs(void)
 			 status == 0;
 	}
 	if (!ended)
-		tap_line(false, run.name, "the runner comes to its end", NULL);
+		tap_line(false, sweep.name, "the runner comes to its end", NULL);
 }
 
 /* A line for all of one call in one place. */
@@ -260,7 +253,7 @@ static void print_line(size_t from, size_t to)
 		const struct result *r = &run.results[i];
 
 		if (r->bad != 0)
-			tap_note("%s: %lu of %lu: %s", run.name, r->bad, r->run, r->text);
+			tap_note("%s: %lu of %lu: %s", sweep.name, r->bad, r->run, r->text);
 		sum.run += r->run;
 		sum.stopped += r->stopped;
 		sum.left_out += r->left_out;
@@ -274,9 +267,9 @@ static void print_line(size_t from, size_t to)
 			name, sizeof name,
 			"%s stopped in its kernel calls (%s), with %zu other things going on",
 			j->duel.call->name, place_names[j->duel.place], to - from);
-	tap_note("%s, %s: %lu runs, %lu of them stopped, %lu places left out, %lu bad", run.name,
+	tap_note("%s, %s: %lu runs, %lu of them stopped, %lu places left out, %lu bad", sweep.name,
 		 name, sum.run, sum.stopped, sum.left_out, sum.bad);
-	tap_line(sum.bad == 0, run.name, name, NULL);
+	tap_line(sum.bad == 0, sweep.name, name, NULL);
 }
 
 static void print_jobs(void)
@@ -289,8 +282,8 @@ static void print_jobs(void)
 		print_line(from, to);
 	}
 	/* Runs that stopped nobody prove nothing. */
-	if (run.only == NULL)
-		tap_line(stopped > run.n, run.name, "most runs stop somebody", NULL);
+	if (sweep.only == NULL)
+		tap_line(stopped > run.n, sweep.name, "most runs stop somebody", NULL);
 }
 
 static void do_all(void)
@@ -341,8 +334,8 @@ static void a_debt_that_is_forgotten(void)
 		f.nth = 1 + (unsigned)tries % 4;
 		lost = loses(&j, &f);
 	}
-	tap_note("%s: found lost in run %d", run.name, tries);
-	tap_line(lost, run.name,
+	tap_note("%s: found lost in run %d", sweep.name, tries);
+	tap_line(lost, sweep.name,
 		 "control: a tracker that does not pay what a late helper owes loses writes", NULL);
 }
 
@@ -355,7 +348,7 @@ static void inherited_descriptors(enum duel_place place)
 	(void)snprintf(name, sizeof name,
 		       "control: a %s that asks through its parent's descriptors loses writes",
 		       place_names[place]);
-	tap_line(loses(&j, &none), run.name, name, NULL);
+	tap_line(loses(&j, &none), sweep.name, name, NULL);
 }
 
 /* The failures of what each backend learns of writes by, kept from the library. */
@@ -367,10 +360,10 @@ static void errors_taken_as_clean(void)
 	};
 	bool lost = false;
 
-	if (run.backend == CARDMARK_BACKEND_MPROTECT) {
+	if (sweep.backend == CARDMARK_BACKEND_MPROTECT) {
 		f.call = INJECT_mprotect;
 		f.how = INJECT_BEFORE;
-	} else if (run.backend != CARDMARK_BACKEND_PAGEMAP) {
+	} else if (sweep.backend != CARDMARK_BACKEND_PAGEMAP) {
 		/* What is not read stays as it is, and may be read later. */
 		f.call = INJECT_pread;
 		f.on = true;
@@ -378,7 +371,7 @@ static void errors_taken_as_clean(void)
 	}
 	for (f.nth = 1; f.nth <= 40 && !lost; f.nth++)
 		lost = loses(&j, &f);
-	tap_line(lost, run.name, "control: an error taken as clean loses writes", NULL);
+	tap_line(lost, sweep.name, "control: an error taken as clean loses writes", NULL);
 }
 
 static void run_controls(void)
@@ -387,17 +380,17 @@ static void run_controls(void)
 
 	for (size_t i = 0; i < n_bad_scenarios; i++) {
 		const struct bad_scenario *s = &bad_scenarios[i];
-		struct verdict v = attempt(s->act, run.backend, run.capabilities, &none,
+		struct verdict v = attempt(s->act, sweep.backend, sweep.capabilities, &none,
 					   s->outcome == HUNG ? 500 : TIMEOUT_MS);
 		char name[96];
 
 		(void)snprintf(name, sizeof name, "control: a scenario that %s is found", s->does);
-		tap_line((int)v.outcome == s->outcome, run.name, name, NULL);
+		tap_line((int)v.outcome == s->outcome, sweep.name, name, NULL);
 	}
-	if (run.backend == CARDMARK_BACKEND_ALLDIRTY)
+	if (sweep.backend == CARDMARK_BACKEND_ALLDIRTY)
 		return; /* loses nothing, whatever is broken */
 	errors_taken_as_clean();
-	if (run.backend != CARDMARK_BACKEND_PAGEMAP)
+	if (sweep.backend != CARDMARK_BACKEND_PAGEMAP)
 		return;
 	a_debt_that_is_forgotten();
 	inherited_descriptors(DUEL_FORK_CHILD);
@@ -407,58 +400,12 @@ static void run_controls(void)
 /* ---- The program ------------------------------------------------------------------------------
  */
 
-/* In a child, so that this process stays one that has not probed. */
-static void look_up_backend(void)
-{
-	struct cardmark_probe probes[PROBES];
-	int n = probe_all(probes);
-
-	for (int i = 0; i < n; i++)
-		if (probes[i].backend == run.backend) {
-			inject->fault.nth = probes[i].capabilities;
-			if (!probes[i].usable)
-				trial_fail("%s", probes[i].reason);
-		}
-}
-
-static bool usable(void)
-{
-	const struct inject_fault none = { .nth = 0 };
-	struct verdict v = attempt(look_up_backend, run.backend, 0, &none, TIMEOUT_MS);
-
-	run.capabilities = inject->fault.nth;
-	if (v.outcome == FINE)
-		return true;
-	tap_line(!tap_required(run.name), run.name, "usable here", v.text);
-	return false;
-}
-
-/* What a process keeps for good is there before anything is counted. */
-static bool warm_up(void)
-{
-	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
-	struct cardmark *cm;
-
-	options.backend = run.backend;
-	options.flags = CARDMARK_OPEN_NO_ENV;
-	options.threads = 2;
-	if (cardmark_open(&cm, &options) < 0)
-		return false;
-	cardmark_close(&cm);
-	return true;
-}
-
 /* CALL,N,HOW as a failure prints it, of the jobs that --only has left. */
 static void run_one(void)
 {
 	struct inject_fault f = { .nth = 0 };
-	char call[32];
 
-	if (sscanf(run.stop, "%31[^,],%u,%u", call, &f.nth, &f.how) != 3)
-		exit(2);
-	while (f.call < INJECT_COUNT && strcmp(call, inject_name(f.call)) != 0)
-		f.call++;
-	if (f.call == INJECT_COUNT)
+	if (sweep_read_place(sweep.place, &f) == 0)
 		exit(2);
 	for (size_t i = 0; i < run.n; i++) {
 		struct result r = { 0 };
@@ -469,79 +416,47 @@ static void run_one(void)
 		stop.how = f.how;
 		try_stop(&run.jobs[i], &stop, &r);
 		if (r.bad != 0)
-			tap_note("%s: %s", run.name, r.text);
-		tap_line(r.bad == 0, run.name, name_of(&run.jobs[i]), NULL);
+			tap_note("%s: %s", sweep.name, r.text);
+		tap_line(r.bad == 0, sweep.name, name_of(&run.jobs[i]), NULL);
 	}
 }
 
 static void run_all(void)
 {
-	if (run.stop == NULL) {
+	if (sweep.place == NULL) {
 		add_scenarios(true);
 		do_all();
 	}
-	tap_line(warm_up(), run.name, "opens", NULL);
+	tap_line(sweep_warm_up(), sweep.name, "opens", NULL);
 	add_scenarios(false);
 	add_duels();
-	if (run.stop != NULL) {
+	if (sweep.place != NULL) {
 		run_one();
 		return;
 	}
 	do_all();
-	if (run.only == NULL)
+	if (sweep.only == NULL)
 		run_controls();
-}
-
-static bool read_arguments(int argc, char **argv, const char **seed)
-{
-	static const struct option options[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "seed", required_argument, NULL, 's' },
-		{ "only", required_argument, NULL, 'o' },
-		{ "stop", required_argument, NULL, 't' },
-		{ NULL, 0, NULL, 0 },
-	};
-	const char *mode = getenv("CARDMARK_STOPS");
-	int c;
-
-	run.all = mode != NULL && strcmp(mode, "all") == 0;
-	run.most = mode != NULL && !run.all ? strtoul(mode, NULL, 10) : random_rounds(PLACES, 1);
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'a')
-			run.all = true;
-		else if (c == 's')
-			*seed = optarg;
-		else if (c == 'o')
-			run.only = optarg;
-		else if (c == 't')
-			run.stop = optarg;
-		else
-			return false;
-	}
-	run.name = optind < argc ? argv[optind] : "alldirty";
-	return run.most > 0 && cardmark_backend_parse(run.name, &run.backend) == 0 &&
-	       run.backend != CARDMARK_BACKEND_AUTO;
 }
 
 int main(int argc, char **argv)
 {
-	const char *seed = NULL;
-
-	if (!read_arguments(argc, argv, &seed))
+	if (!sweep_read_arguments(argc, argv, "CARDMARK_STOPS", random_rounds(PLACES, 1), "stop") ||
+	    sweep.most == 0)
 		return 2;
 	run.results = mmap(NULL, MOST_JOBS * sizeof *run.results, PROT_READ | PROT_WRITE,
 			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (run.results == MAP_FAILED)
 		abort();
 	inject_set_up();
-	if (!usable())
+	if (!sweep_usable())
 		return tap_status();
 	if (TAP_TSAN) {
-		tap_line(true, run.name, "calls that stop",
+		tap_line(true, sweep.name, "calls that stop",
 			 "the thread sanitizer supports no new thread in a fork child");
 		return tap_status();
 	}
-	run.seed = random_seed(seed);
+	run.seed = random_seed(sweep.seed);
 	run_all();
 	return tap_status();
 }

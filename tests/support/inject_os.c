@@ -28,6 +28,15 @@ const char *inject_name(enum inject_call call)
 	return calls[call].name;
 }
 
+enum inject_call inject_named(const char *name)
+{
+	enum inject_call call = 0;
+
+	while (call < INJECT_COUNT && strcmp(name, calls[call].name) != 0)
+		call++;
+	return call;
+}
+
 unsigned inject_hows(enum inject_call call)
 {
 	return calls[call].hows;

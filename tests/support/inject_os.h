@@ -82,6 +82,7 @@ struct inject_state {
 extern struct inject_state *inject; /* MAP_SHARED */
 
 const char *inject_name(enum inject_call call);
+enum inject_call inject_named(const char *name); /* INJECT_COUNT: none is */
 unsigned inject_hows(enum inject_call call);
 
 /* Makes the shared state; once. */

@@ -220,6 +220,18 @@ static const char *lacking(unsigned needs)
 	return NULL;
 }
 
+bool live_usable(enum cardmark_backend backend, const char *name)
+{
+	struct cardmark_probe probes[PROBES];
+
+	for (int i = 0, n = probe_all(probes); i < n; i++)
+		if (probes[i].backend == backend && !probes[i].usable) {
+			tap_line(!tap_required(name), name, "usable here", probes[i].reason);
+			return false;
+		}
+	return true;
+}
+
 static bool choose_backend(const char *name)
 {
 	struct cardmark_probe probes[PROBES];

@@ -22,6 +22,9 @@ struct live_case {
 #define LIVE_ONLY(backend) (1u << CARDMARK_BACKEND_##backend)
 #define LIVE_CASES(cases) (cases), sizeof(cases) / sizeof *(cases)
 
+/* False: the backend, called so, cannot be tested here, and a line says so. */
+bool live_usable(enum cardmark_backend backend, const char *name);
+
 int live_main(int argc, char **argv, const struct live_case *cases, size_t n);
 
 /* What runs now. */
