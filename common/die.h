@@ -23,7 +23,7 @@ _Noreturn static inline void die(const char *format, ...)
 	exit(1);
 }
 
-/* The same for a call that failed, with what errno says. */
+/* The same for a call that failed, with the text of errno. */
 _Noreturn static inline void die_of(const char *call)
 {
 	die("%s: %s", call, strerror(errno));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Signals of this thread while it holds a lock: whoever stops threads by a signal stops none
- * with it, and no handler of the program forks, clones, or calls us there. And cancellation,
+ * Signals of this thread while it holds a lock: a collector that stops threads by a signal stops
+ * none with it, and no handler of the program forks, clones, or calls us there. And cancellation,
  * which acts in nothing of ours. */
 #ifndef CM_COMMON_SIGNALS_H
 #define CM_COMMON_SIGNALS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an answer has to say whatever the backend reports: that all is dirty, and what is kept,
+ * What an answer must contain whatever the backend reports: that all is dirty, and what is kept,
  * held or owed. */
 #include "lib/tracker.h"
 

@@ -2,8 +2,8 @@
 #include "lib/backoff.h"
 
 /* A cycle of collects: `collects` times nothing is looked at; then all is armed, and the
- * answer is still what it was, for a card written once since the last look would do for a
- * yes; then that look says which are still written every time. */
+ * answer is still what it was, because a card written once since the last look is enough
+ * for a yes; then that look shows which are still written every time. */
 static bool skips(const struct cm_backoff *b)
 {
 	return b->n != 0 && b->turn < b->collects;
@@ -40,7 +40,7 @@ size_t cm_backoff_join(const struct cm_backoff *b, const struct cm_ranges *all,
 	return skips(b) ? cards : 0;
 }
 
-/* The long runs of cards whose two bits say three or more. */
+/* The long runs of cards whose two bits are three or more. */
 static void find_runs(struct cm_backoff *b)
 {
 	struct cardmark_run high, low;

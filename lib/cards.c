@@ -100,8 +100,8 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 			s->next = c->slabs;
 			c->slabs = s;
 		}
-		/* Release: who reads without a lock finds the leaf zero. Pairs with the acquire
-		 * in leaf_at(). */
+		/* Release: a thread that reads without a lock finds the leaf zero. Pairs with the
+		 * acquire in leaf_at(). */
 		__atomic_store_n(&c->root[i], &c->slabs->leaf[c->slabs->used++], __ATOMIC_RELEASE);
 		/* One step before each of these, a reader passes over the leaf, in which no card
 		 * is; one step after, it finds it. */
@@ -113,9 +113,9 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* Who reads or clears a table takes no lock, and may meet an untrack, which clears bits under
- * the tracker's: each word is read once and written once. Of two that clear in one word
- * at a time one may be undone, which reports too much and never too little. */
+/* A thread that reads or clears a table takes no lock, and may meet an untrack, which clears bits
+ * under the tracker's: each word is read once and written once. Of two that clear in one word at a
+ * time one may be undone, which reports too much and never too little. */
 static uint64_t load(const uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -265,8 +265,8 @@ void cm_cards_publish(struct cm_cards *c, uintptr_t start, uintptr_t end, bool i
 			continue;
 		}
 		now = load(p.word);
-		/* Release: what was done before this word says so. Pairs with the acquire in
-		 * cm_cards_cover(). */
+		/* Release: what was done before this word is seen with it. Pairs with the acquire
+		 * in cm_cards_cover(). */
 		__atomic_store_n(p.word, in ? now | p.mask : now & ~p.mask, __ATOMIC_RELEASE);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cards that were emptied. No kernel tells: the card is a hole then, like one never
+ * Cards that were emptied. No kernel reports them: the card is a hole then, like one never
  * touched (R7). So the tracker remembers which cards held data when they were
  * reported, and looks for holes among those. */
 #include "lib/backend/entries.h"
@@ -69,7 +69,7 @@ struct files {
 	int pagemap, mem;
 };
 
-/* 1, 0, or -errno. Mostly the first read tells. */
+/* 1, 0, or -errno. Mostly the first read is enough. */
 static int is_zero(int mem, uintptr_t card)
 {
 	uint64_t part[64];

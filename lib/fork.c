@@ -7,7 +7,7 @@
  * call finds the marker page wiped (MADV_WIPEONFORK, 4.14). A vfork child
  * shares our memory, marker included, and is not mistaken for a fork.
  *
- * The marker says whose the trackers are:
+ * The marker shows whose the trackers are:
  *
  *	0      nobody's: a new child. Whoever sees it first claims it, be it our atfork
  *	       handler, another library's that was registered earlier and calls us, or the
@@ -18,7 +18,7 @@
  * After a bare clone(2) no thread is started: that takes locks which the parent's threads may
  * have had. A backend that needs one calls everything dirty there.
  *
- * One step before it is published nobody but the claimer touches a tracker or takes a lock
+ * One step before it is published only the claimer touches a tracker or takes a lock
  * of ours; one step after, no tracker has a descriptor that acts on the parent. */
 #include "lib/fork.h"
 
@@ -37,10 +37,10 @@ static pthread_mutex_t no_fork_lock = PTHREAD_MUTEX_INITIALIZER;
 /* Protects the list. Taken before any tracker's lock. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cm_fork_hooks *list;
-/* A fork is on its way and has every lock: nobody is inside. list_lock */
+/* A fork is on its way and has every lock: no thread is inside. list_lock */
 static _Atomic bool prepared;
 /* Of the thread that forks: its signals as they were, and its name. Zero at other times, or a
- * snapshot of the child would have them, though nobody wrote to the parent since its collect.
+ * snapshot of the child would have them, though the parent was not written since its collect.
  * list_lock */
 static sigset_t signals;
 static pthread_t forker;
@@ -93,7 +93,7 @@ static void free_lock(pthread_mutex_t *lock, bool mine)
 static void rebuild_all(void)
 {
 	/* The locks were all taken for this fork, or for another thread's when this child was
-	 * cloned: nobody was inside either way. */
+	 * cloned: no thread was inside either way. */
 	bool whole = atomic_exchange_explicit(&prepared, false, memory_order_relaxed);
 	/* A child that another thread cloned meanwhile has locks of the C library's as they were.
 	 */

@@ -2,7 +2,7 @@
  *
  * A 64-bit hash for each card, over all of user space, and the function that makes
  * one. Two levels, like a card set: reserving maps address space, and memory is
- * touched only where a hash is written. Whoever shares it brings a lock. */
+ * touched only where a hash is written. A caller that shares it must bring a lock. */
 #ifndef CM_HASHES_H
 #define CM_HASHES_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tracker's lock: taken with a bound, as whoever has it may be stopped, and only in the
- * process whose tracker it is. */
+ * The tracker's lock: taken with a bound, because the thread that has it may be stopped, and only
+ * in the process whose tracker it is. */
 #include "lib/tracker.h"
 
 #include "lib/errors.h"
@@ -54,7 +54,7 @@ bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
 	return locked;
 }
 
-/* One step before, nobody else has the lock; one step after, all that was done under it
+/* One step before, no other thread has the lock; one step after, all that was done under it
  * is there to be seen. Signals that came meanwhile are delivered last. */
 void cm_tracker_unlock(struct cardmark *cm)
 {
@@ -65,8 +65,8 @@ void cm_tracker_unlock(struct cardmark *cm)
 	cm_signals_restore(&before);
 }
 
-/* A thread that calls again and again finds the lock free each time, and those who wait look
- * when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
+/* A thread that calls again and again finds the lock free each time, and waiting threads
+ * look when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
  * had it last lets another go first. */
 static void let_others_go_first(struct cardmark *cm)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the tracker asks about mappings: the kind of memory, and its protection. Where it
- * can't ask (no /proc, no descriptor left), it takes what is never wrong, or says why not. */
+ * can't ask (no /proc, no descriptor left), it takes what is never wrong, or reports why not. */
 #include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* What a mapping tells of memory that is tracked already may be the protection
+/* What a mapping shows of memory that is tracked already may be the protection
  * that the backend put there: the program's stands in the range map. */
 static void use_known_protection(const struct cardmark *cm, struct cm_range *piece)
 {
@@ -41,8 +41,8 @@ static int fail_shared(const struct cardmark *cm, uintptr_t at)
 		(size_t)at, cardmark_backend_name(cm->backend->ops->id));
 }
 
-/* What the caller says of [at, end). Without a word from anybody only who reports everything
- * anyway may go on. error: why it can't be looked up, 0 if there is no need to. */
+/* What the caller's flags state about [at, end). Without a flag only a backend that reports
+ * everything anyway may go on. error: why it can't be looked up, 0 if there is no need to. */
 static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			 int error, struct cm_range *out)
 {
@@ -96,7 +96,7 @@ static int look_up(const struct cardmark *cm, unsigned flags, uintptr_t at, uint
 	out->end = vma.end < end ? vma.end : end;
 	out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
 	out->prot = vma.prot;
-	/* Only who gives protection back needs it; elsewhere it would split ranges. */
+	/* Only a backend that gives protection back needs it; elsewhere it would split ranges. */
 	if (caps & CARDMARK_CAP_MPROTECT)
 		out->prot = PROT_READ | PROT_WRITE;
 	else

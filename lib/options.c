@@ -59,7 +59,7 @@ static const char *const verify_words[] = {
 
 static const struct option table[] = {
 	/* 64 MiB, all dirty, is 0.6 ms under the mmap lock (R10). Smaller pieces make a
-	 * collect slower (16 MiB by a tenth), and nobody waits less: see cm_rest(). */
+	 * collect slower (16 MiB by a tenth), and no thread waits less: see cm_rest(). */
 	{ "CARDMARK_CHUNK", FIELD(chunk_bytes), SIZE, NULL, UINT64_C(64) << 20, 1,
 	  UINT64_C(1) << 46 },
 	/* 512 is what the kernel gathers before it copies out. */

@@ -52,7 +52,7 @@ struct trial {
 	int error; /* of a call that failed */
 };
 
-/* What a harvest says of the scratch pages, a bit each; ~0u if it guessed. */
+/* What a harvest reports of the scratch pages, a bit each; ~0u if it guessed. */
 static unsigned reported(struct trial *t)
 {
 	unsigned bits = 0;
@@ -215,7 +215,7 @@ static const char *remark(enum cardmark_backend backend, unsigned caps)
 }
 
 /* Is the kernel older than 6.9, whose fix no trial can show (R18)? A vendor's older
- * number may have it; nobody can tell. What cannot be read counts as old. */
+ * number may have it, which cannot be found out. What cannot be read counts as old. */
 static bool may_lose_in_scan(void)
 {
 	char release[64];
@@ -295,7 +295,7 @@ static int probe_one(size_t i, struct cardmark_probe *out)
 	return error;
 }
 
-/* It worked when it was tried, and now it does not: the next one who asks tries again. */
+/* It worked when it was tried, and now it does not: the next probe tries again. */
 static void forget(size_t i)
 {
 	sigset_t before;

@@ -29,7 +29,7 @@ struct cardmark_process {
 };
 
 /* A pagemap file belongs to the memory it was opened for. Once that has no user any
- * more (exit, exec) reading gives nothing. A scan tells that only since 6.16 or so,
+ * more (exit, exec) reading gives nothing. A scan reports that only since 6.16 or so,
  * and before, over the memory of a thread that had none at open, it crashed the
  * kernel: so nothing is scanned that was not read first. */
 static bool has_memory(const struct cardmark_process *p)

@@ -43,7 +43,7 @@ static void scan_piece(struct cardmark *cm, const struct cm_range *piece,
 		cm->backend->ops->scan(cm->backend, &cm->ranges, piece, masks, op, sink, resume);
 }
 
-/* Kept by a preclean, or held: written, whatever the backend says. */
+/* Kept by a preclean, or held: written, whatever the backend reports. */
 static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 			const struct cm_masks *asked, enum cardmark_scan_op op,
 			struct cm_sink *sink, uintptr_t *resume)
@@ -67,7 +67,7 @@ static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 	sink->drops = NULL;
 }
 
-/* What a clearing scan reports and arms goes here first; NULL if nobody asks. */
+/* What a clearing scan reports and arms goes here first; NULL if it is not asked for. */
 static struct cm_cards *cleared(struct cardmark *cm)
 {
 	return cm->discards || cm->verify.on ? &cm->report : NULL;

@@ -2,7 +2,7 @@
  *
  * Public structs begin with their size, so that a program and the library may be of different
  * releases. The rule is in docs/design.md ("The interface"), and here is all of its code. A
- * caller's struct is never read or written beyond the size that it says. */
+ * caller's struct is never read or written beyond its own size field. */
 #ifndef CM_SIZED_H
 #define CM_SIZED_H
 
@@ -10,7 +10,7 @@
 
 #include <stddef.h>
 
-/* What the caller says goes into `known`, our struct of len bytes, which holds the defaults: a
+/* What the caller set goes into `known`, our struct of len bytes, which holds the defaults: a
  * shorter one leaves those of the fields that it lacks. 0; -EINVAL, and words that begin with
  * the struct's name: no plausible size, or the caller knows fields that we do not, and uses
  * them. */

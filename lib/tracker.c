@@ -93,7 +93,7 @@ static void rebuild(struct cm_fork_hooks *hooks, bool intact, bool forked)
 
 	cm->stats.forks++;
 	cm_verify_close_files(&cm->verify);
-	/* Whoever waited for the lock is in the parent. */
+	/* A thread that waited for the lock is in the parent. */
 	atomic_store_explicit(&cm->waiting, 0, memory_order_relaxed);
 	atomic_store_explicit(&cm->queue, 0, memory_order_relaxed);
 	if (cm->torn)
@@ -283,7 +283,7 @@ static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
 }
 
 /* What a failed track has watched again may be other memory than was tracked there:
- * no scan will fail to say so any more. So it is dirty now, and looked at for its kind. */
+ * no scan will fail there any more. So it is dirty now, and its kind is looked up. */
 static void doubt(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
 	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ start, end }, &cm->kept);
@@ -329,7 +329,7 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 			piece = (struct cm_range){ at, end, CM_KIND_FILE, PROT_READ | PROT_WRITE };
 		cm_ranges_add(&cm->ranges, piece);
 	}
-	/* One step before, who asks without the lock is told no, which is sound; one step
+	/* One step before, a call that asks without the lock gets no, which is sound; one step
 	 * after, the cards are watched and in the range map. */
 	cm_cards_publish(&cm->tracked, start, end, true);
 	cm_cards_set(&cm->fresh, start, end);
@@ -441,7 +441,7 @@ int cardmark_resume(struct cardmark *cm)
 	}
 	error = cm->backend->ops->rebuild(cm->backend, &cm->ranges);
 	if (error == 0) {
-		/* Everything counts as written, also to who asks for what is new only. */
+		/* Everything counts as written, also for a scan that ignores what is only new. */
 		cm->suspended = cm->lost = false;
 	}
 	cm_tracker_unlock(cm);

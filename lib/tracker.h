@@ -28,13 +28,13 @@ struct cardmark_table {
 struct cardmark {
 	struct cm_fork_hooks fork; /* first: lib/tracker.c */
 	/* Protects everything below. A thread may be stopped while it holds it (by a tracer:
-	 * signals are blocked), so nobody waits for it without a bound. No malloc is called
+	 * signals are blocked), so no call waits for it without a bound. No malloc is called
 	 * under it. */
 	pthread_mutex_t lock;
 	sigset_t signals;           /* of the thread that has the lock, as they were */
 	struct cm_backend *backend; /* constant after open */
 	struct cm_ranges ranges;
-	struct cm_cards tracked; /* the same cards, for those who ask without the lock */
+	struct cm_cards tracked; /* the same cards, for calls that ask without the lock */
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
@@ -54,7 +54,7 @@ struct cardmark {
 	enum cardmark_huge huge;
 	bool suspended;
 	/* A raw clone made this process while a thread was inside: all dirty for ever. Set
-	 * before anybody can have the lock here, and read by whoever has it. */
+	 * before any thread can have the lock here, and read by the thread that has it. */
 	bool torn;
 	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
 	struct cm_counters counters;
@@ -93,7 +93,7 @@ void cm_tracker_told_all(struct cardmark *cm);
 /* True while everything is dirty because no backend works: suspended, or not
  * rebuilt in a fork child, which it tries again. */
 bool cm_tracker_still_lost(struct cardmark *cm);
-/* Is [at, *end) dirty whatever the backend says: kept by a preclean, or held?
+/* Is [at, *end) dirty whatever the backend reports: kept by a preclean, or held?
  * Lowers *end to how far the answer goes. */
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
 

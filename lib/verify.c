@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define BUFFER_CARDS 16
-#define NAMED 10 /* misses told one by one */
+#define NAMED 10 /* misses reported one by one */
 
 /* This much of the stack below and above a frame of ours may change in a collect. */
 #define STACK_BELOW ((uintptr_t)64 << 10)
@@ -108,7 +108,7 @@ static void put_where(struct text *t, const struct cm_backend *backend)
 	put(t, "\n");
 }
 
-/* The world may be stopped, and with it whoever reads a pipe: never wait. */
+/* The world may be stopped, and with it the reader of a pipe: never wait. */
 static void say(const struct text *t)
 {
 	struct pollfd to = { .fd = STDERR_FILENO, .events = POLLOUT };
@@ -226,8 +226,8 @@ static bool is_emptied(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 	       (cm_os->vma_at(card, &vma) < 0 || !vma.shared);
 }
 
-/* Does the backend say that it was written, and owe it to the next report? Also
- * what it cannot tell, for that it will report. */
+/* Does the backend report that it was written, and owe it to the next report? Also
+ * what it cannot find out, because it will report that. */
 static bool is_written(struct look *l, uintptr_t card)
 {
 	static const struct cm_masks written = { .required = CARDMARK_PAGE_WRITTEN };
@@ -247,7 +247,7 @@ static bool owed(struct look *l, uintptr_t card, bool emptied)
 {
 	uintptr_t end = card + cardmark_card_size();
 
-	/* Somebody tracks the stack we are on. */
+	/* The stack we are on is tracked. */
 	if (end > l->frame - STACK_BELOW && card < l->frame + STACK_ABOVE)
 		return true;
 	if (!l->v->concurrent)
@@ -314,7 +314,7 @@ static void look_at_hole(struct look *l, uintptr_t start, uintptr_t end)
 	size_t card = cardmark_card_size();
 	struct cardmark_run run;
 
-	/* What a file has there nobody knows without reading it in. */
+	/* What a file has there is not known without reading it in. */
 	if (l->range->kind == CM_KIND_FILE) {
 		cm_verify_forget(v, start, end);
 		return;

@@ -10,7 +10,7 @@
  * and s(k) means a write between them. Writers that stand still in a collect write
  * between s(k-1) and c(k), so the card must be in report k. Otherwise
  * (CARDMARK_OPEN_CONCURRENT) a write after c(k) is in report k+1, and until then the
- * backend must say that the card is written. If it does not, the write is lost. If
+ * backend must report that the card is written. If it does not, the write is lost. If
  * it does, the old hash stays, so that report k+1 has to have the card.
  *
  * Like every page tracker's report, the rule leaves out cards that were emptied,
@@ -57,7 +57,7 @@ void cm_verify_close_files(struct cm_verify *v);
 
 /* The sets among them are the tracker's to reserve and clear. */
 int cm_verify_reserve(struct cm_verify *v, uintptr_t start, uintptr_t end);
-/* Whatever [start, end) holds from now on, nobody knows what it was. */
+/* Whatever [start, end) holds from now on, what it held before is forgotten. */
 void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
 
 /* After a harvest, the cards of span. report has this collect's, and no others of span. Adds to

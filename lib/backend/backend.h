@@ -20,7 +20,7 @@
 struct cm_counters {
 	_Atomic uint64_t kernel_calls, faults, guessed, rearmed, reopened;
 	_Atomic int last_errno; /* positive */
-	/* Around all that was found to be mapped anew, for the tracker to see what
+	/* Around all that was found to be mapped anew, so that the tracker can see what
 	 * kind of memory came there; empty when start >= end. Its lock protects it. */
 	uintptr_t anew_start, anew_end;
 };
@@ -83,7 +83,7 @@ struct cm_backend_ops {
 	unsigned level;        /* of struct cardmark_probe */
 	unsigned capabilities; /* enum cardmark_capability */
 	bool starts_thread;    /* in open and rebuild */
-	bool tells_huge;       /* add says -ENOTSUP to huge TLB pages: no need to look first */
+	bool tells_huge;       /* add returns -ENOTSUP for huge TLB pages: no need to look first */
 	/* A read of an empty card, which maps the zero page there, is not reported. */
 	bool ignores_zero_page;
 
@@ -114,7 +114,7 @@ struct cm_backend_ops {
 			  struct cardmark_run span, struct cm_cards *into);
 
 	/* One piece of one range for the full query. Goes on until the piece is
-	 * done or the sink is full; *resume says where it stopped (piece->end when
+	 * done or the sink is full; *resume is where it stopped (piece->end when
 	 * done). all is there for a backend whose clear is process-wide. */
 	void (*scan)(struct cm_backend *b, const struct cm_ranges *all,
 		     const struct cm_range *piece, const struct cm_masks *masks,

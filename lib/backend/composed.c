@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The full query for backends that know only which cards were written: their
- * bits joined with what /proc/self/pagemap says of each page. */
+ * bits joined with what /proc/self/pagemap shows for each page. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/os/os.h"
@@ -46,11 +46,11 @@ void cm_sink_guess(struct cm_sink *s, uintptr_t start, uintptr_t end, const stru
 	struct cm_cards *drops = s->drops;
 
 	s->guessed = true;
-	/* Who asks for clean pages must not be given pages nobody knows of. */
+	/* A query for clean pages must not get pages about which nothing is known. */
 	if (m->excluded & CARDMARK_PAGE_WRITTEN)
 		return;
 	/* Always called written, also where that was not the question: a label
-	 * that is missing would say clean. */
+	 * that is missing would mean clean. */
 	if (s->v == NULL) /* nothing is reported, so nothing may be forgotten */
 		s->drops = NULL;
 	cm_sink_put(s, start, end,

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #define MOST_HELPERS 63
-#define UNITS_EACH 4 /* offered for each thread: nobody runs dry while the caller is at work */
+#define UNITS_EACH                                                                                 \
+	4 /* offered for each thread: no helper runs out of work while the caller is busy */
 #define STACK_BYTES ((size_t)256 << 10)
 
 enum { EMPTY, READY, TAKEN, DONE, LATE, BACK };
@@ -201,7 +202,7 @@ static int state_of(const struct cm_unit *u)
 
 static void set_empty(struct cm_unit *u)
 {
-	/* Nobody takes what is EMPTY: the next release is offer's. */
+	/* No thread takes what is EMPTY: the next release is offer's. */
 	atomic_store_explicit(&u->state, EMPTY, memory_order_relaxed);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Helper threads that take part in a harvest. The caller cuts the work into units
- * and offers them in slots; whoever is free takes one, the caller too, and the
- * caller gathers what helpers found. There is no lock: who may touch a unit is
- * told by its state, and a helper that is stopped anywhere holds at most one.
+ * and offers them in slots; any thread that is free takes one, the caller too,
+ * and the caller gathers what helpers found. There is no lock: a unit's
+ * state determines which thread may touch it, and a helper that is stopped anywhere holds at most
+ * one.
  *
  *     EMPTY -> READY -> TAKEN -> DONE -> EMPTY      the usual life
  *                       TAKEN -> LATE -> BACK -> EMPTY
@@ -35,7 +36,7 @@ struct cm_unit {
 	uintptr_t start, end; /* at most CM_UNIT_CARDS cards */
 	enum cm_kind kind;
 	int fd;
-	struct pm_scan_arg arg; /* but for what the one who does it fills in */
+	struct pm_scan_arg arg; /* except for what the thread that does it fills in */
 	/* Answer of a helper: cards found before reached, from the word that holds
 	 * start. All zero again when the unit is EMPTY. */
 	int error; /* [reached, end) is to be reported whole */
@@ -46,7 +47,7 @@ struct cm_unit {
 struct cm_crew_shared;
 
 struct cm_crew {
-	struct cm_crew_shared *shared; /* NULL: nobody but the caller. Zero in a fork child */
+	struct cm_crew_shared *shared; /* NULL: only the caller. Zero in a fork child */
 	size_t bytes;
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Reading /proc/self/pagemap: one 64-bit entry for each card, walked through a
- * window on the caller's stack. Holes are jumped over where PAGEMAP_SCAN says how far
+ * window on the caller's stack. Holes are jumped over where PAGEMAP_SCAN shows how far
  * they go (6.7): a heap of 64 GiB with one page in it is 32768 windows. */
 #ifndef CM_BACKEND_ENTRIES_H
 #define CM_BACKEND_ENTRIES_H
@@ -48,7 +48,7 @@ static inline bool cm_entry_holds_data(uint64_t entry)
 }
 
 /* Makes a window of the cards from addr on that hold no data, for which read(2) would give
- * entries that say so (R6). False: there are none, or nobody knows. */
+ * entries that show it (R6). False: there are none, or it is not known. */
 static inline bool cm_entries_jump(struct cm_entries *e, uintptr_t addr, uintptr_t limit)
 {
 	struct page_region first = { 0 };
@@ -78,7 +78,7 @@ static inline bool cm_entries_jump(struct cm_entries *e, uintptr_t addr, uintptr
 }
 
 /* The entry of the card at addr; the window moves on to [addr, limit) if it
- * must. 0 or -errno; a short read is -EIO, for what is missing is not clean. */
+ * must. 0 or -errno; a short read is -EIO, because what is missing is not clean. */
 static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t limit,
 				uint64_t *entry)
 {

@@ -21,7 +21,7 @@ struct cm_file {
 
 enum cm_file_state {
 	CM_FILE_OURS,
-	CM_FILE_UNKNOWN, /* the kernel does not say */
+	CM_FILE_UNKNOWN, /* the kernel does not report it */
 	CM_FILE_LOST
 };
 

@@ -9,7 +9,7 @@
  * more often for a recall.
  *
  * A program that closes the userfaultfd leaves it alive as long as the monitor's
- * poll(2) holds it: writers fault, and nobody can read why. So the monitor never stays
+ * poll(2) holds it: writers fault, and the reason cannot be read. So the monitor never stays
  * in poll with a descriptor that is not ours. It parks, and with that lets go: the
  * kernel wakes the writers, and nothing is watched. The next call that finds it so
  * opens new descriptors, counts everything as written, and hands them to the parked
@@ -34,7 +34,7 @@
 
 #define MESSAGES 16
 #define TRIES 100
-#define STRIKES 1000      /* in a row, of calls that say "not now" */
+#define STRIKES 1000      /* in a row, of calls that return "not now" */
 #define LOOK_AGAIN_MS 100 /* the longest a writer waits when our descriptor was taken */
 #define DEAF_LOOK_MS 5    /* without the pipe: less than WAIT_PARK_NS */
 #define WAIT_PARK_NS UINT64_C(20000000) /* the world may be stopped meanwhile */
@@ -46,7 +46,7 @@ struct uffd {
 	bool privileged, running, suspended;
 	pthread_t monitor;
 	_Atomic bool quit, recalled, parked;
-	bool deaf;                /* the monitor's own: the pipe tells nothing more */
+	bool deaf;                /* the monitor's own: the pipe shows nothing more */
 	sem_t go_on;              /* for a parked monitor */
 	struct cm_cards snapshot; /* what a scan found written */
 	void *nowhere;            /* a card without access */
@@ -155,7 +155,7 @@ static void park(struct uffd *t)
 		;
 }
 
-/* Nobody waits for it, so nobody else closes it: the writers that wait for us go on
+/* No thread waits for it, so no other closes it: the writers that wait for us go on
  * when nothing holds the userfaultfd any more. */
 static void give_up(struct uffd *t, int error)
 {

@@ -170,7 +170,7 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 	}
 	(void)enter(&before, UINT64_MAX);
 	bury_orphans();
-	/* A later harvest could not tell that it had been replaced. */
+	/* A later harvest could not see that it had been replaced. */
 	bool good = check_handler() != NOT_IN_PLACE;
 	if (good) {
 		t->next = shared.list;
@@ -320,7 +320,7 @@ static uintptr_t scan_populated(struct trap *t, uintptr_t start, uintptr_t end,
 }
 
 /* Of private memory that was never armed only what holds data can have been written (R6),
- * and that may be little of terabytes. It is armed by now: who writes waits for us. */
+ * and that may be little of terabytes. It is armed by now: a thread that writes waits for us. */
 static void copy_fresh(struct trap *t, uintptr_t start, uintptr_t end, struct cm_cards *into)
 {
 	struct cm_range piece = { .start = start, .end = end };
@@ -352,7 +352,7 @@ static void copy_armed(struct trap *t, const struct cm_range *r, struct cm_cards
 }
 
 /* Reports what was written of a range and arms it: in one call whatever was
- * written, for the kernel passes over what is protected already, and the pieces
+ * written, because the kernel passes over what is protected already, and the pieces
  * that the faults made become one mapping again. False: reported whole. into NULL: it has
  * been reported. */
 static bool take(struct trap *t, const struct cm_range *r, struct cm_cards *into)

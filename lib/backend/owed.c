@@ -11,7 +11,7 @@
 #define PLACES 128 /* more than one crew has helpers */
 #define NO_PLACE PLACES
 
-/* What a span's state says besides how many had come back with its helper. */
+/* What a span's state holds besides how many had come back with its helper. */
 #define FREE UINT64_C(0)
 #define FILLING (UINT64_MAX - 1)
 #define LATE UINT64_MAX
@@ -35,7 +35,7 @@ static _Atomic(struct list *) the_list;
 
 static struct list *list(void)
 {
-	/* Pairs with the release in cm_owed_set_up(): who finds a list finds it zero. */
+	/* Pairs with the release in cm_owed_set_up(): a thread that finds a list finds it zero. */
 	return atomic_load_explicit(&the_list, memory_order_acquire);
 }
 
@@ -145,7 +145,7 @@ void cm_owed_forgive(unsigned place)
 /* One step before the count goes up, a harvest reports the span and will do so again;
  * one step after, a harvest that begins reports it for the last time, and what the
  * helper cleared was cleared before that. `late` goes down last: a reader that finds
- * nobody late finds the count as well. */
+ * no late helper finds the count as well. */
 void cm_owed_back(unsigned place)
 {
 	struct list *l = list();

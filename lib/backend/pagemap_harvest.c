@@ -69,8 +69,8 @@ static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, 
  * 6.7); asked for more, it reads each page's struct page too, and takes twice as
  * long over what is clean. But WRITTEN alone reports holes, and arms them (R6). So it
  * is asked that way without clearing, and what it finds is taken with the right masks.
- * Who writes behind the look is in the next answer. How many regions, or -1: too many
- * to be worth it, or the call failed, which the other call will say. */
+ * A write behind the look is in the next answer. How many regions, or -1: too many
+ * to be worth it, or the call failed, which the other call will report. */
 static long look(struct pagemap *p, uintptr_t start, uintptr_t end, struct page_region *found)
 {
 	struct pm_scan_arg arg = { .size = sizeof arg,
@@ -235,7 +235,7 @@ static void give_up_unit(void *arg, const struct cm_unit *u)
 	w->guessed++;
 }
 
-/* Waking somebody for a few pieces takes longer than they do. */
+/* To wake a helper for a few pieces takes longer than the pieces do. */
 static bool worth_sharing(const struct walk *w)
 {
 	size_t bytes = 0, n = 0;

@@ -21,7 +21,7 @@ static inline void cm_pagescan_masks(struct pm_scan_arg *arg, const struct cm_ma
 }
 
 /* A category the kernel does not know is refused with EINVAL before it looks
- * at any page, so an empty get tells. SOFT_DIRTY came with 6.8, GUARD with 6.16. 1, 0, or
+ * at any page, so an empty get shows it. SOFT_DIRTY came with 6.8, GUARD with 6.16. 1, 0, or
  * -errno: could not be asked. */
 static inline int cm_pagescan_knows(int fd, uint64_t category)
 {

@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#define RETRIES 1000 /* of one address, where the kernel says nothing of it */
+#define RETRIES 1000 /* of one address, about which the kernel reports nothing */
 
 struct trap {
 	struct cm_backend b; /* first */

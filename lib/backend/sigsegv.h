@@ -3,7 +3,7 @@
  * The process-wide half of the mprotect backend: its lock, and its place among
  * the SIGSEGV handlers of the program. Only mprotect.c includes this.
  *
- * Nobody is ever stopped with the lock: it is held with every signal blocked,
+ * No thread is ever stopped with the lock: it is held with every signal blocked,
  * in the handler by its sa_mask. So nothing that may be tracked can be touched
  * under it. It lies in memory that a fork child gets zeroed, that is, free. */
 #ifndef CM_BACKEND_SIGSEGV_H
@@ -147,7 +147,7 @@ static void set_next_action(const struct sigaction *act)
 	atomic_store_explicit(&chain.current, other, memory_order_release);
 }
 
-/* Who gets a foreign fault. Under the lock. */
+/* What gets a foreign fault. Under the lock. */
 static struct sigaction foreign_action(bool nested)
 {
 	struct sigaction act = nested ? chain.first : *next_action(), reset = act;

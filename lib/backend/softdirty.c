@@ -12,7 +12,7 @@
  * Only cards that hold data count. A hole needs no bit: when it is written, the
  * fault that populates it makes the new entry dirty and with that soft-dirty
  * (do_anonymous_page() and the copy of a zero page, all versions); swap entries
- * carry the bit along. What VM_SOFTDIRTY says of a new mapping's holes is noise.
+ * carry the bit along. What VM_SOFTDIRTY shows for a new mapping's holes is noise.
  *
  * Not for shared or file memory: reclaim drops such a page's entry, and the
  * bit with it; the page then comes back clean.
@@ -56,8 +56,8 @@ static void close_files(struct softdirty *t)
 }
 
 /* Both start with a number that is 0 as long as KSM leaves the process alone.
- * Kernels before 5.19 have neither, and do not tell. Once there was one, that there is
- * none now says nothing of the kernel. */
+ * Kernels before 5.19 have neither, and do not report it. Once there was one, that
+ * there is none now is no fact about the kernel. */
 static int open_ksm(struct softdirty *t)
 {
 	int error = cm_file_take(&t->ksm, cm_os->open_self("ksm_stat", O_RDONLY)); /* 6.1 */
@@ -234,7 +234,7 @@ static bool fold_fresh(struct softdirty *t, const struct cm_range *range)
 	return sure;
 }
 
-/* Asked after the bits were read: who merged before that is seen. */
+/* Asked after the bits were read: a merge before that is seen. */
 static bool is_merging(struct softdirty *t)
 {
 	char text[64];
@@ -274,7 +274,7 @@ static size_t fold_all(struct softdirty *t, const struct cm_range *range, size_t
 	 * process that answered. */
 	if (!sure || files_state(t) != CM_FILE_OURS) {
 		guessed = n;
-		t->merged = true; /* nobody knows */
+		t->merged = true; /* not known */
 		for (size_t i = 0; i < n; i++) {
 			cm_cards_set(&t->held, range[i].start, range[i].end);
 			CM_COUNT(t->b.params.counters->guessed);

@@ -36,7 +36,7 @@ static struct uffd *self(struct cm_backend *b)
 	return (struct uffd *)b;
 }
 
-/* From what the kernel says of ranges to the closed list. */
+/* From the kernel's errors about ranges to the closed list. */
 static int listed(int error)
 {
 	return error == -ENOENT ? -ENOMEM : error == -EAGAIN ? -EBUSY : error;
@@ -170,7 +170,7 @@ static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool
 	return result;
 }
 
-/* What protect_mappings() does, for what is registered for certain, where nobody says which
+/* What protect_mappings() does, for what is registered for certain, where it is not known which
  * mappings there are. */
 static int unprotect_halves(struct uffd *t, uintptr_t start, uintptr_t end)
 {
@@ -346,7 +346,7 @@ static int watch_anew(struct uffd *t, const struct cm_range *range, uintptr_t st
 }
 
 /* Arms cards known to be written. If it fails they stay unprotected, which is
- * to say dirty. ENOENT: something new was mapped there. */
+ * to report dirty. ENOENT: something new was mapped there. */
 static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
 {
 	int error = protect_mappings(t, start, end, true);
@@ -361,7 +361,7 @@ static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, u
 	return error == 0;
 }
 
-/* Where no userfaultfd watches, a protection bit says nothing: mremap took it along
+/* Where no userfaultfd watches, a protection bit means nothing: mremap took it along
  * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
 static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
 {

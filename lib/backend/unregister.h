@@ -27,7 +27,7 @@ static inline void cm_unregister_halves(int fd, uintptr_t start, uintptr_t end,
 
 /* EINVAL: nothing is mapped there any more; or one of several mappings is of a kind
  * that no userfaultfd may watch (a plain file mapped in the place), and then the kernel
- * lets go of none. So mapping by mapping, or in halves where nobody tells which there are. */
+ * lets go of none. So mapping by mapping, or in halves where it is not known which there are. */
 static inline void cm_unregister(int fd, uintptr_t start, uintptr_t end,
 				 struct cm_counters *counters)
 {

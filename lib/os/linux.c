@@ -140,10 +140,10 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 }
 
 /* Adds 0 to the word in one step that no other thread's write can fall into, as a side
- * effect of waking nobody. */
+ * effect of waking no thread. */
 static int linux_writable(uintptr_t addr)
 {
-	static uint32_t word; /* nobody waits on it */
+	static uint32_t word; /* no thread waits on it */
 	int saved = errno, answer = 1;
 
 	if (syscall(SYS_futex, &word, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 0, 0,
@@ -242,7 +242,7 @@ static ssize_t linux_read(int fd, void *buf, size_t len)
 	RESULT(ssize_t, syscall(SYS_read, fd, buf, len));
 }
 
-/* A pipe whose other end the program has just closed says EPIPE: its SIGPIPE, which would
+/* A pipe whose other end the program has just closed returns EPIPE: its SIGPIPE, which would
  * end the program, is taken back. */
 static ssize_t linux_write(int fd, const void *buf, size_t len)
 {

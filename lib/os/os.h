@@ -39,7 +39,7 @@ struct cm_file_id {
 
 struct cm_os {
 	/* Memory of our own: private, zero, never merged with a neighbour that
-	 * somebody tracks (R14), left out of core dumps, without huge pages. */
+	 * is tracked (R14), left out of core dumps, without huge pages. */
 	int (*map)(size_t len, void **out);
 	int (*unmap)(void *addr, size_t len);
 	int (*mprotect)(uintptr_t addr, size_t len, int prot);
@@ -47,7 +47,7 @@ struct cm_os {
 	/* 0 if all of it is mapped, -ENOMEM if it has a hole. Touches nothing. */
 	int (*covered)(uintptr_t addr, size_t len);
 	/* The mapping that holds addr, or the next one above; CM_NO_VMA if there is none. An
-	 * error says that it could not be asked (no /proc, no descriptor left) and nothing of
+	 * error means that it could not be asked (no /proc, no descriptor left) and nothing about
 	 * the memory: there is none that stands for "nothing is mapped". */
 	int (*vma_at)(uintptr_t addr, struct cm_vma *out);
 	/* 1 or 0: does a write to addr go through, and is there nothing mapped at all in
@@ -82,7 +82,7 @@ struct cm_os {
 	/* PAGEMAP_SCAN: regions found, or -errno. */
 	long (*scan)(int fd, struct pm_scan_arg *arg);
 
-	/* Sleeps until somebody wakes the word, or does not if it is not value any
+	/* Sleeps until the word is woken, or does not if it is not value any
 	 * more; may come back without reason. Wakes at most n. */
 	int (*futex_wait)(_Atomic uint32_t *word, uint32_t value);
 	int (*futex_wake)(_Atomic uint32_t *word, unsigned n);
@@ -96,6 +96,6 @@ struct cm_os {
 };
 
 extern const struct cm_os cm_os_linux;
-extern const struct cm_os *cm_os; /* &cm_os_linux unless a test says otherwise */
+extern const struct cm_os *cm_os; /* &cm_os_linux unless a test sets another */
 
 #endif

@@ -5,10 +5,10 @@
  *   - before that: nothing. Memory that was mapped a moment ago may look like the program's; it
  *     holds nothing yet, and whoever tracks it reports too much, not too little.
  *   - of a slot that is emptied meanwhile, and perhaps used again: that it was, and looks
- *     again. That the end is the same does not tell: the first mapping may have come back.
+ *     again. That the end is the same proves nothing: the first mapping may have come back.
  *
- * A mapping leaves the list before it is unmapped, for a step after it may be another's memory,
- * which must not be taken for ours. */
+ * A mapping leaves the list before it is unmapped, because a step later it may be other code's
+ * memory, which must not be taken for ours. */
 #include "lib/os/own.h"
 
 #include <errno.h>
@@ -114,10 +114,10 @@ void cm_own_remove(void *addr)
 			    (uintptr_t)addr)
 				continue;
 			atomic_store_explicit(&s->end, 0, memory_order_relaxed);
-			/* Release: who finds the count raised finds the end gone. */
+			/* Release: a thread that finds the count raised finds the end gone. */
 			(void)atomic_fetch_add_explicit(&s->emptied, 1, memory_order_release);
-			/* Not free before that: who finds the next start finds the count raised.
-			 * Pairs with the acquires in fill() and read_slot(). */
+			/* Not free before that: a thread that finds the next start finds the count
+			 * raised. Pairs with the acquires in fill() and read_slot(). */
 			atomic_store_explicit(&s->start, 0, memory_order_release);
 			return;
 		}

@@ -2,8 +2,8 @@
  *
  * The library's own memory: what is mapped for tables, trackers and the like. Whoever looks
  * for memory to track in /proc/self/maps must know it: a table that is tracked reports itself,
- * and the kernel tells names only where it was built to. The adapters are libraries of their own:
- * these functions are exported to them, in a version node that promises nobody anything. */
+ * and the kernel shows names only where it was built to. The adapters are libraries of their own:
+ * these functions are exported to them, in a version node that promises nothing. */
 #ifndef CM_OS_OWN_H
 #define CM_OS_OWN_H
 
@@ -18,7 +18,7 @@
 void cm_own_add(void *addr, size_t len);
 void cm_own_remove(void *addr);
 
-/* The list begins when an adapter that reads it is loaded: where nobody reads it nothing is
+/* The list begins when an adapter that reads it is loaded: where it is not read, nothing is
  * written either, so that a snapshot of a fork child has no page that its parent lacks. What
  * was mapped before is not in it: whoever takes that for the program's reports too much. */
 CM_PRIVATE_EXPORT void cm_own_start(void);

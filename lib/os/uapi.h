@@ -2,7 +2,7 @@
  *
  * What Linux 6.7 to 6.18 define and Debian 12's 6.1 headers lack. Values are
  * kernel ABI. The feature bits are easy to get wrong by one (bit 16 is MOVE):
- * a wrong one opens fine, and then every scan says "clean". */
+ * a wrong one opens fine, and then every scan answers "clean". */
 #ifndef CM_OS_UAPI_H
 #define CM_OS_UAPI_H
 
