@@ -12,16 +12,16 @@ lib_libcm_la_SOURCES = \
 	lib/backend/entries.h \
 	lib/backend/files.h \
 	lib/backend/holes.h \
-	lib/backend/monitor.h \
+	lib/backend/monitor.c lib/backend/monitor.h \
 	lib/backend/mprotect.c \
 	lib/backend/owed.c lib/backend/owed.h \
 	lib/backend/pagemap.c lib/backend/pagemap.h \
 	lib/backend/pagemap_files.c \
 	lib/backend/pagemap_harvest.c \
 	lib/backend/pagescan.h \
-	lib/backend/protection.h \
-	lib/backend/sigsegv.h \
-	lib/backend/unregister.h \
+	lib/backend/protection.c lib/backend/protection.h \
+	lib/backend/sigsegv.c lib/backend/sigsegv.h \
+	lib/backend/unregister.c lib/backend/unregister.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
 	lib/answer.c \

@@ -11,7 +11,7 @@
 
 /* What a mapping shows of memory that is tracked already may be the protection
  * that the backend put there: the program's stands in the range map. */
-static void use_known_protection(const struct cardmark *cm, struct cm_range *piece)
+static void prefer_protection_of_tracked(const struct cardmark *cm, struct cm_range *piece)
 {
 	size_t i = cm_ranges_find(&cm->ranges, piece->start);
 
@@ -69,7 +69,7 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 				  flags & CARDMARK_TRACK_PRIVATE ? CM_KIND_PRIVATE : CM_KIND_FILE,
 				  PROT_READ | PROT_WRITE };
 	if (!(caps & CARDMARK_CAP_MPROTECT))
-		use_known_protection(cm, out);
+		prefer_protection_of_tracked(cm, out);
 	return 0;
 }
 
@@ -100,7 +100,7 @@ static int look_up(const struct cardmark *cm, unsigned flags, uintptr_t at, uint
 	if (caps & CARDMARK_CAP_MPROTECT)
 		out->prot = PROT_READ | PROT_WRITE;
 	else
-		use_known_protection(cm, out);
+		prefer_protection_of_tracked(cm, out);
 	return 0;
 }
 

@@ -13,90 +13,28 @@
 #include "lib/backend/pagescan.h"
 #include "lib/backend/protection.h"
 #include "lib/backend/sigsegv.h"
-#include "lib/errors.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#define WAIT_NS UINT64_C(20000000) /* for the lock, while the world may be stopped */
-
-/* ---- What the program sets -------------------------------------------------- */
-
-static int set_action(int sig, const struct sigaction *act, struct sigaction *old)
+static struct cm_trap *self(struct cm_backend *b)
 {
-	struct sigaction now, wanted = { .sa_flags = 0 }, was;
-	sigset_t before;
-	int error;
-
-	if (act != NULL)
-		wanted = *act; /* under the lock nothing of the program's is touched */
-	if (sig != SIGSEGV || atomic_load_explicit(&lock_word, memory_order_acquire) == NULL)
-		return cm_os->sigaction(sig, act, old);
-	if (!enter(&before, WAIT_NS))
-		return -EBUSY;
-	error = cm_os->sigaction(SIGSEGV, NULL, &now);
-	if (error == 0 && is_ours(&now)) {
-		was = *next_action();
-		if (act != NULL)
-			set_next_action(&wanted);
-	} else if (error == 0) {
-		error = cm_os->sigaction(SIGSEGV, act != NULL ? &wanted : NULL, &was);
-	}
-	leave(&before);
-	if (error == 0 && old != NULL)
-		*old = was;
-	return error;
-}
-
-int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
-{
-	int error = set_action(sig, act, old);
-
-	if (error == -EBUSY)
-		return cm_fail(error, "cardmark_sigaction: another thread stays in the SIGSEGV "
-				      "handler, so nothing was set");
-	if (error == -EINVAL)
-		return cm_fail(
-			error,
-			"cardmark_sigaction: %d is not a signal, or its action cannot be set", sig);
-	return error == 0 ? 0
-			  : cm_fail(cm_closed_error(error), "cardmark_sigaction: signal %d: %s",
-				    sig, cm_errno_text(error));
-}
-
-static void on_fault(int sig, siginfo_t *info, void *context)
-{
-	int saved = errno;
-	bool nested = passed_back(context);
-	struct sigaction act;
-	bool ours = false;
-	sigset_t before;
-
-	/* sa_mask has blocked every signal, unless another handler called us. */
-	(void)enter(&before, UINT64_MAX);
-	if (info->si_code == SEGV_ACCERR && is_write(info, context))
-		ours = resolve((uintptr_t)info->si_addr);
-	if (!ours)
-		act = foreign_action(nested);
-	leave(&before);
-	if (!ours)
-		pass_on(sig, info, context, &act);
-	errno = saved;
+	return (struct cm_trap *)b;
 }
 
 /* Sees to the handler. If the program has put its own in place of ours, nobody
  * knows what that did with our faults: then everything is given up and written. If
  * ours can't be put back, nothing may be protected either. */
-static enum handler check_handler(void)
+static enum cm_handler check_handler(void)
 {
-	enum handler handler = install();
+	enum cm_handler handler = cm_sigsegv_install();
 
-	if (handler == IN_PLACE)
+	if (handler == CM_HANDLER_IN_PLACE)
 		return handler;
-	for (struct trap *t = shared.list; t != NULL; t = t->next) {
-		(void)give_up(t, 0, CM_ADDRESS_LIMIT);
+	for (struct cm_trap *t = cm_traps; t != NULL; t = t->next) {
+		(void)cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT);
 		CM_COUNT(t->b.params.counters->guessed);
 		cm_note_errno(t->b.params.counters, EBUSY);
 	}
@@ -105,7 +43,7 @@ static enum handler check_handler(void)
 
 /* ---- The backend ----------------------------------------------------------- */
 
-static void free_memory(struct trap *t)
+static void free_memory(struct cm_trap *t)
 {
 	cm_cards_free(&t->snapshot);
 	cm_cards_free(&t->fresh);
@@ -116,9 +54,9 @@ static void free_memory(struct trap *t)
 }
 
 /* From the list. */
-static void take_out(struct trap *t)
+static void take_out(struct cm_trap *t)
 {
-	struct trap **link = &shared.list;
+	struct cm_trap **link = &cm_traps;
 
 	while (*link != t)
 		link = &(*link)->next;
@@ -127,9 +65,9 @@ static void take_out(struct trap *t)
 
 /* Closed while some of its memory could not be made writable: its ranges stay until it can
  * be, so that the handler goes on to try at each fault. */
-static struct trap *orphan(void)
+static struct cm_trap *orphan(void)
 {
-	struct trap *t = shared.list;
+	struct cm_trap *t = cm_traps;
 
 	while (t != NULL && !t->orphan)
 		t = t->next;
@@ -138,9 +76,9 @@ static struct trap *orphan(void)
 
 static void bury_orphans(void)
 {
-	struct trap *t;
+	struct cm_trap *t;
 
-	while ((t = orphan()) != NULL && give_up(t, 0, CM_ADDRESS_LIMIT)) {
+	while ((t = orphan()) != NULL && cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT)) {
 		take_out(t);
 		free_memory(t);
 	}
@@ -153,9 +91,9 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 	sigset_t before;
 
 	*why = "no memory for the tracker";
-	if (make_lock() < 0 || cm_os->map(sizeof(struct trap), &memory) < 0)
+	if (cm_sigsegv_make_lock() < 0 || cm_os->map(sizeof(struct cm_trap), &memory) < 0)
 		return -ENOMEM;
-	struct trap *t = memory;
+	struct cm_trap *t = memory;
 	t->b = (struct cm_backend){ &cm_backend_mprotect, *params };
 	t->opener = pthread_self();
 	t->pagemap = CM_NO_FILE;
@@ -168,16 +106,16 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 		free_memory(t);
 		return error;
 	}
-	(void)enter(&before, UINT64_MAX);
+	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	bury_orphans();
 	/* A later harvest could not see that it had been replaced. */
-	bool good = check_handler() != NOT_IN_PLACE;
+	bool good = check_handler() != CM_HANDLER_NOT_IN_PLACE;
 	if (good) {
-		t->next = shared.list;
-		shared.list = t;
+		t->next = cm_traps;
+		cm_traps = t;
 		*out = &t->b;
 	}
-	leave(&before);
+	cm_sigsegv_leave(&before);
 	if (good)
 		return 0;
 	*why = "the SIGSEGV handler cannot be set";
@@ -188,33 +126,33 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 static void mprotect_close(struct cm_backend *b, const struct cm_ranges *all)
 {
 	static struct cm_counters nobodys;
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 
 	(void)all;
-	(void)enter(&before, UINT64_MAX);
+	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	bury_orphans();
-	if (!give_up(t, 0, CM_ADDRESS_LIMIT)) {
+	if (!cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT)) {
 		t->orphan = true;
 		t->b.params.counters = &nobodys; /* ours go with the tracker */
-		leave(&before);
+		cm_sigsegv_leave(&before);
 		return;
 	}
 	take_out(t);
 	/* Not if threads other than the opener's have trapped: one of them may
 	 * have faulted just before its card was given back, and would die of the
 	 * default action. */
-	if (shared.list == NULL && !t->other_threads)
-		uninstall();
-	leave(&before);
+	if (cm_traps == NULL && !t->other_threads)
+		cm_sigsegv_uninstall();
+	cm_sigsegv_leave(&before);
 	free_memory(t);
 }
 
 /* One would give back what the other protected. */
-static bool watched_by_another(const struct trap *t, const struct cm_range *piece)
+static bool watched_by_another(const struct cm_trap *t, const struct cm_range *piece)
 {
-	for (const struct trap *o = shared.list; o != NULL; o = o->next) {
-		if (o != t && cm_ranges_touch(ranges(o), piece->start, piece->end))
+	for (const struct cm_trap *o = cm_traps; o != NULL; o = o->next) {
+		if (o != t && cm_ranges_touch(cm_trap_ranges(o), piece->start, piece->end))
 			return true;
 	}
 	return false;
@@ -222,14 +160,14 @@ static bool watched_by_another(const struct trap *t, const struct cm_range *piec
 
 static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 {
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 	int error;
 
 	if ((piece->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
 		return -EINVAL;
 	/* Longer than a harvest waits: busy writers are no reason to refuse. */
-	if (!enter(&before, CM_BACKEND_WAIT_ADD_NS))
+	if (!cm_sigsegv_enter(&before, CM_BACKEND_WAIT_ADD_NS))
 		return -EBUSY;
 	bury_orphans();
 	error = watched_by_another(t, piece) ? -EBUSY : 0;
@@ -240,31 +178,31 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 	if (error == 0)
 		error = cm_cards_reserve(&t->snapshot, piece->start, piece->end);
 	if (error == 0)
-		error = reserve_ranges(t, 2);
-	if (error == 0 && !give_up(t, piece->start, piece->end))
+		error = cm_trap_reserve_ranges(t, 2);
+	if (error == 0 && !cm_trap_make_written(t, piece->start, piece->end))
 		error = -ENOMEM;
 	if (error == 0) {
-		change_ranges(t, piece, true);
+		cm_trap_change_ranges(t, piece, true);
 		cm_cards_set(&t->written, piece->start, piece->end);
 		cm_cards_set(&t->fresh, piece->start, piece->end);
 	}
-	leave(&before);
+	cm_sigsegv_leave(&before);
 	return error;
 }
 
 static void mprotect_remove(struct cm_backend *b, const struct cm_range *piece)
 {
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 
-	(void)enter(&before, UINT64_MAX);
+	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	/* If it cannot be made writable the handler must go on to do so: then it
 	 * stays among the ranges, and is over-reported. */
-	if (give_up(t, piece->start, piece->end) && reserve_ranges(t, 1) == 0)
-		change_ranges(t, piece, false);
+	if (cm_trap_make_written(t, piece->start, piece->end) && cm_trap_reserve_ranges(t, 1) == 0)
+		cm_trap_change_ranges(t, piece, false);
 	cm_cards_clear(&t->written, piece->start, piece->end);
 	cm_cards_clear(&t->fresh, piece->start, piece->end);
-	leave(&before);
+	cm_sigsegv_leave(&before);
 }
 
 /* The first run of a set in [from, end). */
@@ -281,7 +219,7 @@ static bool next_run(const struct cm_cards *set, uintptr_t from, uintptr_t end,
 }
 
 /* Adds what was written of [start, end) to a set. */
-static void copy_written(const struct trap *t, uintptr_t start, uintptr_t end,
+static void copy_written(const struct cm_trap *t, uintptr_t start, uintptr_t end,
 			 struct cm_cards *into)
 {
 	struct cardmark_run run;
@@ -292,7 +230,7 @@ static void copy_written(const struct trap *t, uintptr_t start, uintptr_t end,
 
 /* Adds the cards of [start, end) that hold data to a set, in steps as long as a hole is jumped
  * over, or as many cards as a chunk has. Where it could not go on. */
-static uintptr_t scan_populated(struct trap *t, uintptr_t start, uintptr_t end,
+static uintptr_t scan_populated(struct cm_trap *t, uintptr_t start, uintptr_t end,
 				struct cm_cards *into)
 {
 	struct page_region v[64] = { 0 }; /* memcheck does not know that PAGEMAP_SCAN fills it in */
@@ -321,7 +259,7 @@ static uintptr_t scan_populated(struct trap *t, uintptr_t start, uintptr_t end,
 
 /* Of private memory that was never armed only what holds data can have been written (R6),
  * and that may be little of terabytes. It is armed by now: a thread that writes waits for us. */
-static void copy_fresh(struct trap *t, uintptr_t start, uintptr_t end, struct cm_cards *into)
+static void copy_fresh(struct cm_trap *t, uintptr_t start, uintptr_t end, struct cm_cards *into)
 {
 	struct cm_range piece = { .start = start, .end = end };
 	struct cm_entries e;
@@ -338,7 +276,7 @@ static void copy_fresh(struct trap *t, uintptr_t start, uintptr_t end, struct cm
 		cm_cards_set(into, start, end);
 }
 
-static void copy_armed(struct trap *t, const struct cm_range *r, struct cm_cards *into)
+static void copy_armed(struct cm_trap *t, const struct cm_range *r, struct cm_cards *into)
 {
 	uintptr_t at = r->start;
 	struct cardmark_run run;
@@ -355,20 +293,20 @@ static void copy_armed(struct trap *t, const struct cm_range *r, struct cm_cards
  * written, because the kernel passes over what is protected already, and the pieces
  * that the faults made become one mapping again. False: reported whole. into NULL: it has
  * been reported. */
-static bool take(struct trap *t, const struct cm_range *r, struct cm_cards *into)
+static bool take(struct cm_trap *t, const struct cm_range *r, struct cm_cards *into)
 {
 	struct cardmark_run run;
 
 	if (!next_run(&t->written, r->start, r->end, &run))
 		return true;
-	if (protect(t, r->start, r->end, r->prot & ~PROT_WRITE) == 0) {
+	if (cm_trap_protect(t, r->start, r->end, r->prot & ~PROT_WRITE) == 0) {
 		if (into != NULL)
 			copy_armed(t, r, into);
 		cm_cards_clear(&t->written, r->start, r->end);
 		cm_cards_clear(&t->fresh, r->start, r->end);
 		return true;
 	}
-	(void)give_up(t, r->start, r->end);
+	(void)cm_trap_make_written(t, r->start, r->end);
 	if (into != NULL)
 		cm_cards_set(into, r->start, r->end);
 	CM_COUNT(t->b.params.counters->guessed);
@@ -378,64 +316,64 @@ static bool take(struct trap *t, const struct cm_range *r, struct cm_cards *into
 static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all,
 			       struct cardmark_run span, struct cm_cards *into)
 {
-	struct trap *t = self(b);
-	enum handler handler;
+	struct cm_trap *t = self(b);
+	enum cm_handler handler;
 	sigset_t before;
 	size_t guessed;
 
-	if (!enter(&before, WAIT_NS)) {
+	if (!cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS)) {
 		cm_ranges_mark(all, span, into);
 		CM_COUNT(b->params.counters->guessed);
 		return all->n;
 	}
 	handler = check_handler();
-	if (handler == NOT_IN_PLACE)
+	if (handler == CM_HANDLER_NOT_IN_PLACE)
 		cm_ranges_mark(all, span, into);
-	guessed = handler != IN_PLACE;
-	for (size_t i = cm_ranges_find(ranges(t), span.start);
-	     handler != NOT_IN_PLACE && i < ranges(t)->n; i++) {
-		struct cm_range piece = cm_ranges_clip(ranges(t), i, span.start, span.end);
+	guessed = handler != CM_HANDLER_IN_PLACE;
+	for (size_t i = cm_ranges_find(cm_trap_ranges(t), span.start);
+	     handler != CM_HANDLER_NOT_IN_PLACE && i < cm_trap_ranges(t)->n; i++) {
+		struct cm_range piece = cm_ranges_clip(cm_trap_ranges(t), i, span.start, span.end);
 		if (piece.start >= piece.end)
 			break;
 		guessed += !take(t, &piece, into);
 	}
 	cm_file_close(&t->pagemap);
-	leave(&before);
+	cm_sigsegv_leave(&before);
 	return guessed;
 }
 
 static void rearm(struct cm_backend *b, uintptr_t start, uintptr_t end)
 {
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 
-	if (!enter(&before, WAIT_NS))
+	if (!cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS))
 		return; /* stays written */
-	for (size_t i = cm_ranges_find(ranges(t), start);
-	     i < ranges(t)->n && ranges(t)->v[i].start < end; i++) {
-		struct cm_range r = cm_ranges_clip(ranges(t), i, start, end);
+	for (size_t i = cm_ranges_find(cm_trap_ranges(t), start);
+	     i < cm_trap_ranges(t)->n && cm_trap_ranges(t)->v[i].start < end; i++) {
+		struct cm_range r = cm_ranges_clip(cm_trap_ranges(t), i, start, end);
 		(void)take(t, &r, NULL);
 	}
-	leave(&before);
+	cm_sigsegv_leave(&before);
 }
 
 static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 			  const struct cm_range *piece, const struct cm_masks *masks,
 			  enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume)
 {
-	struct trap *t = self(b);
-	enum handler handler = NOT_IN_PLACE;
+	struct cm_trap *t = self(b);
+	enum cm_handler handler = CM_HANDLER_NOT_IN_PLACE;
 	sigset_t before;
 
 	(void)all;
-	if (enter(&before, WAIT_NS)) {
+	if (cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS)) {
 		handler = check_handler();
 		cm_cards_clear(&t->snapshot, piece->start, piece->end);
 		copy_written(t, piece->start, piece->end, &t->snapshot);
-		leave(&before);
+		cm_sigsegv_leave(&before);
 	}
-	sink->guessed |= handler != IN_PLACE;
-	if (handler == NOT_IN_PLACE) {
+	sink->guessed |= handler != CM_HANDLER_IN_PLACE;
+	if (handler == CM_HANDLER_NOT_IN_PLACE) {
 		cm_composed_scan(b, piece, masks, op, sink, resume, NULL, NULL);
 		return;
 	}
@@ -446,27 +384,27 @@ static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 /* The handler stays: it is no bar to a dump, and finds everything writable. */
 static void mprotect_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 
 	(void)all;
-	(void)enter(&before, UINT64_MAX);
-	(void)give_up(t, 0, CM_ADDRESS_LIMIT);
-	leave(&before);
+	(void)cm_sigsegv_enter(&before, UINT64_MAX);
+	(void)cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT);
+	cm_sigsegv_leave(&before);
 }
 
 /* The copy has the parent's protections and its handler; the lock is free. */
 static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct trap *t = self(b);
+	struct cm_trap *t = self(b);
 	sigset_t before;
 
 	(void)all;
-	(void)enter(&before, UINT64_MAX);
+	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	t->opener = pthread_self();
-	int error = give_up(t, 0, CM_ADDRESS_LIMIT) ? 0 : -ENOMEM;
-	cm_ranges_mark(ranges(t), CM_ALL, &t->fresh);
-	leave(&before);
+	int error = cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT) ? 0 : -ENOMEM;
+	cm_ranges_mark(cm_trap_ranges(t), CM_ALL, &t->fresh);
+	cm_sigsegv_leave(&before);
 	return error;
 }
 

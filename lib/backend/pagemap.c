@@ -63,7 +63,7 @@ static void pagemap_close(struct cm_backend *b, const struct cm_ranges *all)
 	struct pagemap *p = cm_pagemap_self(b);
 
 	cm_crew_close(&p->crew);
-	cm_pagemap_give_up_files(p, all);
+	cm_pagemap_unwatch_and_close(p, all);
 	(void)cm_os->unmap(p, p->bytes);
 }
 
@@ -82,7 +82,7 @@ static int pagemap_add(struct cm_backend *b, const struct cm_range *piece)
 static void pagemap_check(struct cm_backend *b, const struct cm_ranges *all)
 {
 	if (!cm_pagemap_self(b)->suspended)
-		(void)cm_pagemap_ready(cm_pagemap_self(b), all);
+		(void)cm_pagemap_check_files(cm_pagemap_self(b), all);
 }
 
 static size_t pagemap_take_owed(struct cm_backend *b, const struct cm_ranges *all,
@@ -113,7 +113,7 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 	struct pm_scan_arg arg = { .size = sizeof arg,
 				   .flags = PM_SCAN_CHECK_WPASYNC,
 				   .vec = (uintptr_t)p->vec };
-	enum cm_files_ready files = cm_pagemap_ready(p, all);
+	enum cm_files_ready files = cm_pagemap_check_files(p, all);
 	bool written = asks_for_written(masks, op);
 	uint64_t rested = b->params.concurrent ? cm_os->now() : 0;
 	uintptr_t at = piece->start;
@@ -178,7 +178,7 @@ static bool pagemap_settle(struct cm_backend *b)
 
 static void pagemap_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	cm_pagemap_give_up_files(cm_pagemap_self(b), all);
+	cm_pagemap_unwatch_and_close(cm_pagemap_self(b), all);
 	cm_pagemap_self(b)->suspended = true;
 }
 
@@ -194,7 +194,7 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	if (error == 0)
 		error = cm_pagemap_watch_all(p, all);
 	if (error < 0) {
-		cm_pagemap_give_up_files(p, all);
+		cm_pagemap_unwatch_and_close(p, all);
 		cm_note_errno(b->params.counters, error);
 		return error;
 	}

@@ -39,12 +39,12 @@ static inline struct pagemap *cm_pagemap_self(struct cm_backend *b)
 int cm_pagemap_open_files(struct pagemap *p, const char **why);
 void cm_pagemap_close_files(struct pagemap *p);
 /* Unregisters first. */
-void cm_pagemap_give_up_files(struct pagemap *p, const struct cm_ranges *all);
+void cm_pagemap_unwatch_and_close(struct pagemap *p, const struct cm_ranges *all);
 int cm_pagemap_watch(struct pagemap *p, const struct cm_range *piece);
 int cm_pagemap_watch_all(struct pagemap *p, const struct cm_ranges *all);
 void cm_pagemap_unwatch(struct pagemap *p, uintptr_t start, uintptr_t end);
 /* Are the files still ours? Opens again what the program has closed. */
-enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all);
+enum cm_files_ready cm_pagemap_check_files(struct pagemap *p, const struct cm_ranges *all);
 /* After a failed call over [start, end), which is reported whole: put right
  * what can be, so that the next one works. */
 void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t end);

@@ -44,7 +44,7 @@ void cm_pagemap_unwatch(struct pagemap *p, uintptr_t start, uintptr_t end)
 }
 
 /* Unregisters before it closes: before 6.9 pages stayed protected (R9). */
-void cm_pagemap_give_up_files(struct pagemap *p, const struct cm_ranges *all)
+void cm_pagemap_unwatch_and_close(struct pagemap *p, const struct cm_ranges *all)
 {
 	bool lost = cm_file_state(&p->uffd) == CM_FILE_LOST;
 
@@ -101,7 +101,7 @@ int cm_pagemap_watch_all(struct pagemap *p, const struct cm_ranges *all)
 	return error;
 }
 
-enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *all)
+enum cm_files_ready cm_pagemap_check_files(struct pagemap *p, const struct cm_ranges *all)
 {
 	enum cm_file_state uffd = cm_file_state(&p->uffd), pagemap = cm_file_state(&p->pagemap);
 	const char *why;
@@ -111,12 +111,12 @@ enum cm_files_ready cm_pagemap_ready(struct pagemap *p, const struct cm_ranges *
 		return CM_FILES_AS_BEFORE;
 	if (uffd != CM_FILE_LOST && pagemap != CM_FILE_LOST)
 		return CM_FILES_NONE;
-	cm_pagemap_give_up_files(p, all);
+	cm_pagemap_unwatch_and_close(p, all);
 	error = cm_pagemap_open_files(p, &why);
 	if (error == 0)
 		error = cm_pagemap_watch_all(p, all);
 	if (error < 0) {
-		cm_pagemap_give_up_files(p, all);
+		cm_pagemap_unwatch_and_close(p, all);
 		cm_note_errno(p->base.params.counters, error);
 		return CM_FILES_NONE;
 	}

@@ -281,7 +281,7 @@ size_t cm_pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
 {
 	struct pagemap *p = cm_pagemap_self(b);
 	size_t guessed = cm_owed_mark(&p->owed_seen, all, into);
-	enum cm_files_ready files = cm_pagemap_ready(p, all);
+	enum cm_files_ready files = cm_pagemap_check_files(p, all);
 
 	for (size_t i = 0; i < guessed; i++)
 		CM_COUNT(b->params.counters->guessed);

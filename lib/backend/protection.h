@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the mprotect backend does to memory: takes write access away, gives it back, and
- * resolves a trap. Only mprotect.c includes this. All of it is done under the lock of
- * sigsegv.h.
- *
- * Giving back may depend on nothing that a program can lose: when its memory is written,
- * untracked or given up at close, it may have no /proc and no descriptor any more. */
+ * resolves a trap. All of it is done under the lock of sigsegv.h. */
 #ifndef CM_BACKEND_PROTECTION_H
 #define CM_BACKEND_PROTECTION_H
 
 #include "lib/backend/backend.h"
 #include "lib/backend/files.h"
-#include "lib/backend/holes.h"
-#include "lib/os/os.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sys/mman.h>
 
-#define RETRIES 1000 /* of one address, about which the kernel reports nothing */
-
-struct trap {
+struct cm_trap {
 	struct cm_backend b; /* first */
-	struct trap *next;
+	struct cm_trap *next;
 	pthread_t opener;
 	bool other_threads; /* have faulted */
 	bool orphan;        /* its tracker is closed */
@@ -37,211 +27,22 @@ struct trap {
 	struct cm_cards snapshot; /* of written, for one scan */
 };
 
-/* Protected by the lock. */
-static struct {
-	struct trap *list;
-	uintptr_t retry_addr; /* that last trapped without a known reason, and how often */
-	unsigned retries;
-} shared;
+/* Of all trackers. */
+extern struct cm_trap *cm_traps;
 
-/* ---- Ranges ---------------------------------------------------------------- */
-
-/* One that is not half changed. Under the lock that is both, but in a child whose parent's
+/* Ranges that are not half changed. Under the lock that is both, but in a child whose parent's
  * thread had it. */
-static const struct cm_ranges *ranges(const struct trap *t)
-{
-	unsigned changing = atomic_load_explicit(&t->changing, memory_order_relaxed);
-
-	return &t->copy[changing == 1 ? 1 : 0];
-}
-
+const struct cm_ranges *cm_trap_ranges(const struct cm_trap *t);
 /* 0, or -ENOMEM: as it was. */
-static int reserve_ranges(struct trap *t, size_t n)
-{
-	int error = cm_ranges_reserve(&t->copy[0], n);
+int cm_trap_reserve_ranges(struct cm_trap *t, size_t n);
+/* Adds a range, or removes what is there of it. */
+void cm_trap_change_ranges(struct cm_trap *t, const struct cm_range *range, bool add);
 
-	return error < 0 ? error : cm_ranges_reserve(&t->copy[1], n);
-}
-
-/* Adds a range, or removes what is there of it. A child that is cloned one step before a
- * store of `changing` takes the other copy, one step after it this one: whole either way. */
-static void change_ranges(struct trap *t, const struct cm_range *range, bool add)
-{
-	for (unsigned i = 0; i < 2; i++) {
-		atomic_store_explicit(&t->changing, i + 1, memory_order_release);
-		atomic_thread_fence(memory_order_release);
-		if (add)
-			cm_ranges_add(&t->copy[i], *range);
-		else
-			cm_ranges_remove(&t->copy[i], range->start, range->end);
-	}
-	atomic_store_explicit(&t->changing, 0, memory_order_release);
-}
-
-/* ---- Protection ------------------------------------------------------------ */
-
-static struct trap *self(struct cm_backend *b)
-{
-	return (struct trap *)b;
-}
-
-static int protect(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	CM_COUNT(t->b.params.counters->kernel_calls);
-	int error = cm_os->mprotect(start, end - start, prot);
-	if (error < 0)
-		cm_note_errno(t->b.params.counters, error);
-	return error;
-}
-
-/* Without anybody to ask what is mapped there. What the program has put in between or sealed
- * (EACCES, EPERM) is left as it is; what lies behind it is ours again. */
-static bool give_back_unasked(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	size_t card = cardmark_card_size();
-	struct cardmark_run run = { start, end };
-	bool good = true;
-	int found;
-
-	while ((found = cm_next_mapped(start, end, prot, &run)) > 0) {
-		int error = protect(t, run.start, run.end, prot);
-		good &= error != -ENOMEM;
-		for (start = run.end; error < 0 && error != -ENOMEM && run.start < run.end;
-		     run.start += card)
-			good &= protect(t, run.start, run.start + card, prot) != -ENOMEM;
-	}
-	for (; found < 0 && start < end; start += card) /* nor that */
-		good &= protect(t, start, start + card, prot) != -ENOMEM;
-	return good;
-}
-
-/* Makes writable what we protected of [start, end), part of a range with this
- * protection. Mapping by mapping if it does not go in one call: whole mappings
- * need no split, and holes are passed over. False: there are no more mappings to be had. */
-static bool give_back(struct trap *t, uintptr_t start, uintptr_t end, int prot)
-{
-	bool good = true;
-
-	if (protect(t, start, end, prot) == 0)
-		return true;
-	while (start < end) {
-		struct cm_vma vma;
-		if (cm_os->vma_at(start, &vma) < 0)
-			return give_back_unasked(t, start, end, prot) && good;
-		if (vma.start < start)
-			vma.start = start;
-		if (vma.end > end)
-			vma.end = end;
-		if (vma.start >= vma.end)
-			break;
-		if (vma.prot == (prot & ~PROT_WRITE))
-			good &= protect(t, vma.start, vma.end, prot) != -ENOMEM;
-		start = vma.end;
-	}
-	return good;
-}
-
-/* The range of any tracker that holds at, or NULL. */
-static const struct cm_range *range_at(uintptr_t at)
-{
-	for (const struct trap *t = shared.list; t != NULL; t = t->next) {
-		const struct cm_ranges *r = ranges(t);
-		size_t i = cm_ranges_find(r, at);
-		if (i < r->n && r->v[i].start <= at)
-			return &r->v[i];
-	}
-	return NULL;
-}
-
-/* Where no more mappings are to be had, none can be cut: then with all that may lie in one
- * mapping with it, which are the ranges of all trackers that touch. */
-static bool give_up_with_neighbours(struct trap *t, uintptr_t start, uintptr_t end)
-{
-	const struct cm_range *r;
-	bool good = true;
-
-	while ((r = range_at(start - 1)) != NULL)
-		start = r->start;
-	while ((r = range_at(end)) != NULL)
-		end = r->end;
-	for (struct trap *o = shared.list; o != NULL; o = o->next) {
-		if (cm_ranges_touch(ranges(o), start, end))
-			CM_COUNT(o->b.params.counters->guessed);
-		cm_ranges_mark(ranges(o), (struct cardmark_run){ start, end }, &o->written);
-	}
-	while (start < end && (r = range_at(start)) != NULL) {
-		uintptr_t from = start;
-		int prot = r->prot;
-
-		for (; start < end && r != NULL && r->prot == prot; r = range_at(start))
-			start = r->end;
-		good &= give_back(t, from, start, prot);
-	}
-	return good;
-}
-
-/* Everything of [start, end) writable and written: where every failure ends. */
-static bool give_up(struct trap *t, uintptr_t start, uintptr_t end)
-{
-	const struct cm_ranges *all = ranges(t);
-	bool good = true;
-
-	for (size_t i = cm_ranges_find(all, start); i < all->n && all->v[i].start < end; i++) {
-		struct cm_range r = cm_ranges_clip(all, i, start, end);
-		cm_cards_set(&t->written, r.start, r.end);
-		if (!give_back(t, r.start, r.end, r.prot))
-			good &= give_up_with_neighbours(t, r.start, r.end);
-	}
-	return good;
-}
-
-/* ---- The handler ----------------------------------------------------------- */
-
-/* After a fault at addr of which nothing is known: may the write be tried again? Another
- * thread may have resolved or untracked the card since. */
-static bool may_retry(uintptr_t addr)
-{
-	int writable = cm_os->writable(addr);
-
-	if (writable >= 0)
-		return writable > 0;
-	/* A sandbox may forbid the question. What is not ours traps for ever. */
-	shared.retries = shared.retry_addr == addr ? shared.retries + 1 : 1;
-	shared.retry_addr = addr;
-	return shared.retries < RETRIES;
-}
-
-static bool resolve_in(struct trap *t, const struct cm_range *r, uintptr_t card)
-{
-	size_t size = cardmark_card_size();
-	bool first = !cm_cards_test(&t->written, card);
-
-	CM_COUNT(t->b.params.counters->faults);
-	t->other_threads |= !pthread_equal(pthread_self(), t->opener);
-	/* Two threads wrote to it at once, and the other one was here first; or a call that
-	 * failed half-way has left it protected. */
-	if (!first && cm_os->writable(card) > 0)
-		return true;
-	cm_cards_set(&t->written, card, card + size);
-	if (protect(t, card, card + size, r->prot) == 0)
-		return true;
-	/* No more mappings to be had (vm.max_map_count): a whole range needs fewer. */
-	CM_COUNT(t->b.params.counters->guessed);
-	(void)give_up(t, r->start, r->end);
-	return may_retry(card);
-}
-
-static bool resolve(uintptr_t addr)
-{
-	uintptr_t card = addr & ~(uintptr_t)(cardmark_card_size() - 1);
-
-	for (struct trap *t = shared.list; t != NULL; t = t->next) {
-		const struct cm_ranges *r = ranges(t);
-		size_t i = cm_ranges_find(r, addr);
-		if (i < r->n && r->v[i].start <= addr)
-			return resolve_in(t, &r->v[i], card);
-	}
-	return may_retry(addr);
-}
+int cm_trap_protect(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot);
+/* Everything of [start, end) writable and written: where every failure ends. False: there are
+ * no more mappings to be had. */
+bool cm_trap_make_written(struct cm_trap *t, uintptr_t start, uintptr_t end);
+/* After a fault at addr: may the write be tried again? */
+bool cm_trap_resolve(uintptr_t addr);
 
 #endif

@@ -31,9 +31,9 @@
 
 #define PME_UFFD_WP (UINT64_C(1) << 57) /* 5.14 */
 
-static struct uffd *self(struct cm_backend *b)
+static struct cm_uffd *self(struct cm_backend *b)
 {
-	return (struct uffd *)b;
+	return (struct cm_uffd *)b;
 }
 
 /* From the kernel's errors about ranges to the closed list. */
@@ -44,7 +44,7 @@ static int listed(int error)
 
 /* ---- Open and close -------------------------------------------------------- */
 
-static int open_uffd(struct uffd *t)
+static int open_uffd(struct cm_uffd *t)
 {
 	uint64_t features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 	int error = cm_file_take(&t->uffd, cm_os->uffd_open(false, features));
@@ -57,7 +57,7 @@ static int open_uffd(struct uffd *t)
 	return error;
 }
 
-static int open_pipe(struct uffd *t)
+static int open_pipe(struct cm_uffd *t)
 {
 	int ends[2], error = cm_os->pipe(ends), other;
 
@@ -68,7 +68,7 @@ static int open_pipe(struct uffd *t)
 	return error < 0 ? error : other;
 }
 
-static int open_files(struct uffd *t, const char **why)
+static int open_files(struct cm_uffd *t, const char **why)
 {
 	t->pagemap = t->ear = t->bell = CM_NO_FILE;
 	int error = open_uffd(t);
@@ -89,11 +89,11 @@ static int open_files(struct uffd *t, const char **why)
 		error = open_pipe(t);
 	}
 	if (error < 0)
-		close_files(t);
+		cm_uffd_close_files(t);
 	return error;
 }
 
-static int map_nowhere(struct uffd *t)
+static int map_nowhere(struct cm_uffd *t)
 {
 	size_t card = cardmark_card_size();
 
@@ -103,7 +103,7 @@ static int map_nowhere(struct uffd *t)
 	return 0;
 }
 
-static void free_memory(struct uffd *t)
+static void free_memory(struct cm_uffd *t)
 {
 	if (t->nowhere != NULL)
 		(void)cm_os->unmap(t->nowhere, cardmark_card_size());
@@ -117,9 +117,9 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	void *memory;
 
 	*why = "no memory for the tracker";
-	if (cm_os->map(sizeof(struct uffd), &memory) < 0)
+	if (cm_os->map(sizeof(struct cm_uffd), &memory) < 0)
 		return -ENOMEM;
-	struct uffd *t = memory;
+	struct cm_uffd *t = memory;
 	t->b.ops = &cm_backend_uffd;
 	t->b.params = *params;
 	int error = map_nowhere(t);
@@ -129,9 +129,9 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 		error = open_files(t, why);
 	if (error == 0) {
 		*why = "the monitor thread cannot be started (see RLIMIT_NPROC)";
-		error = start_monitor(t);
+		error = cm_monitor_start(t);
 		if (error < 0)
-			close_files(t);
+			cm_uffd_close_files(t);
 	}
 	if (error == 0)
 		*out = &t->b;
@@ -142,9 +142,9 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 
 /* Before 6.4 one call must stay within one mapping, or it does nothing and says
  * ENOENT: then mapping by mapping. Not for the monitor: one card is never in two. */
-static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool protect)
+static int protect_mappings(struct cm_uffd *t, uintptr_t start, uintptr_t end, bool protect)
 {
-	int result = set_protection(t, start, end, protect);
+	int result = cm_uffd_protect(t, start, end, protect);
 	struct cm_vma vma;
 
 	if (result != -ENOENT)
@@ -162,7 +162,7 @@ static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool
 			vma.start = start;
 		if (vma.end > end)
 			vma.end = end;
-		error = set_protection(t, vma.start, vma.end, protect);
+		error = cm_uffd_protect(t, vma.start, vma.end, protect);
 		if (error < 0)
 			result = error;
 		start = vma.end;
@@ -172,11 +172,11 @@ static int protect_mappings(struct uffd *t, uintptr_t start, uintptr_t end, bool
 
 /* What protect_mappings() does, for what is registered for certain, where it is not known which
  * mappings there are. */
-static int unprotect_halves(struct uffd *t, uintptr_t start, uintptr_t end)
+static int unprotect_halves(struct cm_uffd *t, uintptr_t start, uintptr_t end)
 {
 	size_t card = cardmark_card_size();
 	uintptr_t middle = start + (end - start) / 2 / card * card;
-	int error = set_protection(t, start, end, false), other;
+	int error = cm_uffd_protect(t, start, end, false), other;
 
 	if (error != -ENOENT || middle == start)
 		return error;
@@ -187,7 +187,7 @@ static int unprotect_halves(struct uffd *t, uintptr_t start, uintptr_t end)
 
 static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 
 	/* Unprotect first: before 6.9 unregistering left pages protected (R9).
 	 * Unregistering wakes writers whose message is still in the queue. */
@@ -200,12 +200,12 @@ static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
 
 static void uffd_close(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 
 	for (size_t i = 0; i < all->n; i++)
 		uffd_remove(b, &all->v[i]);
-	stop_monitor(t); /* last: writers wait for it until here */
-	close_files(t);
+	cm_monitor_stop(t); /* last: writers wait for it until here */
+	cm_uffd_close_files(t);
 	free_memory(t);
 }
 
@@ -218,7 +218,7 @@ static unsigned uffd_capabilities_now(struct cm_backend *b)
 
 /* ---- Ranges ---------------------------------------------------------------- */
 
-static int watch(struct uffd *t, const struct cm_range *piece)
+static int watch(struct cm_uffd *t, const struct cm_range *piece)
 {
 	if (t->suspended)
 		return 0;
@@ -241,7 +241,7 @@ static int watch(struct uffd *t, const struct cm_range *piece)
 
 static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 
 	/* Sync mode needs private anonymous memory: shared memory's markers are
 	 * another feature (5.19), files are refused. */
@@ -259,26 +259,26 @@ static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
 
 /* Are the files still ours? If not, everything is unprotected once the monitor has
  * let go of them, and reads as written. */
-static enum cm_files_ready ready(struct uffd *t, const struct cm_ranges *all)
+static enum cm_files_ready check_files(struct cm_uffd *t, const struct cm_ranges *all)
 {
 	const struct cm_file *files[4] = { &t->uffd, &t->pagemap, &t->ear, &t->bell };
 	enum cm_file_state state = cm_files_state(files, 4);
 	const char *why;
 
-	if (state == CM_FILE_OURS && !is_parked(t))
+	if (state == CM_FILE_OURS && !cm_monitor_is_parked(t))
 		return CM_FILES_AS_BEFORE;
-	if (state == CM_FILE_UNKNOWN || !recall(t))
+	if (state == CM_FILE_UNKNOWN || !cm_monitor_recall(t))
 		return CM_FILES_NONE;
 	for (size_t i = 0; i < all->n; i++)
 		uffd_remove(&t->b, &all->v[i]); /* a child may have a copy of the descriptor */
-	close_files(t);
+	cm_uffd_close_files(t);
 	int error = open_files(t, &why);
 	if (error < 0) {
 		cm_note_errno(t->b.params.counters, error);
 		return CM_FILES_NONE;
 	}
 	CM_COUNT(t->b.params.counters->reopened);
-	resume_monitor(t);
+	cm_monitor_resume(t);
 	for (size_t i = 0; i < all->n; i++)
 		(void)watch(t, &all->v[i]); /* or the harvest does, as it is ENOENT */
 	return CM_FILES_ANEW;
@@ -287,13 +287,13 @@ static enum cm_files_ready ready(struct uffd *t, const struct cm_ranges *all)
 static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
 {
 	if (!self(b)->suspended)
-		(void)ready(self(b), all);
+		(void)check_files(self(b), all);
 }
 
 /* ---- Harvest and scan ------------------------------------------------------ */
 
 /* Is all of it watched by a userfaultfd? If it can't be asked, it is not. */
-static bool is_watched(struct uffd *t, uintptr_t start, uintptr_t end)
+static bool is_watched(struct cm_uffd *t, uintptr_t start, uintptr_t end)
 {
 	int error;
 
@@ -306,7 +306,7 @@ static bool is_watched(struct uffd *t, uintptr_t start, uintptr_t end)
 
 /* The first mapping in [at, end) that no userfaultfd watches: 1, 0 if there is
  * none, or -errno: can't be asked. A hole is not a mapping. */
-static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm_range *out)
+static int next_unwatched(struct cm_uffd *t, uintptr_t at, uintptr_t end, struct cm_range *out)
 {
 	struct cm_vma vma;
 
@@ -327,7 +327,8 @@ static int next_unwatched(struct uffd *t, uintptr_t at, uintptr_t end, struct cm
 
 /* Registers what was mapped anew in [start, end), each mapping to its end or the
  * range's, to keep mappings whole. */
-static int watch_anew(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
+static int watch_anew(struct cm_uffd *t, const struct cm_range *range, uintptr_t start,
+		      uintptr_t end)
 {
 	struct cm_range piece;
 	int found;
@@ -347,7 +348,7 @@ static int watch_anew(struct uffd *t, const struct cm_range *range, uintptr_t st
 
 /* Arms cards known to be written. If it fails they stay unprotected, which is
  * to report dirty. ENOENT: something new was mapped there. */
-static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
+static bool arm(struct cm_uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
 {
 	int error = protect_mappings(t, start, end, true);
 
@@ -363,7 +364,7 @@ static bool arm(struct uffd *t, const struct cm_range *range, uintptr_t start, u
 
 /* Where no userfaultfd watches, a protection bit means nothing: mremap took it along
  * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
-static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
+static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece)
 {
 	struct cm_range anew;
 	uintptr_t at = piece->start;
@@ -389,7 +390,7 @@ static bool add_unwatched(struct uffd *t, const struct cm_range *piece)
 }
 
 /* Makes the snapshot of a piece. What cannot be read counts as written. */
-static bool look(struct uffd *t, const struct cm_range *piece)
+static bool look(struct cm_uffd *t, const struct cm_range *piece)
 {
 	struct cm_entries e;
 
@@ -401,8 +402,8 @@ static bool look(struct uffd *t, const struct cm_range *piece)
 	return false;
 }
 
-static size_t harvest_ranges(struct uffd *t, const struct cm_ranges *all, struct cardmark_run span,
-			     struct cm_cards *into)
+static size_t harvest_ranges(struct cm_uffd *t, const struct cm_ranges *all,
+			     struct cardmark_run span, struct cm_cards *into)
 {
 	size_t guessed = 0;
 
@@ -429,8 +430,8 @@ static size_t harvest_ranges(struct uffd *t, const struct cm_ranges *all, struct
 static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all,
 			   struct cardmark_run span, struct cm_cards *into)
 {
-	struct uffd *t = self(b);
-	enum cm_files_ready files = ready(t, all);
+	struct cm_uffd *t = self(b);
+	enum cm_files_ready files = check_files(t, all);
 	size_t guessed = files == CM_FILES_NONE ? 0 : harvest_ranges(t, all, span, into);
 
 	/* Looked at again: if files were exchanged in between, it may have been another
@@ -454,9 +455,9 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 		      const struct cm_range *piece, const struct cm_masks *masks,
 		      enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 	struct cm_range part = *piece;
-	enum cm_files_ready files = ready(t, all);
+	enum cm_files_ready files = check_files(t, all);
 
 	if (files != CM_FILES_AS_BEFORE) {
 		sink->guessed = true;
@@ -482,12 +483,12 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 
 static void uffd_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 
 	for (size_t i = 0; i < all->n; i++)
 		uffd_remove(b, &all->v[i]);
-	stop_monitor(t); /* last: writers wait for it until here */
-	close_files(t);
+	cm_monitor_stop(t); /* last: writers wait for it until here */
+	cm_uffd_close_files(t);
 	t->suspended = true;
 }
 
@@ -496,17 +497,17 @@ static void uffd_suspend(struct cm_backend *b, const struct cm_ranges *all)
  * nothing to it. */
 static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 {
-	struct uffd *t = self(b);
+	struct cm_uffd *t = self(b);
 	const char *why;
 
 	t->running = false;
-	close_files(t);
+	cm_uffd_close_files(t);
 	int error = open_files(t, &why);
 	if (error < 0)
 		return listed(error);
-	error = start_monitor(t);
+	error = cm_monitor_start(t);
 	if (error < 0)
-		close_files(t);
+		cm_uffd_close_files(t);
 	else
 		t->suspended = false;
 	/* What cannot be watched (MADV_DONTFORK) is not protected either, and so
@@ -520,7 +521,7 @@ static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 static void uffd_abandon(struct cm_backend *b)
 {
 	self(b)->running = false;
-	close_files(self(b));
+	cm_uffd_close_files(self(b));
 }
 
 const struct cm_backend_ops cm_backend_uffd = {
