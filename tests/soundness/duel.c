@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "tests/soundness/stage.h"
+#include "tests/soundness/duel_stage.h"
 
 #include "tests/soundness/trial.h"
 #include "tests/support/broken_os.h"

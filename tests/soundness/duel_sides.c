@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sides of a duel: calls that are stopped, and what goes on meanwhile. */
-#include "tests/soundness/stage.h"
+#include "tests/soundness/duel_stage.h"
 
 #include "lib/backend/owed.h"
 #include "lib/backend/pagemap.h"

@@ -14,7 +14,7 @@ EXTRA_DIST += tests/soundness/programs
 tests_libsupport_la_SOURCES += \
 	tests/soundness/attempt.c tests/soundness/attempt.h \
 	tests/soundness/duel.c tests/soundness/duel.h tests/soundness/duel_sides.c \
-	tests/soundness/duel_state.h \
+	tests/soundness/duel_stage.h \
 	tests/soundness/program.h tests/soundness/program_state.h \
 	tests/soundness/program_make.c tests/soundness/program_memory.c \
 	tests/soundness/program_oracle.c tests/soundness/program_run.c \

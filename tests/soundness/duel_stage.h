@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a duel's sides (duel_sides.c) and its frame (duel.c) share. */
-#ifndef CM_TESTS_DUEL_STATE_H
-#define CM_TESTS_DUEL_STATE_H
+#ifndef CM_TESTS_DUEL_STAGE_H
+#define CM_TESTS_DUEL_STAGE_H
 
 #include "cardmark/cardmark.h"
 #include "tests/soundness/duel.h"
