@@ -142,7 +142,7 @@ const char *cardmark_strerror(int error)
 	case EPERM:
 		return "this process is not permitted to do that";
 	case ENOENT:
-		return "nothing is tracked there, there is no such process, or there are no more of them";
+		return "nothing is tracked there, there is no such process, or no more of them";
 	case EBUSY:
 		return "in use by another tracker or thread";
 	case EIO:
