@@ -49,7 +49,7 @@ static const char *obstacle(const char *path, bool script_ok)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return NULL; /* executable but not readable: cannot tell */
+		return NULL; /* executable but not readable: not known */
 	memset(&head, 0, sizeof head);
 	n = read(fd, &head, sizeof head.text - 1);
 	if (fstat(fd, &st) == 0 &&

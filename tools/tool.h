@@ -39,7 +39,7 @@ void tool_message(const char *sub, const char *fmt, ...) __attribute__((format(p
 
 /* A decimal number from min to max; false if text is anything else. */
 bool tool_parse_number(const char *text, double min, double max, double *out);
-/* JSON holds nothing else, and what the system or a program says need not be. */
+/* JSON holds nothing else, and what the system or a program returns may not be. */
 bool tool_is_utf8(const char *text);
 /* Puts a ? in place of each byte that is not. */
 void tool_make_utf8(char *text);

@@ -23,7 +23,7 @@ cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c)
 	return c->entry[atomic_load_explicit(&c->front, memory_order_acquire)];
 }
 
-/* Who sets one function again and again, as alternates of two do, takes no new entry. */
+/* A program that sets one function again and again, or two in turns, takes no new entry. */
 static unsigned place_of(const struct cm_gc_chain *c, cm_gc_any_fn *fn)
 {
 	unsigned front = atomic_load_explicit(&c->front, memory_order_relaxed);
@@ -40,15 +40,15 @@ cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn)
 
 	if (at == CM_GC_ENTRIES) {
 		at = place_of(c, fn);
-		/* The last one calls nobody new: fn may call it. */
+		/* The last one calls no new one: fn may call it. */
 		if (at == CM_GC_ENTRIES)
 			return c->entry[CM_GC_ENTRIES - 1];
-		/* Before front, which is published by a release store: who reads the front
+		/* Before front, which is published by a release store: a reader of the front
 		 * entry's finds it. No event comes to the new entry before the caller has put it
 		 * into libgc; until then fn is called, as it is without us. */
 		atomic_store_explicit(&c->theirs[at], fn, memory_order_relaxed);
 	}
-	/* Else somebody put back what it had found: that is the front one again. */
+	/* Else the program put back what it had found: that is the front one again. */
 	atomic_store_explicit(&c->front, at, memory_order_release);
 	return c->entry[at];
 }
@@ -68,8 +68,8 @@ cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c)
 	return atomic_load_explicit(&c->theirs[front], memory_order_acquire);
 }
 
-/* Not where it is in the program: then nothing tells it from the program's other code. But
- * nobody puts a second entry in front there, and one calls itself only then. */
+/* Not where it is in the program: then nothing distinguishes it from the program's other
+ * code. But no second entry is put in front there, and one calls itself only then. */
 static bool libgc_calls(const void *caller)
 {
 	return cm_gc_api.place == CM_GC_IN_PROGRAM ||

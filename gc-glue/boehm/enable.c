@@ -33,7 +33,8 @@ static const char *no_way_a(void)
 }
 
 /* Why way B cannot be; NULL if it can. It lives on a callback: one that the program sets over
- * ours without anyone's noticing loses objects. Who calls cardmark_gc_enable() is told so. */
+ * ours without anyone's noticing loses objects. The manual warns callers of
+ * cardmark_gc_enable(). */
 static const char *no_way_b(void)
 {
 	if (!cm_gc_api.GC_set_manual_vdb_allowed)
@@ -138,8 +139,8 @@ static int open_tracker(void)
 static void after_fork(void)
 {
 	/* The core rebuilds the tracker, by a handler of its own or at the first call; libgc opens
-	 * its files again. Neither asks anything of us, so it is all one who comes first. The
-	 * world is this thread: what another one was doing in the parent nobody goes on with. */
+	 * its files again. Neither asks anything of us, so either may come first. The
+	 * world is this thread: what another one was doing in the parent does not go on here. */
 	cm_gc_redirect_child();
 	cm_gc_events_child();
 	if (cm_gc_config.enabled)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What libgc tells us, and to whom it goes: the stopwatch, the pause target, the dirty bits, the
- * heap. Our callbacks come under the allocation lock and stand in front of the program's. */
+ * The events that libgc reports, and where they go: the stopwatch, the pause target, the dirty
+ * bits, the heap. Our callbacks come under the allocation lock and stand in front of the program's.
+ */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -161,9 +162,9 @@ static void put_back(void)
 		cm_gc_large_put_back();
 }
 
-/* Which thread puts them back: the address of its errno. Who sees that they are not in place
- * waits for it, as the collection that comes next may be its own. Nobody waits with libgc's
- * lock, and the one waited for needs no other. */
+/* Which thread puts them back: the address of its errno. A thread that sees that they are
+ * not in place waits for it, because the next collection may be its own. No thread waits with
+ * libgc's lock, and the one waited for needs no other. */
 static _Atomic(int *) putting;
 
 /* An object was still being loaded when its calls were to be redirected. Until they are, what it

@@ -133,9 +133,9 @@ enum cm_gc_place cm_gc_plt_place(const void *addr, uintptr_t *end);
 /* ---- What is redirected (slots.c) -------------------------------------------------- */
 
 /* Is libgc alone in its object, and does it map memory through a slot? Then all of its memory is
- * seen, and nobody else's. */
+ * seen, and no other ones. */
 bool cm_gc_memory_is_seen(void);
-/* Do slow allocations pass a slot, inside libgc? If not, nobody notices when the program sets
+/* Do slow allocations pass a slot, inside libgc? If not, it goes unnoticed when the program sets
  * a callback over ours. */
 bool cm_gc_is_defended(void);
 bool cm_gc_asks_for_pagemap(void);
@@ -261,12 +261,12 @@ size_t cm_gc_hook_get_free_space_divisor(void);
 
 /* ---- Callbacks of the program's that ours stand in front of (chain.c) --------------------- */
 
-/* What stands in libgc, if nobody got past us, is entry[front], and calls theirs[front] when it
- * has done its work. An object whose calls are not redirected sets its own over it, and may call
- * the entry that it found from there: so its own is put behind the *next* entry, and what the
- * entries below call stays as it was. Where it got hold of an entry that leads to itself, the
- * next lower one is called: `busy` is what is under way, and begins anew with each call that
- * libgc itself makes, so a program may leave any of them by longjmp or an exception. */
+/* What stands in libgc, if our redirection was not bypassed, is entry[front], and calls
+ * theirs[front] when it has done its work. An object whose calls are not redirected sets its own
+ * over it, and may call the entry that it found from there: so its own is put behind the *next*
+ * entry, and what the entries below call stays as it was. Where it got hold of an entry that leads
+ * to itself, the next lower one is called: `busy` is what is under way, and begins anew with each
+ * call that libgc itself makes, so a program may leave any of them by longjmp or an exception. */
 #define CM_GC_ENTRIES 8
 
 struct cm_gc_chain {
@@ -293,7 +293,7 @@ cm_gc_any_fn *cm_gc_chain_enter(struct cm_gc_chain *c, unsigned entry, const voi
 void cm_gc_chain_leave(struct cm_gc_chain *c, unsigned at);
 
 /* Around a call of a callback of the program's: it may not come back, so while it runs what we
- * know of the stop under way is put aside. Who jumps out of it leaves the state of "no stop". */
+ * know of the stop under way is put aside. A jump out of it leaves the state of "no stop". */
 struct cm_gc_outside {
 	bool stopped, in_stop, asked_for;
 };
@@ -345,7 +345,8 @@ void cm_gc_record_mark(uint64_t now);
 void cm_gc_record_resume(uint64_t now);
 void cm_gc_record_end(uint64_t now);
 
-/* ---- What libgc tells us (events.c) ---------------------------------------------------------- */
+/* ---- What libgc reports to us (events.c)
+ * ---------------------------------------------------------- */
 
 /* redirect: sees to the calls of objects that were loaded since. */
 void cm_gc_events_install(void (*redirect)(void));
@@ -400,7 +401,7 @@ struct cm_gc_config {
 	char why[512];
 	bool enabled, init_called;
 	bool unchanged; /* for the reason in why nothing is done to the program */
-	bool preloaded; /* the program was not made for us: nobody may count on what it does */
+	bool preloaded; /* the program was not made for us: nothing may depend on what it does */
 	pid_t pid;
 	uint64_t start_ns;
 	bool verify; /* the tracker verifies itself */
@@ -437,7 +438,7 @@ void cm_gc_report_begin(void);
 void cm_gc_report_begin_child(void);
 void cm_gc_report_forked(void);
 
-/* Reads CARDMARK_STATS and who is to write it. A relative name is one in the directory
+/* Reads CARDMARK_STATS and which process is to write it. A relative name is one in the directory
  * where the program was started. */
 void cm_gc_statsfile_start(void);
 /* Is this the process that `cardmark run` became? exec() keeps the process id. */

@@ -5,7 +5,7 @@
  * waiting until its heap is full: two or three times as often as when it stops the
  * world. A program of words took 28 collections for 17, and more time for all of them
  * than it won by marking less in each. So the divisor is two thirds of what the program,
- * or libgc, has set, unless the user says what it is to be. Half was too little: the heap
+ * or libgc, has set, unless the user sets it. Half was too little: the heap
  * grew, and took more in page faults than it saved. */
 #include "gc-glue/boehm/glue.h"
 

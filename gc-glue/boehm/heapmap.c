@@ -9,7 +9,7 @@
  * `tracked` never has more than the tracker watches: a piece is added a step after, and removed a
  * step before. `mapped` has all memory that may hold heap, until it is known to be gone; where that
  * fails, `blind` has /proc/self/maps asked instead, and if that cannot be read, all is dirty.
- * Nobody reads these but under libgc's lock.
+ * These are read only under libgc's lock.
  */
 #include "gc-glue/boehm/glue.h"
 
@@ -156,7 +156,7 @@ static void find_new(uintptr_t start, uintptr_t end, void *arg)
 		heap_add(start, end);
 }
 
-/* As libgc tells it to on_heap_resize. */
+/* As libgc reports it to on_heap_resize. */
 static size_t heap_now(void)
 {
 	size_t bytes = cm_gc_api.GC_get_heap_size();

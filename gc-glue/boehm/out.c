@@ -181,7 +181,7 @@ static bool is_kept(int fd)
 	return fstat(fd, &st) == 0 && st.st_dev == kept.dev && st.st_ino == kept.ino;
 }
 
-/* A daemon is a child, and who reads our standard error waits for its end. */
+/* A daemon is a child, and a reader of our standard error waits for its end. */
 static void drop_stderr(void)
 {
 	if (kept.fd > 0 && is_kept(kept.fd))

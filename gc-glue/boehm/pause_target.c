@@ -11,12 +11,12 @@
  *
  * A stop has a fixed part that grows with the heap: the dirty bits of all pages, and a
  * walk over all block headers in search of dirty ones (GC_push_next_marked_dirty in
- * mark.c). A limit below it makes every attempt a stop in vain. So the limit is never
+ * mark.c). A limit below it makes every attempt a useless stop. So the limit is never
  * less than what the last successful stops took and some more, and the report says
  * when that is above the target. A stop that can't get to its end within its limit is
  * given up before it begins to mark: the slices do the same work beside the mutators.
  *
- * The one who allocates waits for a slice, the stop that may follow it, and what libgc
+ * The thread that allocates waits for a slice, the stop that may follow it, and what libgc
  * does after a successful one (GC_finish_collection in alloc.c): all three together
  * are to fit into the target. */
 #include "gc-glue/boehm/glue.h"
@@ -204,7 +204,7 @@ static void learn_from_failure(uint64_t mark)
 }
 
 /* A slice that did next to nothing paid for units of the stop before it (GC_deficit in
- * alloc.c), and says nothing. Then units become long from one slice to the next. */
+ * alloc.c), and shows nothing. Then units become long from one slice to the next. */
 static void learn_unit(uint64_t ns)
 {
 	uint64_t one = atomic_load_explicit(&unit_ns, memory_order_relaxed);
@@ -309,7 +309,7 @@ void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
 			cm_gc_api.GC_set_rate(rate_now());
 		return;
 	}
-	/* With a stop in it, or without a slice, it says nothing of slices. */
+	/* With a stop in it, or without a slice, it shows nothing about slices. */
 	if (entered != atomic_load_explicit(&stops, memory_order_relaxed) ||
 	    !atomic_load_explicit(&marking, memory_order_relaxed))
 		return;

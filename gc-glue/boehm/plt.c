@@ -5,13 +5,13 @@
  * from elsewhere in the process is not affected.
  *
  * An object is in the list of dl_iterate_phdr() before another thread's dlopen() has relocated
- * it. Who makes a page of it read-only then crashes ld.so, and what is written there is
+ * it. If a page of it is made read-only, ld.so then crashes, and what is written there is
  * overwritten. That ld.so is at work is told by nothing that can be asked without waiting
  * for it, and it may be waiting for us: constructors allocate. So each slot must show that it
  * is ready, or is left alone until the next time:
  *   - ld.so makes an object's RELRO pages read-only when it has relocated all of it, and never
  *     touches them again. One step before they are writable, and we keep away.
- *   - in an object without such pages nobody changes protections, and ld.so writes each slot
+ *   - in an object without such pages no protection is changed, and ld.so writes each slot
  *     once: what holds the address that the file has is still to be written.
  * dlclose() unmaps an object with the list's lock, which dl_iterate_phdr() holds around us.
  */

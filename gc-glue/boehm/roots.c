@@ -7,7 +7,7 @@
  * counts as clean. So libgc is shown writable segments that begin on a page,
  * and GC_add_roots() adds the last page of an unaligned root as a root again.
  *
- * And it tells us, at each collection, which static data there is now: large
+ * And it shows us, at each collection, which static data there is now: large
  * segments are tracked (a small one is cheaper to scan than to watch).
  */
 #include "gc-glue/boehm/glue.h"

@@ -32,7 +32,7 @@ enum cm_gc_test {
 #ifdef CM_GC_TEST_HOOKS
 /* From the environment, once, before anything is chosen. */
 void cm_gc_test_read(void);
-/* What the variable says; 0 without it. */
+/* The variable's value; 0 without it. */
 unsigned cm_gc_test(enum cm_gc_test which);
 /* Is this dirty card to be called clean? */
 bool cm_gc_test_drop(void);

@@ -27,7 +27,7 @@
 #define LOWEST_FD 200 /* out of the way of programs that count on small numbers */
 
 /* The descriptors are real ones, so that their numbers are ours, and nothing
- * but. They are known by number; the inode says whether one is still ours. */
+ * but. They are known by number; the inode shows whether one is still ours. */
 struct stand_in {
 	int fd;
 	dev_t dev;

@@ -155,7 +155,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 		    : no_arena(call, error);
 }
 
-/* Pages that the arena holds in whatever state. -1: jemalloc does not tell. */
+/* Pages that the arena holds in whatever state. -1: jemalloc does not report it. */
 static long long pages_held(cardmark_mallctl mallctl, unsigned arena)
 {
 	static const char *const names[] = { "stats.arenas.%u.pactive", "stats.arenas.%u.pdirty",
@@ -421,7 +421,7 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 		return not_here(je, addr, len);
 	if (is_covered(je, first, end))
 		return 0;
-	/* Between those two looks it may have become tracked. Nobody can do that while we
+	/* Between those two looks it may have become tracked. No thread can do that while we
 	 * have the lock. */
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
 		return no_lock("cardmark_jemalloc_check");

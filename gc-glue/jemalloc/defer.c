@@ -3,7 +3,7 @@
  * The arena's lock, and what a hook does that cannot have it because of a fork: it
  * pushes a note, and whoever next has the lock enters it. Readers without the lock look
  * for notes first. The hook has not returned before its note is there, and a note is in
- * the list, or being entered, until the map has it: so nobody can have been given memory
+ * the list, or being entered, until the map has it: so no thread can have been given memory
  * of which a reader finds no trace. */
 #include "gc-glue/jemalloc/glue.h"
 
@@ -95,7 +95,7 @@ void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t
 	next = atomic_load_explicit(&je->noted, memory_order_relaxed);
 	do {
 		note->next = next;
-		/* One step before, the hook has not returned: nobody has the memory. One step
+		/* One step before, the hook has not returned: no thread has the memory. One step
 		 * after, readers find the note. The release pairs with the acquires in
 		 * cm_je_has_notes and in cm_je_enter_notes. */
 	} while (!atomic_compare_exchange_weak_explicit(
@@ -106,8 +106,8 @@ static void enter_note(struct cardmark_jemalloc *je, const struct cm_je_note *no
 {
 	switch (note->event) {
 	case CM_JE_MAPPED:
-		/* Not tracked here: who has collected already and now asks for dirty cards
-		 * must still be told of it. The next collect mends it. */
+		/* Not tracked here: a caller that has collected already and now asks for dirty
+		 * cards must still be told of it. The next collect mends it. */
 		cm_je_put(je, note->start, note->end, note->flags);
 		break;
 	case CM_JE_DECOMMITTED:
@@ -148,6 +148,6 @@ void cm_je_enter_notes(struct cardmark_jemalloc *je)
 			enter_note(je, note);
 		free_note(je, note);
 	}
-	/* Pairs with the acquire in cm_je_has_notes: the map says it all. */
+	/* Pairs with the acquire in cm_je_has_notes: the map has it all. */
 	atomic_store_explicit(&je->entering, false, memory_order_release);
 }

@@ -19,7 +19,7 @@ static _Thread_local struct {
 	bool list, slots; /* are locked */
 } mine __attribute__((tls_model("initial-exec")));
 
-/* Who has an arena's lock waits for nothing that this thread holds: not for the
+/* A thread that has an arena's lock waits for nothing that this thread holds: not for the
  * tracker's lock, as the core's handler, registered earlier, runs after this one; and
  * not for jemalloc's, being inside it already or having nothing to do with it.
  *
@@ -88,7 +88,7 @@ int cm_je_fork_set_up(void)
 }
 
 /* With signals blocked: a handler that forks on this thread would wait for it for ever.
- * False in a copy made by clone(2) whose lock stays locked: nobody else is in there. */
+ * False in a copy made by clone(2) whose lock stays locked: no other thread is in there. */
 static bool lock_list(sigset_t *saved)
 {
 	cm_signals_block(saved);

@@ -18,7 +18,7 @@
  * fork(2) would turn the order round: our handler and the core's run before
  * jemalloc's (handlers run last in, first out, and a malloc is there first), and
  * then hold the tracker's lock while they wait for jemalloc's. So a hook that meets a
- * fork does not wait for the arena's lock: it leaves a note, and who next has the lock
+ * fork does not wait for the arena's lock: it leaves a note, and the thread that next has the lock
  * enters it (defer.c).
  */
 #ifndef CM_JE_GLUE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The extent hooks: the inner ones do the work, these tell the tracker. */
+ * The extent hooks: the inner ones do the work, these inform the tracker. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
@@ -102,7 +102,7 @@ static bool hook_dalloc(struct cm_je_hooks *hooks, void *addr, size_t size, bool
 	sigset_t saved;
 
 	CM_JE_COUNT(je, dalloc);
-	/* With opt.retain jemalloc's own hook says no to everything: no need to take the
+	/* With opt.retain jemalloc's own hook refuses everything: no need to take the
 	 * range out of the tracker for that answer. */
 	if (!je->retains && je->inner->dalloc != NULL) {
 		if (!cm_je_enter_hook(je, &saved)) {
@@ -193,7 +193,7 @@ static bool hook_decommit(struct cm_je_hooks *hooks, void *addr, size_t size, si
 	return false;
 }
 
-/* Entered after the purge: who reads the list in between sees zeros and is told later.
+/* Entered after the purge: a reader of the list in between sees zeros, and finds the entry later.
  * The other way round the list would have been told for contents that were still there. */
 static void discarded(struct cardmark_jemalloc *je, struct span s, unsigned flags)
 {

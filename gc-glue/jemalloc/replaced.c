@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * Extent hooks that the program writes to the arena after ours. What jemalloc maps from then
- * on is not told to us, so everything counts as dirty, for good: if ours are put back, nobody
- * says what was mapped meanwhile. Hooks that call ours are no exception, for nobody
+ * on does not reach us, so everything counts as dirty, for good: if ours are put back, it is
+ * not known what was mapped meanwhile. Hooks that call ours are no exception, for nobody
  * can say that they do so each time.
  *
- * jemalloc tells whose hooks an arena has by mallctl alone, under a lock that a stopped thread
+ * jemalloc reports whose hooks an arena has by mallctl alone, under a lock that a stopped thread
  * may hold: no question for a collect. So the word in which it keeps them is looked for once,
  * when the arena is put under watch. It is near the arena's struct, of which
- * experimental.arenas.<i>.pactivep (5.3) tells an address; the word that says what was
+ * experimental.arenas.<i>.pactivep (5.3) returns an address; the word that says what was
  * written last, whatever that was, is the one. Where there is none, replaced hooks are noticed by
  * the calls that may ask jemalloc. */
 #include "gc-glue/jemalloc/glue.h"
@@ -45,7 +45,7 @@ static uintptr_t find_word(uintptr_t from, uintptr_t to, uintptr_t value)
 	return 0;
 }
 
-/* Nobody else uses the arena now. After an error ours are not its hooks. */
+/* No other thread uses the arena now. After an error ours are not its hooks. */
 int cm_je_find_hooks_word(struct cardmark_jemalloc *je)
 {
 	uintptr_t card = cardmark_card_size(), near = 0, at = 0;

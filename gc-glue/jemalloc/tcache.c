@@ -4,7 +4,7 @@
  * objects of the arena and of nothing else. Slots are never unmapped: a thread that
  * ends and an arena that is destroyed may meet at one, and whoever takes the
  * cache out of it, with the lock held, gives it back. No mallctl with the lock held: so
- * the arena counts who is on the way, and is not destroyed before they have arrived.
+ * the arena counts the caches on the way, and is not destroyed before they have arrived.
  *
  * A thread's caches outlive the program's own thread-specific data, whose destructors may
  * free objects with our flags: they are given back in the last round but one. */
@@ -18,7 +18,7 @@ struct slot {
 	_Atomic(struct cardmark_jemalloc *) owner; /* NULL: it has no cache */
 	cardmark_mallctl mallctl;
 	unsigned tcache;
-	struct slot *next;     /* of the same thread, or free: only who has it */
+	struct slot *next;     /* of the same thread, or free: only its owner */
 	unsigned rounds;       /* of destructors that its thread has been through */
 	struct slot *all_next; /* never changes */
 };
@@ -90,7 +90,7 @@ static struct cardmark_jemalloc *take_out(struct slot *s, cardmark_mallctl *mall
 	*tcache = s->tcache;
 	(void)atomic_fetch_sub_explicit(&je->n_tcaches, 1, memory_order_relaxed);
 	/* One step before the slot is empty, a destroy takes the cache out itself; one step
-	 * after, it finds that somebody is on the way. Both under the lock. */
+	 * after, it finds that a cache is on the way. Both under the lock. */
 	(void)atomic_fetch_add_explicit(&je->giving_back, 1, memory_order_relaxed);
 	atomic_store_explicit(&s->owner, NULL, memory_order_relaxed);
 	return je;

@@ -183,7 +183,7 @@ struct barriers_winner {
 	struct stat_ratio next; /* the best that is not tied, to the winner; NaN: none */
 	unsigned next_row;
 };
-/* Who costs least at a point. with_cards: the reference takes part; the control never does. */
+/* What costs least at a point. with_cards: the reference takes part; the control never does. */
 struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 				       enum barriers_metric m, bool with_cards);
 

@@ -52,7 +52,7 @@ static void add_all(struct micro_plan *m)
 
 /* ---- One process -------------------------------------------------------------------- */
 
-/* What it said of itself; not what Google Benchmark says of the machine. */
+/* What it reported about itself; not what Google Benchmark reports about the machine. */
 static void show_errors(int fd)
 {
 	char *text = bench_tail(fd);

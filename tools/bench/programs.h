@@ -30,7 +30,7 @@ struct bench_program {
 	char left_out[256]; /* why, or "" */
 	uint64_t work;      /* per cent */
 	unsigned blocks;    /* done */
-	/* A server: its requests are due at this rate, and it tells their latency. */
+	/* A server: its requests are due at this rate, and it reports their latency. */
 	bool open_loop;
 	uint64_t rate, closed_rate; /* a second; and as fast as the reference can, or 0 */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The crossover map: live heap by how much of it is written, and who costs least there. */
+ * The crossover map: live heap by how much of it is written, and what costs least there. */
 #include <math.h>
 
 #include "tools/report/html.h"
@@ -36,7 +36,7 @@ static unsigned place(const struct axis_values *a, double v)
 	return at;
 }
 
-/* Two lines: who, and by how much. */
+/* Two lines: which barrier, and by how much. */
 static void words_of(const struct barriers *b, unsigned point, enum barriers_metric m,
 		     bool with_cards, const struct barriers_winner *w, char first[48],
 		     char second[48])

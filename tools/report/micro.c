@@ -152,8 +152,8 @@ static double middle(const double v[MOST_BLOCKS])
 	return stat_median(known, n);
 }
 
-/* The bare loop is what there is to reach, not one to choose; who reports more than was
- * written is paid for by who reads the report. */
+/* The bare loop is the goal, not a choice. A backend that reports more than was written
+ * costs the reader of the report. */
 static bool competes(const struct micro_grid *g, const struct micro_case *c, unsigned who)
 {
 	return !c->over[who] && strcmp(g->subjects[who], "bare") != 0;

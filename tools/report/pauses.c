@@ -202,7 +202,7 @@ static void utilisation(const struct report *r, unsigned k, unsigned row, double
 					     (uint64_t)(run->wall_s * 1e9),
 					     (uint64_t)(windows_ms[w] * 1e6));
 
-			/* A run shorter than the window says nothing of it. */
+			/* A run shorter than the window shows nothing about it. */
 			if (windows_ms[w] <= run->wall_s * 1e3)
 				out[w] = fmin(isnan(out[w]) ? 1 : out[w], v);
 		}
