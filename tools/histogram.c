@@ -6,35 +6,19 @@
 
 enum { LINES_PER_HALVING = 5 };
 
-static unsigned index_of(uint64_t v)
-{
-	unsigned octave;
-
-	if (v < HIST_SUB)
-		return (unsigned)v;
-	octave = 63u - (unsigned)__builtin_clzll(v);
-	return (octave - HIST_BITS + 1) * HIST_SUB +
-	       (unsigned)((v >> (octave - HIST_BITS)) & (HIST_SUB - 1));
-}
-
 uint64_t hist_end(unsigned i)
 {
-	unsigned octave = i / HIST_SUB + HIST_BITS - 1;
-
-	if (i < HIST_SUB)
-		return i;
-	/* Wraps to the largest value in the last bucket. */
-	return ((uint64_t)(HIST_SUB + i % HIST_SUB + 1) << (octave - HIST_BITS)) - 1;
+	return cm_hist_end(i);
 }
 
 uint64_t hist_bound(uint64_t value)
 {
-	return hist_end(index_of(value));
+	return hist_end(cm_hist_bucket(value));
 }
 
 void hist_add_many(struct histogram *h, uint64_t value, uint64_t times)
 {
-	h->bucket[index_of(value)] += times;
+	h->bucket[cm_hist_bucket(value)] += times;
 	h->count += times;
 	h->sum += (double)value * (double)times;
 	h->squares += (double)value * (double)value * (double)times;
@@ -123,5 +107,6 @@ void hist_write(const struct histogram *h, double unit, FILE *f)
 	fprintf(f, "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n",
 		h->count ? hist_mean(h) / unit : 0, h->count ? hist_deviation(h) / unit : 0);
 	fprintf(f, "#[Max     = %12.3f, Total count    = %12.0f]\n", (double)h->max / unit, n);
-	fprintf(f, "#[Buckets = %12d, SubBuckets     = %12d]\n", 64 - HIST_BITS + 1, HIST_SUB);
+	fprintf(f, "#[Buckets = %12d, SubBuckets     = %12d]\n", 64 - CM_HIST_BITS + 1,
+		CM_HIST_SUB);
 }

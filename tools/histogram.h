@@ -7,7 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { HIST_BITS = 5, HIST_SUB = 1 << HIST_BITS, HIST_SIZE = (64 - HIST_BITS + 1) * HIST_SUB };
+#include "common/histogram.h"
+
+enum { HIST_SIZE = CM_HIST_BUCKETS(64) };
 
 /* All zero is an empty one. */
 struct histogram {

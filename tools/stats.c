@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,4 +112,18 @@ int stat_same(struct stat_ratio ratio, double resolution)
 	bool differs = fabs(log(ratio.mid)) > log1p(resolution);
 
 	return !differs || (ratio.low <= 1 && ratio.high >= 1);
+}
+
+const char *stat_ratio_text(struct stat_ratio r, double resolution, int digits, char out[STAT_TEXT])
+{
+	const char *mark = stat_same(r, resolution) ? "~" : "";
+
+	if (isnan(r.mid))
+		snprintf(out, STAT_TEXT, "-");
+	else if (isinf(r.high))
+		snprintf(out, STAT_TEXT, "%s%.*f [too few]", mark, digits, r.mid);
+	else
+		snprintf(out, STAT_TEXT, "%s%.*f [%.*f, %.*f]", mark, digits, r.mid, digits, r.low,
+			 digits, r.high);
+	return out;
 }

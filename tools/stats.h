@@ -40,4 +40,10 @@ double stat_resolution(struct stat_ratio control);
  * its interval? */
 int stat_same(struct stat_ratio ratio, double resolution);
 
+/* "0.74 [0.71, 0.78]" with so many digits, "~" before it if it is no difference, and "-" if
+ * it is not known. */
+enum { STAT_TEXT = 48 };
+const char *stat_ratio_text(struct stat_ratio r, double resolution, int digits,
+			    char out[STAT_TEXT]);
+
 #endif

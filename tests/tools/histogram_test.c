@@ -29,11 +29,11 @@ static void test_buckets(void)
 {
 	for (uint64_t v = 0; v < 100000; v++)
 		CHECK(hist_bound(v) >= v &&
-		      (hist_bound(v) == v || hist_bound(v) - v < v / HIST_SUB));
+		      (hist_bound(v) == v || hist_bound(v) - v < v / CM_HIST_SUB));
 	for (unsigned k = 0; k < 100000; k++) {
 		uint64_t v = any_value(), end = hist_bound(v);
 
-		CHECK(end >= v && end - v <= v / HIST_SUB);
+		CHECK(end >= v && end - v <= v / CM_HIST_SUB);
 		CHECK(hist_bound(end) == end); /* an end is in its own bucket, */
 		CHECK(end == UINT64_MAX || hist_bound(end + 1) > end); /* the next is not */
 	}

@@ -129,6 +129,11 @@ bool barriers_schedule(struct barriers *b, const char *file);
 
 /* ---- barriers_json.c, barriers_load.c ------------------------------------------------------ */
 
+/* What both have in a file as numbers. */
+enum { BARRIERS_RUN_FIELDS = 5, BARRIERS_POINT_FIELDS = 6 };
+extern const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS];
+extern const struct bench_field barriers_point_fields[BARRIERS_POINT_FIELDS];
+
 bool barriers_write(const struct barriers *b, const char *file);
 /* False, with what is wrong printed in the name of report. */
 bool barriers_load(const char *file, struct barriers *b);

@@ -66,10 +66,8 @@ static bool read_statistics(int fd, struct barriers_run *out)
 	json_t *o = text != NULL ? json_loads(bench_last_line(text), 0, NULL) : NULL;
 	bool good = strcmp(bench_string_of(o, "format"), "minigc") == 0;
 
-	out->pauses_cpu_ns = bench_count_of(o, "pauses_cpu_ns");
-	out->allocated = bench_count_of(o, "allocated_bytes");
-	out->live = bench_count_of(o, "live_bytes");
-	out->all_dirty = bench_count_of(o, "all_dirty");
+	/* All but the first, which is measured from outside. */
+	bench_get_counts(o, barriers_run_fields + 1, BARRIERS_RUN_FIELDS - 1, out);
 	json_decref(o);
 	free(text);
 	return good;

@@ -4,6 +4,23 @@
 
 #include "tools/bench/barriers.h"
 
+const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS] = {
+	{ "peak_rss_kb", offsetof(struct barriers_run, peak_rss_kb) },
+	{ "pauses_cpu_ns", offsetof(struct barriers_run, pauses_cpu_ns) },
+	{ "allocated_bytes", offsetof(struct barriers_run, allocated) },
+	{ "live_bytes", offsetof(struct barriers_run, live) },
+	{ "all_dirty", offsetof(struct barriers_run, all_dirty) },
+};
+
+const struct bench_field barriers_point_fields[BARRIERS_POINT_FIELDS] = {
+	{ "size", offsetof(struct barriers_point, size) },
+	{ "words", offsetof(struct barriers_point, words) },
+	{ "objects", offsetof(struct barriers_point, objects) },
+	{ "churn", offsetof(struct barriers_point, churn) },
+	{ "heap_limit_bytes", offsetof(struct barriers_point, heap_limit) },
+	{ "nursery_bytes", offsetof(struct barriers_point, nursery) },
+};
+
 /* [full, start, end, phases..., dirty, scanned] */
 static json_t *pause_json(const struct barriers_pause *p)
 {
@@ -33,11 +50,7 @@ static json_t *run_json(const struct barriers_run *run)
 	}
 	snprintf(hash, sizeof hash, "%016" PRIx64, run->hash);
 	json_object_set_new(o, "hash", json_string(hash));
-	json_object_set_new(o, "peak_rss_kb", bench_count_json(run->peak_rss_kb));
-	json_object_set_new(o, "pauses_cpu_ns", bench_count_json(run->pauses_cpu_ns));
-	json_object_set_new(o, "allocated_bytes", bench_count_json(run->allocated));
-	json_object_set_new(o, "live_bytes", bench_count_json(run->live));
-	json_object_set_new(o, "all_dirty", bench_count_json(run->all_dirty));
+	bench_put_counts(o, barriers_run_fields, BARRIERS_RUN_FIELDS, run);
 	pauses = json_array();
 	for (size_t i = 0; i < run->n_pauses; i++)
 		json_array_append_new(pauses, pause_json(&run->pauses[i]));
@@ -51,12 +64,7 @@ static json_t *point_json(const struct barriers *b, unsigned point, unsigned beg
 	json_t *o = json_pack("{s:s, s:f}", "program", p->program, "written_percent", p->written);
 	json_t *rows = json_array();
 
-	json_object_set_new(o, "size", bench_count_json(p->size));
-	json_object_set_new(o, "words", bench_count_json(p->words));
-	json_object_set_new(o, "objects", bench_count_json(p->objects));
-	json_object_set_new(o, "churn", bench_count_json(p->churn));
-	json_object_set_new(o, "heap_limit_bytes", bench_count_json(p->heap_limit));
-	json_object_set_new(o, "nursery_bytes", bench_count_json(p->nursery));
+	bench_put_counts(o, barriers_point_fields, BARRIERS_POINT_FIELDS, p);
 	json_object_set_new(o, "resolution",
 			    bench_number_json(barriers_resolution(b, point, BARRIERS_CPU)));
 	json_object_set_new(o, "results_agree",

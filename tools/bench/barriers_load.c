@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A results file of --barriers back into memory. Nothing in it is believed. */
+ * A results file of barriers back into memory. Nothing in it is believed. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -46,11 +46,7 @@ static bool load_run(const json_t *o, struct barriers_run *run)
 	if (!json_is_true(json_object_get(o, "ok")))
 		return true;
 	bench_text_of(o, "hash", hash, sizeof hash);
-	run->peak_rss_kb = bench_count_of(o, "peak_rss_kb");
-	run->pauses_cpu_ns = bench_count_of(o, "pauses_cpu_ns");
-	run->allocated = bench_count_of(o, "allocated_bytes");
-	run->live = bench_count_of(o, "live_bytes");
-	run->all_dirty = bench_count_of(o, "all_dirty");
+	bench_get_counts(o, barriers_run_fields, BARRIERS_RUN_FIELDS, run);
 	if (!json_is_array(pauses) || sscanf(hash, "%16" SCNx64, &run->hash) != 1)
 		return false;
 	run->pauses = calloc(json_array_size(pauses) + 1, sizeof *run->pauses);
@@ -96,12 +92,7 @@ static bool load_point(const json_t *o, struct barriers *b, unsigned point)
 	const json_t *rows = json_object_get(o, "rows");
 
 	bench_text_of(o, "program", p->program, sizeof p->program);
-	p->size = bench_count_of(o, "size");
-	p->words = bench_count_of(o, "words");
-	p->objects = bench_count_of(o, "objects");
-	p->churn = bench_count_of(o, "churn");
-	p->heap_limit = bench_count_of(o, "heap_limit_bytes");
-	p->nursery = bench_count_of(o, "nursery_bytes");
+	bench_get_counts(o, barriers_point_fields, BARRIERS_POINT_FIELDS, p);
 	p->written = bench_number_of(o, "written_percent");
 	if (json_array_size(rows) != b->n_rows)
 		return false;

@@ -16,50 +16,32 @@ const char *const barriers_axis_names[AXES] = { [AXIS_PROGRAM] = "program",
  * its words, in bytes. The test of this bench compares them with what comes out. */
 enum { STORE_BYTES = 184, CHURN_BYTES = 88, OBJECT_BYTES = 8, PAGE = 4096 };
 
-enum { BASE_WORDS = 32, MOST_LIVES = 4 };
+enum { BASE_WORDS = 32 };
 static const uint64_t base_nursery = 4 * MIB, roomy_heap = 1024 * MIB;
 static const double base_written = 10;
 
 static const struct preset {
 	uint64_t allocate_mib; /* by each run of stores.lisp, after its old objects */
 	double live_mb;
-	uint64_t trees, updates, sparse, scatter;
-	double heaps[5], nurseries[4], words[8], written[4], lives[MOST_LIVES]; /* 0 ends */
-} presets[] = {
-	[PRESET_QUICK] = { 48,
-			   16,
-			   13,
-			   9,
-			   14,
-			   15,
-			   { 1.25, 2, 6 },
-			   { 1, 4, 16 },
-			   { 2, 32, 512, 8192 },
-			   { 0.1, 10, 100 },
-			   { 4, 16 } },
-	[PRESET_STANDARD] = { 192,
-			      48,
-			      15,
-			      11,
-			      17,
-			      17,
-			      { 1.25, 1.5, 2, 3, 6 },
-			      { 1, 4, 16, 64 },
-			      { 2, 8, 32, 128, 512, 8192, 131072 },
-			      { 0.1, 1, 10, 100 },
-			      { 4, 16, 48 } },
-	[PRESET_FULL] = { 384,
-			  64,
-			  16,
-			  12,
-			  18,
-			  18,
-			  { 1.25, 1.5, 2, 3, 6 },
-			  { 1, 4, 16, 64 },
-			  { 2, 4, 8, 32, 128, 512, 8192, 131072 },
-			  { 0.1, 1, 10, 100 },
-			  { 4, 16, 64, 256 } },
-};
+	uint64_t trees, updates, sparse, scatter; /* sizes */
+} presets[] = { [PRESET_QUICK] = { 48, 16, 13, 9, 14, 15 },
+		[PRESET_STANDARD] = { 192, 48, 15, 11, 17, 17 },
+		[PRESET_FULL] = { 384, 64, 16, 12, 18, 18 } };
+
+/* Along the axes; 0 ends. */
+static const double axis_heaps[PRESETS][6] = { { 1.25, 2, 6 },
+					       { 1.25, 1.5, 2, 3, 6 },
+					       { 1.25, 1.5, 2, 3, 6 } };
+static const double axis_nurseries[PRESETS][5] = { { 1, 4, 16 },
+						   { 1, 4, 16, 64 },
+						   { 1, 4, 16, 64 } };
+static const double axis_words[PRESETS][9] = { { 2, 32, 512, 8192 },
+					       { 2, 8, 32, 128, 512, 8192, 131072 },
+					       { 2, 4, 8, 32, 128, 512, 8192, 131072 } };
+static const double axis_written[PRESETS][5] = { { 0.1, 10, 100 },
+						 { 0.1, 1, 10, 100 },
+						 { 0.1, 1, 10, 100 } };
+static const double axis_lives[PRESETS][5] = { { 4, 16 }, { 4, 16, 48 }, { 4, 16, 64, 256 } };
 
 /* ---- Rows ----------------------------------------------------------------------------- */
 
@@ -207,30 +189,28 @@ static bool base_of(const struct barriers *b, struct barriers_point *p)
 
 static void plan_map(struct barriers *b)
 {
-	const struct preset *o = &presets[b->preset];
 	struct barriers_point p;
 
-	for (unsigned i = 0; i < MOST_LIVES && o->lives[i] > 0; i++)
-		for (unsigned k = 0; k < 4 && o->written[k] > 0; k++) {
+	for (const double *l = axis_lives[b->preset]; *l > 0; l++)
+		for (const double *w = axis_written[b->preset]; *w > 0; w++) {
 			/* As asked by --live-mb, all of them. */
-			double live = o->lives[i] * b->live_mb / o->live_mb;
+			double live = *l * b->live_mb / presets[b->preset].live_mb;
 
-			if (stores(b, BASE_WORDS, live, o->written[k], &p))
-				add(b, AXIS_MAP, o->written[k], live, &p);
+			if (stores(b, BASE_WORDS, live, *w, &p))
+				add(b, AXIS_MAP, *w, live, &p);
 		}
 }
 
 bool barriers_plan_points(struct barriers *b)
 {
 	static const char *const classics[] = { "trees", "updates", "sparse", "scatter" };
-	const struct preset *o = &presets[b->preset];
 	struct barriers_point base, p;
 	bool all = b->sole[0] == '\0';
 
 	b->n_points = 0;
 	memset(b->sweeps, 0, sizeof b->sweeps);
 	if (!(b->live_mb > 0))
-		b->live_mb = o->live_mb;
+		b->live_mb = presets[b->preset].live_mb;
 	snprintf(b->sweep_program, sizeof b->sweep_program, "%s", all ? "stores" : b->sole);
 	if (!base_of(b, &base)) {
 		(void)tool_usage_error("bench barriers",
@@ -243,16 +223,16 @@ bool barriers_plan_points(struct barriers *b)
 	for (size_t i = 0; all && i < sizeof classics / sizeof *classics; i++)
 		if (classic(b, classics[i], &p))
 			add(b, AXIS_PROGRAM, 0, 0, &p);
-	for (unsigned i = 0; i < 4 && o->nurseries[i] > 0; i++) {
+	for (const double *n = axis_nurseries[b->preset]; *n > 0; n++) {
 		p = base;
-		p.nursery = (uint64_t)o->nurseries[i] * MIB;
-		p.written = base.written * o->nurseries[i] * (double)MIB / (double)base_nursery;
-		add(b, AXIS_NURSERY, o->nurseries[i], 0, &p);
+		p.nursery = (uint64_t)*n * MIB;
+		p.written = base.written * *n * (double)MIB / (double)base_nursery;
+		add(b, AXIS_NURSERY, *n, 0, &p);
 	}
 	if (base.words > 0) {
-		for (unsigned i = 0; i < 8 && o->words[i] > 0; i++)
-			if (stores(b, (uint64_t)o->words[i], b->live_mb, base_written, &p))
-				add(b, AXIS_OBJECT, o->words[i], 0, &p);
+		for (const double *w = axis_words[b->preset]; *w > 0; w++)
+			if (stores(b, (uint64_t)*w, b->live_mb, base_written, &p))
+				add(b, AXIS_OBJECT, *w, 0, &p);
 		plan_map(b);
 	}
 	barriers_plan_heap(b);
@@ -261,12 +241,12 @@ bool barriers_plan_points(struct barriers *b)
 
 void barriers_plan_heap(struct barriers *b)
 {
-	const struct preset *o = &presets[b->preset];
 	struct barriers_point p;
 
-	for (unsigned i = 0; b->least_heap > 0 && i < 5 && o->heaps[i] > 0 && base_of(b, &p); i++) {
-		p.heap_limit = (uint64_t)((double)b->least_heap * o->heaps[i]);
-		add(b, AXIS_HEAP, o->heaps[i], 0, &p);
+	for (const double *h = axis_heaps[b->preset]; b->least_heap > 0 && *h > 0 && base_of(b, &p);
+	     h++) {
+		p.heap_limit = (uint64_t)((double)b->least_heap * *h);
+		add(b, AXIS_HEAP, *h, 0, &p);
 	}
 }
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * What the runs of --barriers say. Less is better in every metric. */
+ * What the runs of barriers say. Less is better in every metric. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "tools/bench/barriers.h"
-#include "tools/report/html.h"
 
 const char *const barriers_role_names[BARRIERS_ROLES] = { "reference", "control", "ours", "other" };
 const char *const barriers_phase_names[BARRIERS_PHASES] = { "stop", "cards", "scan", "mark",
@@ -353,8 +352,8 @@ static void print_axis(const struct barriers *b, enum barriers_axis axis, FILE *
 		fprintf(f, "%-18s", text);
 		for (unsigned row = 1; row < b->n_rows; row++)
 			fprintf(f, " %18s",
-				html_ratio(barriers_ratio(b, p, row, BARRIERS_CPU), resolution,
-					   text));
+				stat_ratio_text(barriers_ratio(b, p, row, BARRIERS_CPU), resolution,
+						2, text));
 		fputc('\n', f);
 	}
 }

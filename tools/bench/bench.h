@@ -178,6 +178,14 @@ double bench_number_of(const json_t *o, const char *key);
 const char *bench_string_of(const json_t *o, const char *key);
 void bench_text_of(const json_t *o, const char *key, char *out, size_t n);
 
+/* Members of a structure, uint64_t each, and their keys in an object. */
+struct bench_field {
+	const char *key;
+	size_t offset;
+};
+void bench_put_counts(json_t *o, const struct bench_field *fields, size_t n, const void *from);
+void bench_get_counts(const json_t *o, const struct bench_field *fields, size_t n, void *to);
+
 /* Takes over root. Never half a file, whatever ends us. False, with a message. "-" is
  * standard output. */
 bool bench_write_results(json_t *root, const char *file, size_t flags);

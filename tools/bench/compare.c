@@ -15,11 +15,10 @@ struct side {
 	struct bench_env env;
 };
 
-static const enum bench_metric shown[] = { METRIC_TOTAL, METRIC_CPU, METRIC_PAUSED };
-enum { SHOWN = sizeof shown / sizeof *shown };
-static const enum bench_metric latency[] = { METRIC_LATENCY_P50, METRIC_LATENCY_P99,
-					     METRIC_LATENCY_P999 };
-enum { LATENCY_SHOWN = sizeof latency / sizeof *latency };
+enum { SHOWN = 3 };
+static const enum bench_metric shown[SHOWN] = { METRIC_TOTAL, METRIC_CPU, METRIC_PAUSED };
+static const enum bench_metric latency[SHOWN] = { METRIC_LATENCY_P50, METRIC_LATENCY_P99,
+						  METRIC_LATENCY_P999 };
 
 /* By block, a row's share of the reference; 0 if one of them is missing. */
 static void shares(const struct side *s, unsigned program, unsigned row, unsigned blocks,
@@ -54,17 +53,6 @@ static int find_row(const struct bench_plan *plan, const char *label)
 	return -1;
 }
 
-static void ratio_text(struct stat_ratio r, double resolution, char out[40])
-{
-	if (isnan(r.mid))
-		snprintf(out, 40, "-");
-	else if (isinf(r.high))
-		snprintf(out, 40, "~%.3f [too few]", r.mid);
-	else
-		snprintf(out, 40, "%s%.3f [%.3f, %.3f]", stat_same(r, resolution) ? "~" : "", r.mid,
-			 r.low, r.high);
-}
-
 static struct stat_ratio change(const struct side s[2], const unsigned program[2],
 				const unsigned row[2], unsigned blocks, enum bench_metric m)
 {
@@ -82,24 +70,41 @@ static double noise(const struct side s[2], const unsigned program[2], enum benc
 		    bench_resolution(s[1].plan, program[1], m));
 }
 
-static void compare_latency(const struct side s[2], const unsigned program[2], unsigned blocks)
+/* A line of three metrics for each row. True if a row of ours is slower in the first one
+ * than allowed. Latency goes by the noise of each metric, the others by that of the total. */
+static bool compare_rows(const struct side s[2], const unsigned program[2], unsigned blocks,
+			 const enum bench_metric metrics[SHOWN], double fail_above)
 {
-	if (!bench_has_latency(s[0].plan, program[0]) || !bench_has_latency(s[1].plan, program[1]))
-		return;
-	printf("%-26s %-24s %-24s %s\n", "", "50 % latency", "99 %", "99.9 %");
-	for (unsigned i = 0; i < s[0].plan->row_count; i++) {
-		int other = find_row(s[1].plan, s[0].plan->rows[i].label);
-		unsigned row[2] = { i, (unsigned)other };
-		char text[LATENCY_SHOWN][40];
+	bool worse = false, times = metrics == shown;
 
-		if (other < 0)
+	for (unsigned i = 0; i < s[0].plan->row_count; i++) {
+		const struct bench_row *r = &s[0].plan->rows[i];
+		int other = find_row(s[1].plan, r->label);
+		unsigned row[2] = { i, (unsigned)other };
+		char text[SHOWN][STAT_TEXT];
+		bool slow = false;
+
+		if (other < 0) {
+			if (times)
+				printf("%-26s only in the old file\n", r->label);
 			continue;
-		for (unsigned m = 0; m < LATENCY_SHOWN; m++)
-			ratio_text(change(s, program, row, blocks, latency[m]),
-				   noise(s, program, latency[m]), text[m]);
-		printf("%-26s %-24s %-24s %s\n", s[0].plan->rows[i].label, text[0], text[1],
-		       text[2]);
+		}
+		for (unsigned m = 0; m < SHOWN; m++) {
+			struct stat_ratio ratio = change(s, program, row, blocks, metrics[m]);
+			double least = noise(s, program, times ? METRIC_TOTAL : metrics[m]);
+
+			stat_ratio_text(ratio, least, 3, text[m]);
+			slow = slow ||
+			       (m == 0 && fail_above >= 0 && bench_is_ours(r) &&
+				!stat_same(ratio, least) && ratio.mid > 1 + fail_above / 100);
+		}
+		worse = worse || slow;
+		printf("%-26s %-24s %-24s %s%s\n", r->label, text[0], text[1], text[2],
+		       slow                           ? "  SLOWER"
+		       : i == s[0].plan->ref && times ? "  (times as they are)"
+						      : "");
 	}
+	return worse;
 }
 
 /* Can they be compared? If not, why is printed. */
@@ -122,9 +127,8 @@ static bool compare_program(const struct side s[2], const unsigned program[2], d
 	const struct bench_program *p = &s[0].plan->programs[program[0]];
 	const struct bench_program *q = &s[1].plan->programs[program[1]];
 	unsigned blocks = p->blocks < q->blocks ? p->blocks : q->blocks;
-	double resolution = fmax(bench_resolution(s[0].plan, program[0], METRIC_TOTAL),
-				 bench_resolution(s[1].plan, program[1], METRIC_TOTAL));
-	bool worse = false;
+	double resolution = noise(s, program, METRIC_TOTAL);
+	bool worse;
 
 	printf("\n%s: %u blocks of the same seeds", p->name, blocks);
 	if (!same_load(p, q, true))
@@ -134,31 +138,11 @@ static bool compare_program(const struct side s[2], const unsigned program[2], d
 	else
 		printf("; no resolution\n");
 	printf("%-26s %-24s %-24s %s\n", "", "total", "CPU", "time in pauses");
-	for (unsigned i = 0; i < s[0].plan->row_count; i++) {
-		const struct bench_row *r = &s[0].plan->rows[i];
-		int other = find_row(s[1].plan, r->label);
-		unsigned row[2] = { i, (unsigned)other };
-		struct stat_ratio ratio[SHOWN];
-		char text[SHOWN][40];
-		bool slow;
-
-		if (other < 0) {
-			printf("%-26s only in the old file\n", r->label);
-			continue;
-		}
-		for (unsigned m = 0; m < SHOWN; m++) {
-			ratio[m] = change(s, program, row, blocks, shown[m]);
-			ratio_text(ratio[m], resolution, text[m]);
-		}
-		slow = fail_above >= 0 && bench_is_ours(r) && !stat_same(ratio[0], resolution) &&
-		       ratio[0].mid > 1 + fail_above / 100;
-		worse = worse || slow;
-		printf("%-26s %-24s %-24s %s%s\n", r->label, text[0], text[1], text[2],
-		       slow                       ? "  SLOWER"
-		       : row[0] == s[0].plan->ref ? "  (times as they are)"
-						  : "");
+	worse = compare_rows(s, program, blocks, shown, fail_above);
+	if (bench_has_latency(s[0].plan, program[0]) && bench_has_latency(s[1].plan, program[1])) {
+		printf("%-26s %-24s %-24s %s\n", "", "50 % latency", "99 %", "99.9 %");
+		compare_rows(s, program, blocks, latency, -1);
 	}
-	compare_latency(s, program, blocks);
 	return worse;
 }
 

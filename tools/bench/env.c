@@ -152,6 +152,13 @@ static const struct {
 #undef TEXT
 };
 
+static const struct bench_field ticks[] = {
+	{ "steal_ticks_before", offsetof(struct bench_env, steal_before) },
+	{ "steal_ticks_after", offsetof(struct bench_env, steal_after) },
+	{ "steal_ticks", offsetof(struct bench_env, steal) },
+	{ "total_ticks", offsetof(struct bench_env, total) },
+};
+
 enum { TEXTS = sizeof texts / sizeof *texts };
 
 json_t *bench_env_json(const struct bench_env *env)
@@ -162,10 +169,7 @@ json_t *bench_env_json(const struct bench_env *env)
 		json_object_set_new(o, texts[i].key,
 				    json_string((const char *)env + texts[i].offset));
 	json_object_set_new(o, "cpus", json_integer(env->cpus));
-	json_object_set_new(o, "steal_ticks_before", bench_count_json(env->steal_before));
-	json_object_set_new(o, "steal_ticks_after", bench_count_json(env->steal_after));
-	json_object_set_new(o, "steal_ticks", bench_count_json(env->steal));
-	json_object_set_new(o, "total_ticks", bench_count_json(env->total));
+	bench_put_counts(o, ticks, sizeof ticks / sizeof *ticks, env);
 	json_object_set_new(o, "steal_percent", bench_number_json(bench_env_steal_percent(env)));
 	return o;
 }
@@ -176,8 +180,5 @@ void bench_load_env(const json_t *o, struct bench_env *env)
 	for (size_t i = 0; i < TEXTS; i++)
 		bench_text_of(o, texts[i].key, (char *)env + texts[i].offset, texts[i].size);
 	env->cpus = (long)bench_count_of(o, "cpus");
-	env->steal_before = bench_count_of(o, "steal_ticks_before");
-	env->steal_after = bench_count_of(o, "steal_ticks_after");
-	env->steal = bench_count_of(o, "steal_ticks");
-	env->total = bench_count_of(o, "total_ticks");
+	bench_get_counts(o, ticks, sizeof ticks / sizeof *ticks, env);
 }

@@ -203,7 +203,7 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 	struct stat_ratio ratio = bench_ratio(plan, program, row, plan->ref, METRIC_LATENCY_P99);
 	double resolution = bench_resolution(plan, program, METRIC_LATENCY_P99);
 	const struct histogram *open, *simple, *hiccup;
-	char a[16], b[16], c[16], d[16], e[16], m[16], g[16];
+	char a[16], b[16], c[16], d[16], e[16], m[16], g[16], text[STAT_TEXT];
 
 	if (l == NULL)
 		return;
@@ -217,13 +217,8 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 		(double)hiccup->max / 1e6);
 	if (row == plan->ref)
 		fprintf(f, "1\n");
-	else if (isnan(ratio.mid))
-		fprintf(f, "-\n");
-	else if (isinf(ratio.high))
-		fprintf(f, "~%.2f [too few]\n", ratio.mid);
 	else
-		fprintf(f, "%s%.2f [%.2f, %.2f]\n", stat_same(ratio, resolution) ? "~" : "",
-			ratio.mid, ratio.low, ratio.high);
+		fprintf(f, "%s\n", stat_ratio_text(ratio, resolution, 2, text));
 	free(l);
 }
 

@@ -25,22 +25,6 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 			   "worth.\n");
 }
 
-/* "0.74 [0.71, 0.78]", with "~" when it is within the noise. */
-static const char *ratio_text(struct stat_ratio r, double resolution, bool interval, char out[40])
-{
-	const char *mark = stat_same(r, resolution) ? "~" : "";
-
-	if (isnan(r.mid))
-		snprintf(out, 40, "-");
-	else if (interval && isinf(r.high))
-		snprintf(out, 40, "%s%.2f [too few]", mark, r.mid);
-	else if (interval)
-		snprintf(out, 40, "%s%.2f [%.2f, %.2f]", mark, r.mid, r.low, r.high);
-	else
-		snprintf(out, 40, "%s%.2f", mark, r.mid);
-	return out;
-}
-
 static const char *count_text(double v, char out[32])
 {
 	if (isnan(v))
@@ -54,7 +38,7 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 		      double resolution, FILE *f)
 {
 	struct bench_summary s;
-	char ref[40], stw[40], vmas[32], dirty[32], gcs[32];
+	char ref[STAT_TEXT], stw[STAT_TEXT], vmas[32], dirty[32], gcs[32];
 
 	bench_summarize(plan, program, row, &s);
 	if (s.good == 0) {
@@ -65,11 +49,12 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 	if (row == plan->ref)
 		snprintf(ref, sizeof ref, "1");
 	else
-		ratio_text(s.to_ref, resolution, true, ref);
+		stat_ratio_text(s.to_ref, resolution, 2, ref);
 	if (row == plan->stw)
 		snprintf(stw, sizeof stw, "1");
 	else
-		ratio_text(s.to_stw, resolution, false, stw);
+		stat_ratio_text(s.to_stw, resolution, 2, stw);
+	stw[strcspn(stw, " ")] = '\0'; /* no interval: there is no room */
 	fprintf(f, "%-22s %7.2f %7.2f %6zu %7.2f %7.2f %7.2f %8.2f %7s %9s %5s  %-20s %s\n",
 		plan->rows[row].label, s.wall, s.cpu, s.stops, s.p50, s.p99, s.max, s.stall,
 		plan->rows[row].control ? "-" : count_text(s.vmas, vmas),

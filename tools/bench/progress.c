@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT
  * The progress line on standard error, the clock, and random orders. */
 #include <stdarg.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+#include "common/random.h"
 #include "tools/bench/bench.h"
 
 double bench_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	return (double)cm_now_ns() / 1e9;
 }
 
 struct bench_progress bench_begin_progress(double begin)
@@ -51,11 +49,8 @@ void bench_shuffle(unsigned *order, unsigned n, uint64_t *state)
 	for (unsigned i = 0; i < n; i++)
 		order[i] = i;
 	for (unsigned i = n; i > 1; i--) {
-		unsigned j, was;
+		unsigned j = (unsigned)random_below(state, i), was = order[j];
 
-		*state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-		j = (unsigned)(((*state >> 32) * i) >> 32);
-		was = order[j];
 		order[j] = order[i - 1];
 		order[i - 1] = was;
 	}

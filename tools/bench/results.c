@@ -48,6 +48,25 @@ void bench_text_of(const json_t *o, const char *key, char *out, size_t n)
 	snprintf(out, n, "%s", bench_string_of(o, key));
 }
 
+void bench_put_counts(json_t *o, const struct bench_field *fields, size_t n, const void *from)
+{
+	uint64_t v;
+
+	for (size_t i = 0; i < n; i++) {
+		memcpy(&v, (const char *)from + fields[i].offset, sizeof v);
+		json_object_set_new(o, fields[i].key, bench_count_json(v));
+	}
+}
+
+void bench_get_counts(const json_t *o, const struct bench_field *fields, size_t n, void *to)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t v = bench_count_of(o, fields[i].key);
+
+		memcpy((char *)to + fields[i].offset, &v, sizeof v);
+	}
+}
+
 /* A file beside it takes its place. What is no file of its own (a device, a pipe, what a
  * symbolic link leads to) is written in place. */
 static bool write_file(const json_t *root, const char *file, size_t flags)

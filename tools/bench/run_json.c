@@ -63,10 +63,7 @@ bool bench_parse_stops(const json_t *list, struct bench_run *out)
 	return true;
 }
 
-static const struct {
-	const char *name;
-	size_t offset;
-} counters[] = {
+static const struct bench_field counters[] = {
 	{ "collections", offsetof(struct bench_run, collections) },
 	{ "dirty_cards", offsetof(struct bench_run, dirty_cards) },
 	{ "faults", offsetof(struct bench_run, faults) },
@@ -84,10 +81,16 @@ static const struct {
 
 enum { COUNTERS = sizeof counters / sizeof *counters };
 
-static void put_count(json_t *o, const char *key, uint64_t v)
-{
-	json_object_set_new(o, key, json_integer((json_int_t)v));
-}
+static const struct bench_field sampled[] = {
+	{ "peak_vmas", offsetof(struct bench_run, peak_vmas) },
+	{ "peak_page_table_kb", offsetof(struct bench_run, peak_table_kb) },
+};
+
+static const struct bench_field verified[] = {
+	{ "verify_checked", offsetof(struct bench_run, verified) },
+	{ "verify_changed", offsetof(struct bench_run, verify_changed) },
+	{ "missed", offsetof(struct bench_run, missed) },
+};
 
 static json_t *stops_json(const struct bench_run *r)
 {
@@ -121,18 +124,11 @@ json_t *bench_run_json(const struct bench_run *r, uint64_t seed)
 	}
 	json_object_set_new(o, "mode", json_string(r->mode));
 	json_object_set_new(o, "backend", json_string(r->backend));
-	for (size_t i = 0; i < COUNTERS; i++)
-		put_count(o, counters[i].name,
-			  *(const uint64_t *)(const void *)((const char *)r + counters[i].offset));
-	if (r->peak_vmas > 0) {
-		put_count(o, "peak_vmas", r->peak_vmas);
-		put_count(o, "peak_page_table_kb", r->peak_table_kb);
-	}
-	if (r->has_missed) {
-		put_count(o, "verify_checked", r->verified);
-		put_count(o, "verify_changed", r->verify_changed);
-		put_count(o, "missed", r->missed);
-	}
+	bench_put_counts(o, counters, COUNTERS, r);
+	if (r->peak_vmas > 0)
+		bench_put_counts(o, sampled, 2, r);
+	if (r->has_missed)
+		bench_put_counts(o, verified, 3, r);
 	if (r->latency != NULL)
 		json_object_set_new(o, "latency", bench_latency_json(r->latency));
 	json_object_set_new(o, "stops_ns", stops_json(r));
@@ -156,15 +152,10 @@ bool bench_parse_run(const json_t *o, struct bench_run *out)
 	bench_text_of(o, "error", out->error, sizeof out->error);
 	bench_text_of(o, "mode", out->mode, sizeof out->mode);
 	bench_text_of(o, "backend", out->backend, sizeof out->backend);
-	for (size_t i = 0; i < COUNTERS; i++)
-		*(uint64_t *)(void *)((char *)out + counters[i].offset) =
-			bench_count_of(o, counters[i].name);
-	out->peak_vmas = bench_count_of(o, "peak_vmas");
-	out->peak_table_kb = bench_count_of(o, "peak_page_table_kb");
+	bench_get_counts(o, counters, COUNTERS, out);
+	bench_get_counts(o, sampled, 2, out);
+	bench_get_counts(o, verified, 3, out);
 	out->has_missed = json_is_integer(json_object_get(o, "missed"));
-	out->missed = bench_count_of(o, "missed");
-	out->verified = bench_count_of(o, "verify_checked");
-	out->verify_changed = bench_count_of(o, "verify_changed");
 	if (json_object_get(o, "latency") != NULL) {
 		out->latency = bench_parse_latency(json_object_get(o, "latency"));
 		if (out->latency == NULL)

@@ -5,12 +5,31 @@
 
 #include "tools/bench/programs.h"
 
+static const struct bench_field counts[] = {
+	{ "collections", offsetof(struct bench_run, collections) },
+	{ "dirty_cards", offsetof(struct bench_run, dirty_cards) },
+	{ "faults", offsetof(struct bench_run, faults) },
+	{ "guessed_ranges", offsetof(struct bench_run, guessed) },
+	{ "all_dirty", offsetof(struct bench_run, all_dirty) },
+	{ "kernel_calls", offsetof(struct bench_run, kernel_calls) },
+	{ "minor_faults", offsetof(struct bench_run, minor_faults) },
+	{ "verify_missed", offsetof(struct bench_run, missed) },
+	{ "verify_checked", offsetof(struct bench_run, verified) },
+	{ "verify_changed", offsetof(struct bench_run, verify_changed) },
+};
+
+static const struct bench_field stops[] = {
+	{ "p50_ns", offsetof(struct bench_run, stop_p50) },
+	{ "p99_ns", offsetof(struct bench_run, stop_p99) },
+	{ "max_ns", offsetof(struct bench_run, stop_max) },
+	{ "total_ns", offsetof(struct bench_run, stop_total) },
+};
+
 bool bench_read_statistics(const char *path, struct bench_run *out)
 {
 	bool good;
 	json_error_t error;
 	json_t *root = json_load_file(path, 0, &error);
-	const json_t *stops;
 
 	if (root == NULL) {
 		snprintf(out->error, sizeof out->error, "no statistics: %.150s", error.text);
@@ -24,23 +43,10 @@ bool bench_read_statistics(const char *path, struct bench_run *out)
 	}
 	bench_text_of(root, "mode", out->mode, sizeof out->mode);
 	bench_text_of(root, "backend", out->backend, sizeof out->backend);
-	out->collections = bench_count_of(root, "collections");
-	out->dirty_cards = bench_count_of(root, "dirty_cards");
-	out->faults = bench_count_of(root, "faults");
-	out->guessed = bench_count_of(root, "guessed_ranges");
-	out->all_dirty = bench_count_of(root, "all_dirty");
-	stops = json_object_get(root, "stops");
-	out->stop_p50 = bench_count_of(stops, "p50_ns");
-	out->stop_p99 = bench_count_of(stops, "p99_ns");
-	out->stop_max = bench_count_of(stops, "max_ns");
-	out->stop_total = bench_count_of(stops, "total_ns");
+	bench_get_counts(root, counts, sizeof counts / sizeof *counts, out);
+	bench_get_counts(json_object_get(root, "stops"), stops, sizeof stops / sizeof *stops, out);
 	out->stall_max = bench_count_of(json_object_get(root, "stalls"), "max_ns");
-	out->kernel_calls = bench_count_of(root, "kernel_calls");
-	out->minor_faults = bench_count_of(root, "minor_faults");
 	out->has_missed = json_is_integer(json_object_get(root, "verify_missed"));
-	out->missed = bench_count_of(root, "verify_missed");
-	out->verified = bench_count_of(root, "verify_checked");
-	out->verify_changed = bench_count_of(root, "verify_changed");
 	good = bench_parse_stops(json_object_get(root, "stops_ns"), out);
 	if (!good)
 		snprintf(out->error, sizeof out->error, "the list of stops is strange");
