@@ -31,7 +31,7 @@ bool cm_tracker_still_lost(struct cardmark *cm)
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end)
 {
 	struct cardmark_run kept, held;
-	bool is_kept = cm->any_kept && cm_cards_next(&cm->kept, at, &kept);
+	bool is_kept = cm->kept.any && cm_cards_next(&cm->kept.cards, at, &kept);
 	bool is_held = cm_holds_next(&cm->holds, at, &held);
 	bool forced = false;
 
@@ -55,12 +55,11 @@ bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end)
 
 void cm_tracker_take_owed(struct cardmark *cm)
 {
-	size_t pieces = 0;
+	size_t pieces;
 
-	if (cm->backend->ops->take_owed != NULL)
-		pieces = cm->backend->ops->take_owed(cm->backend, &cm->ranges, &cm->kept);
-	if (pieces == 0)
+	if (cm->backend->ops->take_owed == NULL)
 		return;
-	cm->any_kept = true;
-	cm->kept_guessed += pieces;
+	pieces = cm->backend->ops->take_owed(cm->backend, &cm->ranges, cm_take(cm));
+	if (pieces != 0)
+		cm_taken(cm, pieces);
 }

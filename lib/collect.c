@@ -48,6 +48,8 @@ static size_t harvest_span(struct cardmark *cm, struct cardmark_run span, struct
 	return guessed;
 }
 
+/* Also where nothing can be cleared: what has been reported once is not new, and a later scan
+ * must not pass over what is written to it. */
 static void no_longer_fresh(struct cardmark *cm, struct cardmark_run span)
 {
 	if (!cm->any_fresh)
@@ -66,9 +68,6 @@ static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_c
 	const struct cm_backend_ops *ops = cm->backend->ops;
 	size_t guessed;
 
-	/* Also where nothing can be cleared: what has been reported once is not new, and
-	 * a later scan must not pass over what is written to it. */
-	no_longer_fresh(cm, span);
 	if (cm_tracker_still_lost(cm)) {
 		cm_ranges_mark(&cm->ranges, span, report);
 		CM_COUNT(cm->counters.guessed);
@@ -85,25 +84,67 @@ static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_c
 	return guessed;
 }
 
-static void join_kept(struct cardmark *cm, struct cm_cards *report)
+static void join_kept(struct cardmark *cm, struct cm_kept *kept, struct cm_cards *report)
 {
-	if (!cm->any_kept)
+	if (!kept->any)
 		return;
-	cm->stats.precleaned_cards += cm_cards_count(&cm->kept);
-	cm_cards_or(report, &cm->kept);
-	cm_cards_clear_all(&cm->kept);
-	cm->any_kept = false;
-	cm->kept_guessed = 0;
+	if (cm->consumers == NULL) /* else it is more than precleans kept */
+		cm->stats.precleaned_cards += cm_cards_count(&kept->cards);
+	cm_cards_or(report, &kept->cards);
+	cm_cards_clear_all(&kept->cards);
+	kept->any = false;
+	kept->guessed = 0;
+}
+
+/* What holds data in one piece that a consumer has not been told of. */
+static bool join_data(struct cardmark *cm, struct cm_range piece, struct cm_cards *report)
+{
+	static const struct cm_masks data = { .any_of = CARDMARK_PAGE_PRESENT |
+							CARDMARK_PAGE_SWAPPED };
+	struct cm_sink sink = { .max_pages = SIZE_MAX, .adds = report };
+	uintptr_t resume;
+
+	/* What a file or shared memory holds is not in the page table. */
+	if (piece.kind != CM_KIND_PRIVATE || cm->lost || cm->suspended)
+		cm_cards_set(report, piece.start, piece.end);
+	else
+		cm->backend->ops->scan(cm->backend, &cm->ranges, &piece, &data, CARDMARK_SCAN_GET,
+				       &sink, &resume);
+	return !sink.guessed;
+}
+
+/* A new consumer is told of all there is, as a new tracker's first collect does. How many
+ * pieces were guessed. */
+static size_t join_unseen(struct cardmark *cm, struct cardmark_consumer *consumer,
+			  struct cardmark_run span, struct cm_cards *report)
+{
+	struct cardmark_run run;
+	size_t guessed = 0;
+
+	if (consumer == NULL || !consumer->any_unseen)
+		return 0;
+	for (uintptr_t at = span.start;
+	     cm_cards_next(&consumer->unseen, at, &run) && run.start < span.end; at = run.end) {
+		run = clip(run, span);
+		for (size_t i = cm_ranges_find(&cm->ranges, run.start);
+		     i < cm->ranges.n && cm->ranges.v[i].start < run.end; i++)
+			guessed += !join_data(
+				cm, cm_ranges_clip(&cm->ranges, i, run.start, run.end), report);
+	}
+	cm_cards_clear(&consumer->unseen, span.start, span.end);
+	consumer->any_unseen = !is_all(span);
+	return guessed;
 }
 
 /* Before the harvest: emptied and then written is written. */
-static size_t take_discarded(struct cardmark *cm, struct cardmark_run span, struct cm_cards *cards)
+static size_t take_discarded(struct cardmark *cm, struct cm_kept *asker, struct cardmark_run span,
+			     struct cm_cards *cards)
 {
 	size_t guessed;
 
 	cm_cards_clear_all(&cm->report);
 	guessed = cm_discard_take(cm, span, &cm->report, true);
-
+	cm_keep(cm, &cm->report, guessed, asker);
 	cm_cards_or(cards, &cm->report);
 	if (cm->verify.on)
 		cm_cards_or(&cm->verify.excused, &cm->report);
@@ -122,74 +163,105 @@ static size_t verify(struct cardmark *cm, struct cardmark_run span, struct cm_ca
 	return cm_verify_compare(&cm->verify, &tracker, span, report);
 }
 
-static enum cardmark_collected collect_all(struct cardmark *cm, struct cm_cards *cards)
+static struct cm_kept *kept_for(struct cardmark *cm, struct cardmark_consumer *consumer)
 {
-	bool apart = cm->discards || cm->verify.on || cm->backoff.collects != 0;
+	return consumer != NULL ? &consumer->kept : &cm->kept;
+}
+
+/* consumer: who asks; NULL: the tracker itself. */
+static enum cardmark_collected collect_all(struct cardmark *cm, struct cardmark_consumer *consumer,
+					   struct cm_cards *cards)
+{
+	bool apart =
+		cm->discards || cm->verify.on || cm->backoff.collects != 0 || cm->consumers != NULL;
 	struct cm_cards *report = apart ? &cm->report : cards;
-	size_t guessed = cm->kept_guessed;
+	struct cm_kept *kept = kept_for(cm, consumer);
+	size_t guessed = kept->guessed, now, missed;
 
 	if (cm->discard_is_write)
-		guessed += take_discarded(cm, CM_ALL, cards);
+		guessed += take_discarded(cm, kept, CM_ALL, cards);
 	if (apart)
 		cm_cards_clear_all(report);
-	guessed += harvest(cm, CM_ALL, report);
-	join_kept(cm, report);
+	now = harvest(cm, CM_ALL, report);
+	guessed += now;
+	/* What is joined from here on the others know, or will be told without this. */
+	if (cm->consumers != NULL)
+		cm_keep(cm, report, now, kept);
 	join_held(cm, CM_ALL, report);
-	if (cm->backoff.collects != 0) {
+	guessed += join_unseen(cm, consumer, CM_ALL, report);
+	if (cm->backoff.collects != 0)
 		cm->stats.backoff_cards += cm_backoff_join(&cm->backoff, &cm->ranges, report);
-		if (guessed == 0)
-			cm_backoff_learn(&cm->backoff, report);
-	}
-	guessed += verify(cm, CM_ALL, report);
-	if (cm->discards)
+	/* What others took has been noted then, and may have been found empty since. */
+	if (cm->discards && cm->consumers != NULL)
+		cm_cards_or(&cm->populated, report);
+	join_kept(cm, kept, report);
+	if (cm->backoff.collects != 0 && guessed == 0)
+		cm_backoff_learn(&cm->backoff, report);
+	missed = verify(cm, CM_ALL, report);
+	guessed += missed;
+	if (missed != 0)
+		cm_keep(cm, report, missed, kept);
+	if (cm->discards && (cm->consumers == NULL || missed != 0))
 		cm_cards_or(&cm->populated, report);
 	if (apart)
 		cm_cards_or(cards, report);
 	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }
 
-static void answer_kept(struct cardmark *cm, struct cardmark_run span, struct cm_cards *cards)
+static void answer_kept(struct cardmark *cm, struct cm_kept *kept, struct cardmark_run span,
+			struct cm_cards *cards)
 {
 	struct cardmark_run run;
 
-	for (uintptr_t at = span.start; cm_cards_next(&cm->kept, at, &run) && run.start < span.end;
-	     at = run.end) {
+	for (uintptr_t at = span.start;
+	     cm_cards_next(&kept->cards, at, &run) && run.start < span.end; at = run.end) {
 		run = clip(run, span);
 		cm_cards_set(cards, run.start, run.end);
-		if (cm->discards)
+		if (cm->discards && cm->consumers == NULL)
 			cm_cards_set(&cm->populated, run.start, run.end);
 	}
-	cm_cards_clear(&cm->kept, span.start, span.end);
+	cm_cards_clear(&kept->cards, span.start, span.end);
 }
 
 /* What is harvested goes to what precleans kept, and of that the cards of span are answered: a
  * backend may take more than it is asked for, and the rest is for the next collect. Backoff is
  * left alone: runs that it does not look at are dirty in each collect of all. */
-static enum cardmark_collected collect_span(struct cardmark *cm, struct cardmark_run span,
-					    struct cm_cards *cards)
+static enum cardmark_collected collect_span(struct cardmark *cm, struct cardmark_consumer *consumer,
+					    struct cardmark_run span, struct cm_cards *cards)
 {
+	struct cm_kept *kept = kept_for(cm, consumer);
+	struct cm_cards *report;
+	size_t missed;
+
 	if (span.start >= span.end)
 		return CARDMARK_EXACT;
 	if (cm->discard_is_write)
-		cm->kept_guessed += take_discarded(cm, span, cards);
-	/* Set first: whatever happens in there is joined. */
-	cm->any_kept = true;
-	cm->kept_guessed += harvest(cm, span, &cm->kept);
-	join_held(cm, span, &cm->kept);
-	cm->kept_guessed += verify(cm, span, &cm->kept);
-	answer_kept(cm, span, cards);
-	return cm->kept_guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
+		kept->guessed += take_discarded(cm, kept, span, cards);
+	report = cm_take(cm);
+	cm_taken(cm, harvest(cm, span, report));
+	join_held(cm, span, report);
+	kept->guessed += join_unseen(cm, consumer, span, report);
+	if (report != &kept->cards)
+		cm_cards_or(&kept->cards, report);
+	if (report != &kept->cards && cm->discards)
+		cm_cards_or(&cm->populated, report);
+	missed = verify(cm, span, &kept->cards);
+	kept->guessed += missed;
+	if (missed != 0)
+		cm_keep(cm, &kept->cards, missed, kept);
+	answer_kept(cm, kept, span, cards);
+	return kept->guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }
 
-static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_run span,
-				       struct cardmark_table *table)
+static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_consumer *consumer,
+				       struct cardmark_run span, struct cardmark_table *table)
 {
 	uint64_t start = cm_os->now(), taken;
 	enum cardmark_collected result;
 	bool locked = false;
 	size_t before;
 
-	if (table->owner == cm) {
+	if (cm != NULL && table->owner == cm) {
 		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
 		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);
 		cm_count_down(&cm->waiting);
@@ -197,12 +269,17 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_run 
 	if (!locked) {
 		/* Nothing was cleared, so the next collect reports it all. */
 		table->all_dirty = true;
-		cm_tracker_told_all(cm);
+		if (consumer == NULL)
+			cm_tracker_told_all(cm);
+		else if (cm != NULL) /* what is new is still new to whoever scans */
+			CM_COUNT(cm->all_dirty);
 		return CARDMARK_ALL_DIRTY;
 	}
+	if (consumer == NULL)
+		no_longer_fresh(cm, span);
 	before = cm_cards_count(&table->cards);
-	result = is_all(span) ? collect_all(cm, &table->cards)
-			      : collect_span(cm, span, &table->cards);
+	result = is_all(span) ? collect_all(cm, consumer, &table->cards)
+			      : collect_span(cm, consumer, span, &table->cards);
 	cm->stats.collects++;
 	cm->stats.dirty_cards += cm_cards_count(&table->cards) - before;
 	taken = cm_os->now() - start;
@@ -215,7 +292,7 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_run 
 
 enum cardmark_collected cardmark_collect(struct cardmark *cm, struct cardmark_table *table)
 {
-	return collect(cm, CM_ALL, table);
+	return collect(cm, NULL, CM_ALL, table);
 }
 
 /* The cards that have a byte of [addr, addr + len). */
@@ -234,7 +311,20 @@ static struct cardmark_run cards_of(const void *addr, size_t len)
 enum cardmark_collected cardmark_collect_range(struct cardmark *cm, const void *addr, size_t len,
 					       struct cardmark_table *table)
 {
-	return collect(cm, cards_of(addr, len), table);
+	return collect(cm, NULL, cards_of(addr, len), table);
+}
+
+enum cardmark_collected cardmark_consumer_collect(struct cardmark_consumer *consumer,
+						  struct cardmark_table *table)
+{
+	return collect(consumer->owner, consumer, CM_ALL, table);
+}
+
+enum cardmark_collected cardmark_consumer_collect_range(struct cardmark_consumer *consumer,
+							const void *addr, size_t len,
+							struct cardmark_table *table)
+{
+	return collect(consumer->owner, consumer, cards_of(addr, len), table);
 }
 
 /* ---- Preclean -------------------------------------------------------------- */
@@ -258,9 +348,7 @@ static int preclean_chunk(struct cardmark *cm, uintptr_t *at)
 				   ? span.start + cm->chunk_bytes
 				   : CM_ADDRESS_LIMIT;
 		cm_tracker_recheck(cm);
-		/* Set first: whatever happens in there is joined. */
-		cm->any_kept = true;
-		cm->kept_guessed += harvest_span(cm, span, &cm->kept);
+		cm_taken(cm, harvest_span(cm, span, cm_take(cm)));
 		cm_tracker_recheck(cm);
 		*at = span.end;
 	}

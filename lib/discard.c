@@ -173,6 +173,7 @@ size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_
 
 int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 {
+	struct cm_cards *taken;
 	size_t guessed;
 
 	if (!cm->discards)
@@ -185,7 +186,15 @@ int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
-	guessed = cm_discard_take(cm, CM_ALL, &table->cards, false);
+	/* To consumers it is a write, and none of them has been told. */
+	taken = cm->discard_is_write && cm->consumers != NULL ? &cm->report : &table->cards;
+	if (taken == &cm->report)
+		cm_cards_clear_all(taken);
+	guessed = cm_discard_take(cm, CM_ALL, taken, false);
+	if (taken == &cm->report) {
+		cm_keep(cm, taken, guessed, &cm->kept);
+		cm_cards_or(&table->cards, taken);
+	}
 	cm_tracker_unlock(cm);
 	return guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }

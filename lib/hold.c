@@ -35,9 +35,7 @@ static void keep(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
 	uintptr_t mask = cardmark_card_size() - 1;
 
-	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ start & ~mask, (end + mask) & ~mask },
-		       &cm->kept);
-	cm->any_kept = true;
+	cm_keep_run(cm, (struct cardmark_run){ start & ~mask, (end + mask) & ~mask }, 0);
 }
 
 int cardmark_release(struct cardmark *cm, const void *addr, size_t len)

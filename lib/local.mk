@@ -28,6 +28,7 @@ lib_libcm_la_SOURCES = \
 	lib/backoff.c lib/backoff.h \
 	lib/cards.c lib/cards.h \
 	lib/collect.c \
+	lib/consumer.c lib/consumer.h \
 	lib/discard.c \
 	lib/errors.c lib/errors.h \
 	lib/export.h \

@@ -61,7 +61,7 @@ static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 	/* Only what is reported and armed is kept no longer: the masks may leave cards
 	 * out. */
 	if (op != CARDMARK_SCAN_GET)
-		sink->drops = &cm->kept;
+		sink->drops = &cm->kept.cards;
 	scan_piece(cm, piece, &masks, op, sink, resume);
 	sink->also = 0;
 	sink->drops = NULL;
@@ -70,11 +70,12 @@ static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 /* What a clearing scan reports and arms goes here first; NULL if it is not asked for. */
 static struct cm_cards *cleared(struct cardmark *cm)
 {
-	return cm->discards || cm->verify.on ? &cm->report : NULL;
+	return cm->discards || cm->verify.on || cm->consumers != NULL ? &cm->report : NULL;
 }
 
-static void join_cleared(struct cardmark *cm)
+static void join_cleared(struct cardmark *cm, bool guessed)
 {
+	cm_keep(cm, &cm->report, guessed, &cm->kept);
 	if (cm->discards)
 		cm_cards_or(&cm->populated, &cm->report);
 	if (cm->verify.on)
@@ -125,9 +126,7 @@ static void give_back_passed_over(struct cardmark *cm, const struct cardmark_que
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!told_all(cm))
 		return;
-	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ (uintptr_t)q->start, end }, &cm->kept);
-	cm->any_kept = true;
-	cm->kept_guessed++;
+	cm_keep_run(cm, (struct cardmark_run){ (uintptr_t)q->start, end }, 1);
 	CM_COUNT(cm->counters.guessed);
 }
 
@@ -194,7 +193,7 @@ full:
 	if (passed_over && clears)
 		give_back_passed_over(cm, q, at);
 	if (sink.adds != NULL)
-		join_cleared(cm);
+		join_cleared(cm, sink.guessed);
 	q->count = sink.v == NULL ? 0 : sink.n;
 	q->pages = sink.pages;
 	q->resume = at;

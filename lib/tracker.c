@@ -23,12 +23,12 @@ static size_t round_to_cards(size_t bytes)
 /* The i-th set of the tracker's own that is in use, or NULL. */
 static struct cm_cards *set_at(struct cardmark *cm, size_t i)
 {
-	struct cm_cards *sets[11] = { &cm->tracked, &cm->fresh, &cm->kept };
+	struct cm_cards *sets[11] = { &cm->tracked, &cm->fresh, &cm->kept.cards };
 	size_t n = 3;
 
 	if (cm->discards)
 		sets[n++] = &cm->populated;
-	if (cm->discards || cm->verify.on || cm->backoff.collects != 0)
+	if (cm->has_report)
 		sets[n++] = &cm->report;
 	if (cm->backoff.collects != 0) {
 		sets[n++] = &cm->backoff.low;
@@ -69,6 +69,8 @@ static int reserve_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
 		error = cm_cards_reserve(set, start, end);
 	if (error == 0)
 		error = cm_verify_reserve(&cm->verify, start, end);
+	if (error == 0)
+		error = cm_consumers_reserve(cm, start, end);
 	for (struct cardmark_table *t = cm->tables; t != NULL && error == 0; t = t->next)
 		error = cm_cards_reserve(&t->cards, start, end);
 	return error;
@@ -81,6 +83,7 @@ static void clear_sets(struct cardmark *cm, uintptr_t start, uintptr_t end)
 	for (size_t i = 0; (set = set_at(cm, i)) != NULL; i++)
 		if (set != &cm->tracked)
 			cm_cards_clear(set, start, end);
+	cm_consumers_clear(cm, start, end);
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		cm_cards_clear(&t->cards, start, end);
 }
@@ -154,6 +157,7 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 		cm->backoff.collects = o.backoff;
 	cm->backoff.least = CM_BACKOFF_RUN_CARDS;
 	error = cm_verify_open(&cm->verify, &o);
+	cm->has_report = cm->discards || cm->verify.on || cm->backoff.collects != 0;
 	if (error == 0)
 		error = init_sets(cm);
 	if (error < 0)
@@ -194,6 +198,7 @@ void cardmark_close(struct cardmark **handle)
 	 * that is still whole; one step after, to none. */
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		t->owner = NULL;
+	cm_consumers_detach(cm);
 	if (cm->torn) {
 		/* Its books may be half written, and a SIGSEGV handler may still need them. */
 		cm_verify_close_files(&cm->verify);
@@ -286,8 +291,7 @@ static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
  * no scan will fail there any more. So it is dirty now, and its kind is looked up. */
 static void doubt(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
-	cm_ranges_mark(&cm->ranges, (struct cardmark_run){ start, end }, &cm->kept);
-	cm->any_kept = true;
+	cm_keep_run(cm, (struct cardmark_run){ start, end }, 0);
 	cm_note_anew(&cm->counters, start, end);
 	cm_tracker_recheck(cm);
 }
@@ -471,6 +475,7 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 	s.holds = (unsigned)c->holds.total;
 	for (size_t i = 0; set_at(c, i) != NULL; i++)
 		s.table_bytes += cm_cards_bytes(set_at(c, i));
+	s.table_bytes += cm_consumers_bytes(c);
 	if (c->verify.on)
 		s.table_bytes += cm_hashes_bytes(&c->verify.hashes);
 	for (const struct cardmark_table *t = c->tables; t != NULL; t = t->next)

@@ -8,6 +8,7 @@
 #include "lib/backend/backend.h"
 #include "lib/backoff.h"
 #include "lib/cards.h"
+#include "lib/consumer.h"
 #include "lib/errors.h"
 #include "lib/fork.h"
 #include "lib/holds.h"
@@ -38,18 +39,18 @@ struct cardmark {
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
-	struct cm_cards kept; /* harvested by precleans, for the next answer */
-	bool any_kept;
-	size_t kept_guessed; /* pieces of it that were guessed */
+	struct cm_kept kept; /* by precleans, and by consumers, for the next answer */
+	struct cardmark_consumer *consumers;
 	struct cm_holds holds;
 	/* With CARDMARK_OPEN_DISCARDS: reported with data and not found empty since. */
 	bool discards, discard_is_write;
 	struct cm_cards populated;
 	struct cm_verify verify;
 	struct cm_backoff backoff;
-	/* For these three: the cards of one collect or clearing scan, before they go where
-	 * others are already. */
+	/* For these three, and for consumers: the cards of one collect or clearing scan, before
+	 * they go where others are already. */
 	struct cm_cards report;
+	bool has_report;
 	size_t chunk_bytes;
 	enum cardmark_huge huge;
 	bool suspended;

@@ -28,7 +28,9 @@ public_symbols()
 # Functions declared in a header: the name before the parenthesis.
 declared()
 {
-	sed -nE '/^CARDMARK_API/s/^[^(]*[ *](cardmark_[a-z0-9_]+)\(.*/\1/p' "$@" | sort
+	# A long declaration begins a line with its name.
+	sed -nE -e '/^CARDMARK_API/s/^[^(]*[ *](cardmark_[a-z0-9_]+)\(.*/\1/p' \
+		-e 's/^(cardmark_[a-z0-9_]+)\(.*/\1/p' "$@" | sort
 }
 
 # ---- A page for each function, and it says so --------------------------------

@@ -8,6 +8,10 @@ dist_man_MANS += \
 	man/cardmark_close.3 \
 	man/cardmark_collect.3 \
 	man/cardmark_collect_range.3 \
+	man/cardmark_consumer_collect.3 \
+	man/cardmark_consumer_collect_range.3 \
+	man/cardmark_consumer_delete.3 \
+	man/cardmark_consumer_new.3 \
 	man/cardmark_describe.3 \
 	man/cardmark_discarded.3 \
 	man/cardmark_hold.3 \

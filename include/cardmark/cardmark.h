@@ -91,6 +91,7 @@ enum cardmark_capability {
 /* Opaque. */
 struct cardmark;
 struct cardmark_table;
+struct cardmark_consumer;
 
 /* ---- About the library ------------------------------------------------- */
 
@@ -366,6 +367,30 @@ CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm,
 							    size_t len,
 							    struct cardmark_table *table);
 
+/* Several who ask: a collector and a snapshot, or two snapshots. cardmark_collect() answers for
+ * what was written since it was called last, and so takes the answer from everybody else who
+ * calls it. A consumer is told by its own calls what was written since *it* last asked, whoever
+ * else asked meanwhile. Each consumer costs two bits a card, and a pass over the dirty cards in
+ * each answer; a tracker without consumers is as fast as ever. Its first collect reports all
+ * cards that hold data, as that of a new tracker does; of file and shared memory all cards.
+ * What precleans harvest is kept for each consumer. Scans, discarded and IGNORE_NEW are the
+ * tracker's own: what a clearing scan takes, the consumers are still told. A fork child has
+ * copies of them. Not while the world is stopped. -ENOMEM, -EBUSY. */
+CARDMARK_API int cardmark_consumer_new(struct cardmark_consumer **out, struct cardmark *cm);
+
+/* NULL and pointer to NULL are fine. Sets *consumer to NULL. May come after cardmark_close(). Not
+ * while the world is stopped. */
+CARDMARK_API void cardmark_consumer_delete(struct cardmark_consumer **consumer);
+
+/* As cardmark_collect() and cardmark_collect_range(), for one consumer. table is one of the
+ * tracker's. When all of it is dirty because the tracker is busy, torn or closed, or because it
+ * is another tracker's, nothing is taken from this consumer or another. */
+CARDMARK_API enum cardmark_collected cardmark_consumer_collect(struct cardmark_consumer *consumer,
+							       struct cardmark_table *table);
+CARDMARK_API enum cardmark_collected
+cardmark_consumer_collect_range(struct cardmark_consumer *consumer, const void *addr, size_t len,
+				struct cardmark_table *table);
+
 /* The collector's question asked early, while mutators run: harvests every tracked
  * range and keeps the cards for the next collect (or scan), which then finds only
  * what was written since. So the pause is short, and a card written both before
@@ -530,7 +555,7 @@ struct cardmark_stats {
 	/* Since version 2. */
 	unsigned holds;            /* ranges held, now */
 	uint64_t precleans;        /* calls that harvested */
-	uint64_t precleaned_cards; /* cards they had kept for a collect, sum */
+	uint64_t precleaned_cards; /* cards they had kept for a collect, sum (without consumers) */
 	uint64_t preclean_ns;
 	uint64_t discarded_cards; /* answered by discarded, or counted as written, sum */
 	uint64_t suspends;

@@ -36,9 +36,9 @@ static const char *collect(void)
 	enum cardmark_collected result;
 
 	for (size_t i = 0; i < PAGES; i++)
-		kept[i] = model[i].kept || cm_cards_test(&cm.kept, fake_addr(i));
+		kept[i] = model[i].kept || cm_cards_test(&cm.kept.cards, fake_addr(i));
 	if (broken == KEPT_FORGOTTEN)
-		cm_cards_clear_all(&cm.kept);
+		cm_cards_clear_all(&cm.kept.cards);
 	cardmark_table_clear(table);
 	result = cardmark_collect(&cm, table);
 	FUZZ_WANT(result == CARDMARK_EXACT || (failures && result == CARDMARK_GUESSED));

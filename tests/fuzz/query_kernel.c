@@ -209,7 +209,7 @@ const char *query_begin(struct fuzz_input *in)
 	composed_backend.params = params;
 	cm.backend = &composed_backend;
 	FUZZ_WANT(cm_cards_init(&cm.tracked) == 0 && cm_cards_init(&cm.fresh) == 0 &&
-		  cm_cards_init(&cm.kept) == 0 && cm_cards_init(&composed_written) == 0);
+		  cm_cards_init(&cm.kept.cards) == 0 && cm_cards_init(&composed_written) == 0);
 	FUZZ_WANT(cm_cards_reserve(&composed_written, FAKE_BASE, fake_addr(PAGES)) == 0);
 	if (!composed)
 		FUZZ_WANT(cm_backend_pagemap.open(&cm.backend, &params, &why) == 0);
@@ -225,7 +225,7 @@ void query_end(void)
 	cm_cards_free(&composed_written);
 	cm_cards_free(&cm.tracked);
 	cm_cards_free(&cm.fresh);
-	cm_cards_free(&cm.kept);
+	cm_cards_free(&cm.kept.cards);
 	cm_holds_free(&cm.holds);
 	cm_ranges_free(&cm.ranges);
 	(void)pthread_mutex_destroy(&cm.lock);

@@ -75,7 +75,7 @@ const char *query_compare(void)
 {
 	for (size_t i = 0; i < PAGES; i++) {
 		const struct page *p = &model[i];
-		bool kept = cm_cards_test(&cm.kept, fake_addr(i));
+		bool kept = cm_cards_test(&cm.kept.cards, fake_addr(i));
 
 		FUZZ_WANT(cm_ranges_cover(&cm.ranges, fake_addr(i), fake_addr(i + 1)) ==
 			  (p->kind != 0));
@@ -240,7 +240,7 @@ static const char *scan_once(struct cardmark_query *q)
 	int error;
 
 	if (broken == KEPT_FORGOTTEN)
-		cm_cards_clear_all(&cm.kept);
+		cm_cards_clear_all(&cm.kept.cards);
 	error = cardmark_scan(&cm, q);
 	FUZZ_WANT(error == wanted_error(q));
 	if (error < 0)

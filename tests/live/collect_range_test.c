@@ -290,7 +290,7 @@ static void control_a_rest_that_is_forgotten_is_lost(void)
 	if (live_can(CARDMARK_CAP_CONCURRENT))
 		CHECK_EQ(cardmark_preclean(cm), 0);
 	CHECK_EQ(ask(card_at(0), 8 * live_card), CARDMARK_EXACT);
-	cm_cards_clear_all(&cm->kept);
+	cm_cards_clear_all(&cm->kept.cards);
 	(void)live_collect(cm, table);
 	CHECK(!cardmark_table_is_dirty(table, card_at(40)));
 }

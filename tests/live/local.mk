@@ -5,6 +5,7 @@ live_tests = \
 	tests/live/chunks_test \
 	tests/live/collect_range_test \
 	tests/live/collect_test \
+	tests/live/consumer_test \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
 	tests/live/forkchild_test \

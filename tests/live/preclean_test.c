@@ -268,7 +268,7 @@ static void forgetting_what_was_kept_loses(void)
 	for (size_t i = 0; i < CARDS; i += 3)
 		write_card(i);
 	CHECK_EQ(cardmark_preclean(cm), 0);
-	cm_cards_clear_all(&cm->kept);
+	cm_cards_clear_all(&cm->kept.cards);
 	(void)live_collect(cm, table);
 	for (size_t i = 0; i < CARDS; i++)
 		lost += want[i] && !cardmark_table_is_dirty(table, card_at(i));

@@ -145,8 +145,8 @@ static void swapped_left_out(void)
 static void forget_kept(struct cardmark *cm)
 {
 	(void)pthread_mutex_lock(&cm->lock);
-	cm_cards_clear_all(&cm->kept);
-	cm->any_kept = false;
+	cm_cards_clear_all(&cm->kept.cards);
+	cm->kept.any = false;
 	(void)pthread_mutex_unlock(&cm->lock);
 }
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Consumers: several who ask one tracker, each for what was written since it last asked.
+ *
+ * The backend tells of a write once. So whoever takes cards from it (a collect, a preclean, a
+ * clearing scan) gives them to each who did not ask: to its `kept` set, which is joined to its
+ * next answer. The tracker itself is the first consumer. All of it is under the tracker's lock,
+ * and the sets' memory is set aside by track, so that nobody's collect needs any. */
+#ifndef CM_CONSUMER_H
+#define CM_CONSUMER_H
+
+#include "lib/cards.h"
+
+struct cardmark;
+
+/* What was taken from the backend since somebody asked. */
+struct cm_kept {
+	struct cm_cards cards;
+	bool any;
+	size_t guessed; /* pieces of it that were guessed */
+};
+
+struct cardmark_consumer {
+	struct cardmark_consumer *next; /* of the owner's list */
+	struct cardmark *owner;         /* NULL once the tracker is closed */
+	struct cm_kept kept;
+	/* Tracked before it was made and not asked about since: what holds data is dirty. */
+	struct cm_cards unseen;
+	bool any_unseen;
+};
+
+/* Where cards go that are taken from the backend for nobody's question, and then to everybody:
+ * no other set is needed as long as there are no consumers. */
+struct cm_cards *cm_take(struct cardmark *cm);
+void cm_taken(struct cardmark *cm, size_t guessed);
+
+/* Everybody but one is told of these in the next answer. NULL: everybody. */
+void cm_keep(struct cardmark *cm, const struct cm_cards *cards, size_t guessed,
+	     const struct cm_kept *but);
+/* Everybody is told of what is tracked there. */
+void cm_keep_run(struct cardmark *cm, struct cardmark_run run, size_t guessed);
+
+/* Of all consumers. */
+int cm_consumers_reserve(struct cardmark *cm, uintptr_t start, uintptr_t end);
+void cm_consumers_clear(struct cardmark *cm, uintptr_t start, uintptr_t end);
+size_t cm_consumers_bytes(const struct cardmark *cm);
+void cm_consumers_detach(struct cardmark *cm); /* the tracker is closed */
+
+#endif
