@@ -82,14 +82,35 @@ bool cardmark_table_is_dirty(const struct cardmark_table *table, const void *add
 	return table->all_dirty || cm_cards_test(&table->cards, (uintptr_t)addr);
 }
 
-bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
+/* The cards that have a byte of [*start, *end), which is cut to user space. */
+static void whole_cards(uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t in_card = cardmark_card_size() - 1;
+
+	*start &= ~in_card;
+	*end = *end < CM_ADDRESS_LIMIT ? (*end + in_card) & ~in_card : CM_ADDRESS_LIMIT;
+}
+
+bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from, uintptr_t to,
 			 struct cardmark_run *out)
 {
-	if (!table->all_dirty)
-		return cm_cards_next(&table->cards, from, out);
-	out->start = from & ~(uintptr_t)(cardmark_card_size() - 1);
-	out->end = CM_ADDRESS_LIMIT;
-	return from < CM_ADDRESS_LIMIT;
+	struct cardmark_run run = { from, to };
+
+	if (from >= to)
+		return false;
+	whole_cards(&from, &to);
+	if (!table->all_dirty) {
+		if (!cm_cards_next(&table->cards, from, &run))
+			return false;
+	} else {
+		run = (struct cardmark_run){ from, to };
+	}
+	if (run.end > to)
+		run.end = to;
+	if (run.start >= run.end)
+		return false;
+	*out = run;
+	return true;
 }
 
 bool cardmark_table_all_dirty(const struct cardmark_table *table)
@@ -118,6 +139,39 @@ int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table
 	dst->all_dirty |= src->all_dirty;
 	cm_tracker_unlock(dst->owner);
 	return 0;
+}
+
+int cardmark_table_set_range(struct cardmark_table *table, const void *addr, size_t len)
+{
+	struct cardmark_run run = { (uintptr_t)addr, (uintptr_t)addr + len };
+	struct cardmark *cm = table->owner;
+	bool all;
+
+	if (len == 0 || run.start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - run.start)
+		return cm_fail(
+			-EINVAL,
+			"cardmark_table_set_range: %#zx + %#zx is empty, or not in user space",
+			(size_t)run.start, len);
+	if (cm == NULL) {
+		table->all_dirty = true;
+		return cm_fail(-EINVAL, "cardmark_table_set_range: the tracker of this table is "
+					"closed: the table is all dirty now");
+	}
+	whole_cards(&run.start, &run.end);
+	if (!cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
+		table->all_dirty = true;
+		return 0;
+	}
+	cm_ranges_mark(&cm->ranges, run, &table->cards);
+	all = cm_cards_cover(&cm->tracked, run.start, run.end);
+	cm_tracker_unlock(cm);
+	if (all)
+		return 0;
+	return cm_fail(
+		-ENOENT,
+		"cardmark_table_set_range: not all of %#zx + %#zx is tracked: a table has no "
+		"room for the rest",
+		(size_t)run.start, (size_t)(run.end - run.start));
 }
 
 void cardmark_table_clear(struct cardmark_table *table)

@@ -39,6 +39,7 @@ dist_man_MANS += \
 	man/cardmark_table_is_dirty.3 \
 	man/cardmark_table_new.3 \
 	man/cardmark_table_next.3 \
+	man/cardmark_table_set_range.3 \
 	man/cardmark_table_union.3 \
 	man/cardmark_track.3 \
 	man/cardmark_untrack.3 \

@@ -97,7 +97,8 @@ static void visit_arena(const struct cardmark_table *table)
 {
 	struct cardmark_run run;
 
-	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(heap.je, table, at, &run); at = run.end)
+	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(heap.je, table, at, UINTPTR_MAX, &run);
+	     at = run.end)
 		visit_run(run.start, run.end, cardmark_card_size());
 }
 

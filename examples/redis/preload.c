@@ -96,7 +96,7 @@ static void walk(struct cardmark_jemalloc *je)
 {
 	struct cardmark_run run;
 
-	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, state.table, at, &run);
+	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, state.table, at, UINTPTR_MAX, &run);
 	     at = run.end) {
 		state.runs++;
 		state.walked += (run.end - run.start) / cardmark_card_size();

@@ -92,8 +92,7 @@ static size_t without_reported(const struct tracking *t, struct cardmark_region 
 	while (at < region.end && n < cap) {
 		struct cardmark_run dirty = { region.end, region.end };
 
-		if (!cardmark_table_next(t->table, at, &dirty) || dirty.start > region.end)
-			dirty.start = dirty.end = region.end;
+		(void)cardmark_table_next(t->table, at, region.end, &dirty);
 		if (dirty.start > at)
 			out[n++] = (struct cardmark_run){ at, dirty.start };
 		at = dirty.end;

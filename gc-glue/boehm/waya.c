@@ -184,11 +184,10 @@ static uint64_t answer(uint64_t *entries, uintptr_t window, uintptr_t start, uin
 	uint64_t dirty = 0;
 
 	put_entries(entries, (start - window) >> shift, (end - window) >> shift, ENTRY_PRESENT);
-	for (uintptr_t at = start;
-	     at < end && cardmark_table_next(cm_gc_heap.table, at, &run) && run.start < end;
+	for (uintptr_t at = start; cardmark_table_next(cm_gc_heap.table, at, end, &run);
 	     at = run.end) {
-		size_t from = ((run.start > start ? run.start : start) - window) >> shift;
-		size_t to = ((run.end < end ? run.end : end) - window) >> shift;
+		size_t from = (run.start - window) >> shift;
+		size_t to = (run.end - window) >> shift;
 
 		for (size_t i = from; i < to; i++) {
 			if (cm_gc_test_drop())

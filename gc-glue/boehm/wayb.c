@@ -35,13 +35,8 @@ static void tell_range(const struct cardmark_run *range)
 	size_t page = cardmark_card_size();
 
 	for (uintptr_t at = range->start;
-	     at < range->end && cardmark_table_next(cm_gc_heap.table, at, &run) &&
-	     run.start < range->end;
-	     at = run.end) {
-		uintptr_t from = run.start > range->start ? run.start : range->start;
-		uintptr_t to = run.end < range->end ? run.end : range->end;
-
-		for (uintptr_t p = from; p < to; p += page) {
+	     cardmark_table_next(cm_gc_heap.table, at, range->end, &run); at = run.end) {
+		for (uintptr_t p = run.start; p < run.end; p += page) {
 			if (cm_gc_test_drop())
 				continue;
 			told++;

@@ -109,16 +109,23 @@ bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je, const struct cardm
 }
 
 bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je, const struct cardmark_table *table,
-				  uintptr_t from, struct cardmark_run *out)
+				  uintptr_t from, uintptr_t to, struct cardmark_run *out)
 {
-	uintptr_t card = cardmark_card_size();
+	uintptr_t in_card = cardmark_card_size() - 1;
 	struct cardmark_run run = { 0, 0 };
 	struct cardmark_jemalloc_range r;
 
-	from &= ~(card - 1);
-	for (; next_range(je, from, &r); from = r.end) {
+	if (from >= to)
+		return false;
+	from &= ~in_card;
+	to = to < UINTPTR_MAX - in_card ? (to + in_card) & ~in_card : UINTPTR_MAX;
+	for (; from < to && next_range(je, from, &r); from = r.end) {
 		if (r.start < from)
 			r.start = from;
+		if (r.end > to)
+			r.end = to;
+		if (r.start >= r.end)
+			return false;
 		if (r.flags & CARDMARK_JEMALLOC_DECOMMITTED)
 			continue;
 		if (r.flags & CARDMARK_JEMALLOC_ALWAYS_DIRTY) {
@@ -126,7 +133,7 @@ bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je, const struct car
 			return true;
 		}
 		/* One look at the table serves all ranges before the run it found. */
-		if (run.end <= r.start && !cardmark_table_next(table, r.start, &run))
+		if (run.end <= r.start && !cardmark_table_next(table, r.start, to, &run))
 			run = (struct cardmark_run){ UINTPTR_MAX, UINTPTR_MAX };
 		if (run.start >= r.end)
 			continue;

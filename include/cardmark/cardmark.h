@@ -301,8 +301,8 @@ struct cardmark_run {
 };
 
 /* A table of dirty cards, a bit each, in memory of its own, that grows with
- * the tracker's ranges. Cards enter it by cardmark_collect() and
- * cardmark_table_union(), and leave it by cardmark_table_clear() and untrack.
+ * the tracker's ranges. Cards enter it by cardmark_collect(), cardmark_table_union() and
+ * cardmark_table_set_range(), and leave it by cardmark_table_clear() and untrack.
  * It belongs to the caller and must not be used by two threads at once, nor
  * while a tracker call runs that changes it; a track or an untrack may run. -ENOMEM,
  * -EBUSY. */
@@ -313,11 +313,14 @@ CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
  * memory never tracked: see cardmark_is_tracked(). */
 CARDMARK_API bool cardmark_table_is_dirty(const struct cardmark_table *table, const void *addr);
 
-/* The first run of dirty cards at or after address from; false if there is no
- * more. Start with 0 and go on from out->end. An all-dirty table is one run
- * that covers all of user space: intersect runs with your heap. */
+/* The first run of dirty cards in [from, to), cut to the cards that have a byte of it; false
+ * if there is none. Start at the heap's start and go on from out->end:
+ *
+ *	for (uintptr_t at = start; cardmark_table_next(table, at, end, &run); at = run.end)
+ *
+ * Of an all-dirty table that is all of [from, to): give no bounds that you can't read. */
 CARDMARK_API bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
-				      struct cardmark_run *out);
+				      uintptr_t to, struct cardmark_run *out);
 
 /* True after a collect that could not find out what was written (see there). */
 CARDMARK_API bool cardmark_table_all_dirty(const struct cardmark_table *table);
@@ -329,6 +332,14 @@ CARDMARK_API size_t cardmark_table_count(const struct cardmark_table *table);
  * dirty when another thread stays inside the library. -EINVAL tables of
  * different trackers. */
 CARDMARK_API int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src);
+
+/* Makes the cards dirty that have a byte of [addr, addr + len), as a program does that imports
+ * a remembered set or knows of a write that no tracker sees. Makes the table all dirty when
+ * another thread is inside the library and does not come out. -EINVAL empty or outside user
+ * space; -ENOENT not all of it is tracked: a table has no room for the rest, which the caller
+ * must remember itself; what is tracked of it is dirty. */
+CARDMARK_API int cardmark_table_set_range(struct cardmark_table *table, const void *addr,
+					  size_t len);
 
 /* Makes cards clean: all of them, or those of [addr, addr + len). Clearing a
  * piece leaves an all-dirty table all dirty. */

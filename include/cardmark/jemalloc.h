@@ -14,7 +14,8 @@
  *	void *p = mallocx(100, flags);
  *	...                                       // stop the others
  *	cardmark_jemalloc_collect(je, table);
- *	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, &run); at = run.end)
+ *	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, UINTPTR_MAX, &run);
+ *	     at = run.end)
  *		look_at(run.start, run.end);
  *	...
  *	dallocx(p, flags);
@@ -187,14 +188,14 @@ CARDMARK_API enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_j
 CARDMARK_API bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je,
 					     const struct cardmark_table *table, const void *addr);
 
-/* The first run of dirty cards of the arena at or after from; false if there is no
- * more. Start with 0 and go on from out->end. Never outside the arena and never in
- * what is decommitted, so all of it may be read (while no thread allocates).
+/* The first run of dirty cards of the arena in [from, to), cut to the cards that have a byte
+ * of it; false if there is none. Start with 0 and go on from out->end. Never outside the arena
+ * and never in what is decommitted, so all of it may be read (while no thread allocates).
  * What is always dirty is in it; with an all-dirty table the whole arena is. A run ends with
  * its range at the latest. May run while the world is stopped. */
 CARDMARK_API bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je,
 					       const struct cardmark_table *table, uintptr_t from,
-					       struct cardmark_run *out);
+					       uintptr_t to, struct cardmark_run *out);
 
 /* Takes up to capacity ranges out of the list of what jemalloc discarded (decommit,
  * purge_forced, purge_lazy) since asked last, and returns how many: ask until it is less

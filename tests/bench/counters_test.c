@@ -68,7 +68,8 @@ static void do_table_ops(void)
 	struct cardmark_run r;
 	size_t n = 0;
 
-	for (uintptr_t at = 0; cardmark_table_next(table, at, &r); at = r.end)
+	for (uintptr_t at = 0;
+	     cardmark_table_next(table, at, (uintptr_t)mem + cards * live_card, &r); at = r.end)
 		n++;
 	CHECK(n > 0);
 	for (size_t i = 0; i < cards; i += EVERY)

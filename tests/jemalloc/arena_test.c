@@ -89,7 +89,8 @@ static size_t cards_dirtied_by_50000(unsigned flags)
 	}
 	collect();
 	/* What jemalloc mapped in the last turn is new, and dirty where a backend cannot tell. */
-	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, &run); at = run.end)
+	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, UINTPTR_MAX, &run);
+	     at = run.end)
 		for (uintptr_t card = run.start; card < run.end; card += live_card)
 			for (size_t i = 0; i < ranges; i++)
 				n += card >= had[i].start && card < had[i].end;

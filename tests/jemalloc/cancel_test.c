@@ -61,7 +61,7 @@ static void use_answers(struct cardmark_table *t, const void *p)
 	expect(cardmark_jemalloc_check(je, p, 1) == 0);
 	expect(cardmark_jemalloc_check(je, outside, 1) == -ENOENT);
 	expect(cardmark_jemalloc_next_range(je, 0, &range));
-	(void)cardmark_jemalloc_next_dirty(je, t, 0, &run);
+	(void)cardmark_jemalloc_next_dirty(je, t, 0, UINTPTR_MAX, &run);
 	expect(cardmark_jemalloc_discarded(je, &range, 1) >= 0);
 	expect(cardmark_jemalloc_stats(je, &stats) == 0);
 	/* Another thread is in the middle of a change: this one waits and sleeps. */

@@ -182,7 +182,8 @@ static void what_cannot_be_tracked_is_dirty(void)
 	 * the adapter's. */
 	cardmark_table_clear(table);
 	(void)cardmark_collect(cm, table);
-	while (cardmark_jemalloc_next_dirty(je, table, at, &run) && run.end <= (uintptr_t)p)
+	while (cardmark_jemalloc_next_dirty(je, table, at, UINTPTR_MAX, &run) &&
+	       run.end <= (uintptr_t)p)
 		at = run.end;
 	CHECK(run.start <= (uintptr_t)p && run.end >= (uintptr_t)p + len);
 	atomic_store(&kernel_fails, false);
@@ -430,7 +431,7 @@ static void a_hook_that_never_ends_makes_all_dirty(void)
 	p = mallocx((size_t)1 << 20, cardmark_jemalloc_flags(je));
 	collect();
 	(void)atomic_fetch_add_explicit(&je->ranges.version, 1, memory_order_acq_rel);
-	told = cardmark_jemalloc_next_dirty(je, table, (uintptr_t)p, &run) &&
+	told = cardmark_jemalloc_next_dirty(je, table, (uintptr_t)p, UINTPTR_MAX, &run) &&
 	       run.start <= (uintptr_t)p && run.end > (uintptr_t)p + ((size_t)1 << 20);
 	(void)atomic_fetch_add_explicit(&je->ranges.version, 1, memory_order_acq_rel);
 	CHECK(told);
@@ -452,9 +453,11 @@ static void a_copy_in_the_middle_is_dirty(void)
 	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0UL);
 	if (pid == 0)
 		_exit(dirty(p) && cardmark_jemalloc_contains(je, p, 1) &&
-				      cardmark_jemalloc_next_dirty(je, table, (uintptr_t)p, &run) &&
+				      cardmark_jemalloc_next_dirty(je, table, (uintptr_t)p,
+								   UINTPTR_MAX, &run) &&
 				      run.start <= (uintptr_t)p && run.end > (uintptr_t)p &&
-				      !cardmark_jemalloc_next_dirty(je, table, run.end, &run)
+				      !cardmark_jemalloc_next_dirty(je, table, run.end, UINTPTR_MAX,
+								    &run)
 			      ? 0
 			      : 1);
 	(void)atomic_fetch_add_explicit(&je->ranges.version, 1, memory_order_acq_rel);

@@ -84,7 +84,7 @@ static bool walk_finds(const unsigned char *p)
 	struct cardmark_run run;
 	uintptr_t at = 0;
 
-	while (cardmark_jemalloc_next_dirty(je, table, at, &run)) {
+	while (cardmark_jemalloc_next_dirty(je, table, at, UINTPTR_MAX, &run)) {
 		if (run.start <= (uintptr_t)p && (uintptr_t)p < run.end)
 			return true;
 		at = run.end;

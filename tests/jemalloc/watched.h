@@ -39,13 +39,16 @@ static inline bool dirty(const void *p)
 /* Cards that the walk gives; each must be in the arena and dirty. */
 static inline size_t dirty_cards(void)
 {
-	struct cardmark_run run;
+	struct cardmark_run run, last;
 	size_t n = 0;
 
-	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, &run); at = run.end) {
+	for (uintptr_t at = 0; cardmark_jemalloc_next_dirty(je, table, at, UINTPTR_MAX, &run);
+	     at = run.end) {
 		CHECK(run.start >= at && run.start < run.end);
 		CHECK(cardmark_jemalloc_contains(je, (void *)run.start, run.end - run.start));
 		CHECK(dirty((void *)run.start) && dirty((void *)(run.end - 1)));
+		CHECK(cardmark_jemalloc_next_dirty(je, table, run.end - 2, run.end - 1, &last));
+		CHECK(last.start == run.end - live_card && last.end == run.end);
 		n += (run.end - run.start) / live_card;
 	}
 	return n;

@@ -151,7 +151,7 @@ static void tables(void)
 	(void)cardmark_table_new(&t, cm);
 	(void)cardmark_table_union(t, table);
 	(void)cardmark_table_is_dirty(t, mem);
-	(void)cardmark_table_next(t, 0, &run);
+	(void)cardmark_table_next(t, 0, UINTPTR_MAX, &run);
 	(void)cardmark_table_all_dirty(t);
 	(void)cardmark_table_count(t);
 	(void)cardmark_table_clear_range(t, mem, live_card);

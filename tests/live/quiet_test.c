@@ -110,7 +110,7 @@ static void check_mallocs(unsigned threads, bool verify)
 		bad += cardmark_scan(cm, &q) != 0;
 		bad += cardmark_table_union(table, other) != 0;
 		run.end = 0;
-		while (cardmark_table_next(table, run.end, &run))
+		while (cardmark_table_next(table, run.end, UINTPTR_MAX, &run))
 			;
 		cardmark_table_clear(table);
 		bad += cardmark_table_clear_range(table, mem, live_card) != 0;

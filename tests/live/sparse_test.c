@@ -80,7 +80,7 @@ static void expect_touched(size_t step)
 		CHECK(cardmark_table_is_dirty(table, mem + touched[i] * live_card));
 	}
 	CHECK_EQ(cardmark_table_count(table), n);
-	CHECK(cardmark_table_next(table, 0, &run));
+	CHECK(cardmark_table_next(table, 0, UINTPTR_MAX, &run));
 	CHECK_EQ(run.start, (uintptr_t)mem + touched[0] * live_card);
 }
 

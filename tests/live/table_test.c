@@ -18,7 +18,7 @@ static size_t compare_views(const struct cardmark_table *table, const unsigned c
 	uintptr_t base = (uintptr_t)mem, last = 0;
 	size_t n = 0;
 
-	while (cardmark_table_next(table, run.end, &run)) {
+	while (cardmark_table_next(table, run.end, UINTPTR_MAX, &run)) {
 		CHECK(run.start < run.end);
 		CHECK(last == 0 || run.start > last);
 		last = run.end;
@@ -115,6 +115,64 @@ static void clear_and_clear_range(void)
 	CHECK(cardmark_table_is_dirty(table, mem + 5 * live_card));
 }
 
+/* Where all of [2, 7) is dirty: runs end with the bounds, which need not be whole cards. */
+static void check_bounds(const struct cardmark_table *table, unsigned char *mem)
+{
+	uintptr_t at = (uintptr_t)mem;
+	struct cardmark_run run = { 1, 1 };
+
+	CHECK(cardmark_table_next(table, at + 2 * live_card, at + 7 * live_card, &run));
+	CHECK(run.start == at + 2 * live_card && run.end == at + 7 * live_card);
+	CHECK(cardmark_table_next(table, at + 3 * live_card + 1, at + 5 * live_card - 1, &run));
+	CHECK(run.start == at + 3 * live_card && run.end == at + 5 * live_card);
+	CHECK(cardmark_table_next(table, at + 3 * live_card + 5, at + 3 * live_card + 6, &run));
+	CHECK(run.start == at + 3 * live_card && run.end == at + 4 * live_card);
+	run.start = 77;
+	CHECK(!cardmark_table_next(table, run.end, run.end, &run));
+	CHECK(!cardmark_table_next(table, run.end, run.end - 1, &run));
+	CHECK(!cardmark_table_next(table, UINTPTR_MAX - 1, UINTPTR_MAX, &run));
+	CHECK_EQ(run.start, 77);
+}
+
+static void runs_are_cut_to_the_bounds(void)
+{
+	unsigned char *mem = filled();
+	struct cardmark_table *table;
+	struct cardmark *cm = live_armed(mem, CARDS, &table);
+	uintptr_t at = (uintptr_t)mem;
+	struct cardmark_run run;
+
+	write_cards(mem, 1, 9, 1);
+	(void)cardmark_collect(cm, table);
+	check_bounds(table, mem);
+	CHECK(!cardmark_table_next(table, at + 9 * live_card, at + 100 * live_card, &run) ||
+	      live_backend == CARDMARK_BACKEND_ALLDIRTY);
+}
+
+static void set_range(void)
+{
+	unsigned char *mem = filled();
+	struct cardmark_table *table;
+	struct cardmark *cm = live_armed(mem, CARDS, &table);
+
+	cardmark_table_clear(table);
+	CHECK_EQ(cardmark_table_set_range(table, mem + 10 * live_card, 20 * live_card), 0);
+	CHECK_EQ(compare_views(table, mem), 20);
+	/* A byte of a card is that card. */
+	CHECK_EQ(cardmark_table_set_range(table, mem + 41 * live_card - 1, 2), 0);
+	CHECK_EQ(compare_views(table, mem), 22);
+	CHECK(cardmark_table_is_dirty(table, mem + 40 * live_card));
+	CHECK(cardmark_table_is_dirty(table, mem + 41 * live_card));
+	/* A table has room for what is tracked, and says so of the rest. */
+	CHECK_EQ(cardmark_untrack(cm, mem + 60 * live_card, 10 * live_card), 0);
+	CHECK_EQ(cardmark_table_set_range(table, mem + 55 * live_card, 10 * live_card), -ENOENT);
+	CHECK_EQ(compare_views(table, mem), 27);
+	CHECK_EQ(cardmark_table_set_range(table, mem, 0), -EINVAL);
+	CHECK_EQ(cardmark_table_set_range(table, (void *)(UINTPTR_MAX - 4), 4), -EINVAL);
+	CHECK_EQ(cardmark_table_clear_range(table, mem, 60 * live_card), 0);
+	CHECK_EQ(compare_views(table, mem), 0);
+}
+
 static void an_all_dirty_table(void)
 {
 	unsigned char *mem = filled();
@@ -130,9 +188,10 @@ static void an_all_dirty_table(void)
 	CHECK(cardmark_table_all_dirty(table));
 	CHECK(cardmark_table_is_dirty(table, mem));
 	CHECK(cardmark_table_is_dirty(table, NULL));
-	CHECK(cardmark_table_next(table, 0, &run));
+	CHECK(cardmark_table_next(table, 0, UINTPTR_MAX, &run));
 	CHECK(run.start == 0 && run.end > (uintptr_t)mem);
-	CHECK(!cardmark_table_next(table, run.end, &run));
+	check_bounds(table, mem);
+	CHECK(!cardmark_table_next(table, run.end, UINTPTR_MAX, &run));
 	CHECK_EQ(cardmark_table_clear_range(table, mem, live_card), 0);
 	CHECK(cardmark_table_is_dirty(table, mem));
 	{
@@ -180,6 +239,9 @@ static void a_table_outlives_its_tracker(void)
 	CHECK_EQ(compare_views(table, mem), CARDS);
 	CHECK_EQ(cardmark_table_union(table, table), -EINVAL);
 	cardmark_table_clear(table);
+	CHECK_EQ(cardmark_table_set_range(table, mem, 1), -EINVAL);
+	CHECK(cardmark_table_all_dirty(table));
+	cardmark_table_clear(table);
 	cardmark_table_delete(&table);
 	CHECK(table == NULL);
 	cardmark_table_delete(&table);
@@ -215,6 +277,8 @@ int main(int argc, char **argv)
 		{ "union adds the other table", union_adds_the_other_table, 0, 0 },
 		{ "a union does not meet an untrack", a_union_does_not_meet_an_untrack, 0, 0 },
 		{ "clear and clear_range", clear_and_clear_range, 0, 0 },
+		{ "set_range", set_range, 0, 0 },
+		{ "runs are cut to the bounds", runs_are_cut_to_the_bounds, 0, 0 },
 		{ "an all-dirty table", an_all_dirty_table, 0, 0 },
 		{ "a table grows with the tracker", a_table_grows_with_the_tracker, 0, 0 },
 		{ "a table outlives its tracker", a_table_outlives_its_tracker, 0, 0 },
