@@ -15,23 +15,15 @@
 
 #include <cardmark/jemalloc.h>
 #include "bench/measure.h"
+#include "common/clock.h"
 
 #define CHURN_CONF "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0"
 
 enum { MAX_REPEATS = 200, SLOTS = 1024, LIVE = 1000 };
 
-_Noreturn static void fail(const char *what, const char *why)
-{
-	fprintf(stderr, "cardmark-jemalloc: %s: %s\n", what, why);
-	exit(1);
-}
-
 static double cpu_ns(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+	return (double)cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* ---- Sides ------------------------------------------------------------------- */
@@ -53,7 +45,7 @@ static unsigned number_from(const char *name)
 	size_t size = sizeof number;
 
 	if (mallctl(name, &number, &size, NULL, 0) != 0)
-		fail(name, "jemalloc refuses");
+		die("%s: jemalloc refuses", name);
 	return number;
 }
 
@@ -63,7 +55,7 @@ static void open_side(struct side *s)
 
 	if (s->tracked) {
 		if (cardmark_jemalloc_create(&s->je, cm, mallctl, 0) != 0)
-			fail("create", cardmark_last_error());
+			die("create: %s", cardmark_last_error());
 		arena = cardmark_jemalloc_arena(s->je);
 	} else {
 		arena = number_from("arenas.create");
@@ -81,7 +73,7 @@ static void *allocate(const struct side *s, size_t size)
 	void *p = mallocx(size, s->flags);
 
 	if (p == NULL)
-		fail("mallocx", "out of memory");
+		die("mallocx: out of memory");
 	*(volatile char *)p = 1;
 	return p;
 }
@@ -159,7 +151,7 @@ static struct cardmark_jemalloc_stats stats_of(const struct side *s)
 
 	(void)cardmark_jemalloc_stats(s->je, &stats);
 	if (stats.track_failed != 0 || stats.ranges_overflown != 0)
-		fail("tracking", "some memory could not be tracked: not what is to be measured");
+		die("tracking: some memory could not be tracked: not what is to be measured");
 	return stats;
 }
 
@@ -274,7 +266,7 @@ static void open_tracker(void)
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 
 	if (cardmark_open(&cm, &o) != 0)
-		fail("open", cardmark_last_error());
+		die("open: %s", cardmark_last_error());
 }
 
 /* The same program with other settings of jemalloc. */
@@ -288,7 +280,7 @@ static void go_on_with_churn(unsigned repeats, unsigned long pairs, uint64_t see
 	snprintf(c, sizeof c, "--seed=%llu", (unsigned long long)seed);
 	fflush(NULL);
 	if (setenv("MALLOC_CONF", CHURN_CONF, 1) != 0 || execv("/proc/self/exe", argv) != 0)
-		fail("the second part", strerror(errno));
+		die_of("the second part");
 }
 
 static void require_churn(void)
@@ -297,7 +289,7 @@ static void require_churn(void)
 	size_t size = sizeof retain;
 
 	if (mallctl("opt.retain", &retain, &size, NULL, 0) != 0 || retain)
-		fail("opt.retain", "this jemalloc does not take it from MALLOC_CONF");
+		die("opt.retain: this jemalloc does not take it from MALLOC_CONF");
 }
 
 int main(int argc, char **argv)

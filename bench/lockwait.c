@@ -27,12 +27,6 @@ static size_t page;
 static char *buffer;
 static size_t buffer_len;
 
-static void fail(const char *what)
-{
-	fprintf(stderr, "cardmark-lockwait: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 /* ---- The other thread --------------------------------------------------------- */
 
 enum other { NOBODY, MAPS, FAULTS };
@@ -49,7 +43,7 @@ static _Atomic unsigned phase, ready; /* odd while a collect runs */
 
 static void record(unsigned before, uint64_t start)
 {
-	uint64_t end = now_ns();
+	uint64_t end = cm_now_ns();
 
 	if ((before % 2 == 1 || atomic_load(&phase) != before) && operations.n < MAX_OPERATIONS)
 		operations.us[operations.n++] = (double)(end - start) / 1e3;
@@ -60,11 +54,11 @@ static void *map_on(void *arg)
 	(void)arg;
 	while (!atomic_load(&quit)) {
 		unsigned before = atomic_load(&phase);
-		uint64_t start = now_ns();
+		uint64_t start = cm_now_ns();
 		void *p = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (p == MAP_FAILED || munmap(p, page) != 0)
-			fail("mmap");
+			die_of("mmap");
 		record(before, start);
 		atomic_store(&ready, 1);
 	}
@@ -78,11 +72,11 @@ static void *fault_on(void *arg)
 
 	(void)arg;
 	if (p == MAP_FAILED)
-		fail("mmap");
+		die_of("mmap");
 	madvise(p, len, MADV_NOHUGEPAGE);
 	for (size_t i = 0; !atomic_load(&quit); i = (i + 1) % FAULT_PAGES) {
 		unsigned before = atomic_load(&phase);
-		uint64_t start = now_ns();
+		uint64_t start = cm_now_ns();
 
 		*(volatile char *)(p + i * page) = 1;
 		record(before, start);
@@ -118,8 +112,7 @@ static struct cardmark *open_tracker(const struct one_case *c, struct cardmark_t
 	o.threads = c->threads;
 	if (cardmark_open(&cm, &o) != 0 || cardmark_table_new(table, cm) != 0 ||
 	    cardmark_track(cm, buffer, buffer_len, CARDMARK_TRACK_PRIVATE) != 0) {
-		fprintf(stderr, "cardmark-lockwait: %s\n", cardmark_last_error());
-		exit(1);
+		die("%s", cardmark_last_error());
 	}
 	return cm;
 }
@@ -127,8 +120,7 @@ static struct cardmark *open_tracker(const struct one_case *c, struct cardmark_t
 static void collect(struct cardmark *cm, struct cardmark_table *table)
 {
 	if (cardmark_collect(cm, table) == CARDMARK_ALL_DIRTY) {
-		fprintf(stderr, "cardmark-lockwait: a collect could not tell\n");
-		exit(1);
+		die("a collect could not tell");
 	}
 }
 
@@ -150,14 +142,14 @@ static double last_whole_ms = 1;
 static void ask(const struct one_case *c, struct cardmark *cm, struct cardmark_table *table,
 		unsigned r, double *ms)
 {
-	uint64_t start = now_ns();
+	uint64_t start = cm_now_ns();
 
 	if (c->idle)
-		while ((double)(now_ns() - start) / 1e6 < last_whole_ms)
+		while ((double)(cm_now_ns() - start) / 1e6 < last_whole_ms)
 			;
 	else
 		collect(cm, table);
-	ms[r] = (double)(now_ns() - start) / 1e6;
+	ms[r] = (double)(cm_now_ns() - start) / 1e6;
 	if (!c->idle)
 		last_whole_ms = ms[r];
 }
@@ -194,7 +186,7 @@ static void run_once(struct one_case *c, enum other other, double percent, unsig
 	atomic_store(&ready, 0);
 	if (other != NOBODY) {
 		if (pthread_create(&thread, NULL, other == MAPS ? map_on : fault_on, NULL) != 0)
-			fail("pthread_create");
+			die_of("pthread_create");
 		while (atomic_load(&ready) == 0)
 			;
 	}
@@ -347,7 +339,7 @@ static void map_buffer(size_t mb)
 	buffer = mmap(NULL, buffer_len, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (buffer == MAP_FAILED)
-		fail("mmap");
+		die_of("mmap");
 	madvise(buffer, buffer_len, MADV_NOHUGEPAGE);
 	memset(buffer, 1, buffer_len);
 }

@@ -4,6 +4,10 @@
 #ifndef CM_BENCH_MEASURE_H
 #define CM_BENCH_MEASURE_H
 
+#include "common/clock.h"
+#include "common/die.h"
+#include "common/random.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,14 +16,6 @@
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
-
-static inline uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static inline int by_value(const void *a, const void *b)
 {
@@ -35,13 +31,9 @@ static inline double median(double *v, size_t n)
 	return (v[(n - 1) / 2] + v[n / 2]) / 2;
 }
 
-/* xorshift: the same numbers from the same seed, which is not 0. */
 static inline uint64_t random_under(uint64_t *state, uint64_t n)
 {
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return ((*state >> 32) * n) >> 32;
+	return ((random_xorshift(state) >> 32) * n) >> 32;
 }
 
 static inline unsigned long parse_number(const char *program, const char *text, unsigned long min,

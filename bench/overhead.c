@@ -19,12 +19,6 @@ enum { ALL_SIDES = 3, MAX_REPEATS = 1000 };
 static size_t page;
 static struct bare bare_loop;
 
-_Noreturn static void fail(const char *what)
-{
-	fprintf(stderr, "cardmark-overhead: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
-
 /* ---- Both sides --------------------------------------------------------------- */
 
 /* A buffer and who asks about it. */
@@ -43,12 +37,11 @@ static uint64_t ask(struct side *s)
 		uint64_t pages = bare_collect(&bare_loop, s->buffer, s->len);
 
 		if (pages == UINT64_MAX)
-			fail("PAGEMAP_SCAN");
+			die_of("PAGEMAP_SCAN");
 		return pages;
 	}
 	if (cardmark_collect(s->cm, s->table) != CARDMARK_EXACT) {
-		fprintf(stderr, "cardmark-overhead: a collect had to guess\n");
-		exit(1);
+		die("a collect had to guess");
 	}
 	return cardmark_table_count(s->table);
 }
@@ -60,7 +53,7 @@ static char *map(size_t len)
 		       -1, 0);
 
 	if (p == MAP_FAILED || mprotect(p + page, len, PROT_READ | PROT_WRITE) != 0)
-		fail("mmap");
+		die_of("mmap");
 	/* Small pages on both sides, or huge ones would decide the result. */
 	madvise(p + page, len, MADV_NOHUGEPAGE);
 	memset(p + page, 1, len);
@@ -80,8 +73,7 @@ static void side_new(struct side *s, const char *name, size_t len, bool ours)
 	opt.backend = CARDMARK_BACKEND_PAGEMAP;
 	opt.flags = CARDMARK_OPEN_NO_ENV;
 	if (cardmark_open(&s->cm, &opt) != 0 || cardmark_table_new(&s->table, s->cm) != 0) {
-		fprintf(stderr, "cardmark-overhead: %s\n", cardmark_last_error());
-		exit(1);
+		die("%s", cardmark_last_error());
 	}
 }
 
@@ -89,10 +81,9 @@ static void side_track(struct side *s, size_t at, size_t len)
 {
 	if (s->cm == NULL) {
 		if (!bare_register(&bare_loop, s->buffer + at, len))
-			fail("UFFDIO_REGISTER");
+			die_of("UFFDIO_REGISTER");
 	} else if (cardmark_track(s->cm, s->buffer + at, len, CARDMARK_TRACK_PRIVATE) != 0) {
-		fprintf(stderr, "cardmark-overhead: track: %s\n", cardmark_last_error());
-		exit(1);
+		die("track: %s", cardmark_last_error());
 	}
 }
 
@@ -150,9 +141,9 @@ static void measure(struct side **sides, unsigned n, size_t dirty, unsigned repe
 				s->buffer[random_under(&rnd, s->len / page) * page]++;
 			if (s->table != NULL)
 				cardmark_table_clear(s->table);
-			t = now_ns();
+			t = cm_now_ns();
 			found[i] = ask(s);
-			t = now_ns() - t;
+			t = cm_now_ns() - t;
 			if (r > 0) /* the first is for the caches */
 				s->times[r - 1] = t;
 		}
@@ -295,7 +286,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!bare_open(&bare_loop))
-		fail("cannot open a userfaultfd or /proc/self/pagemap");
+		die_of("cannot open a userfaultfd or /proc/self/pagemap");
 	fprintf(stderr, "cardmark-overhead: takes about 15 s and %zu MiB\n", 3 * mb);
 	printf("cardmark %s on backend pagemap, vector of %d regions on both sides\n"
 	       "Times are medians, ratios medians of the ratios of single repetitions.\n",

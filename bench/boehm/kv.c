@@ -17,6 +17,7 @@
 
 #include "bench/boehm/store.h"
 #include "bench/boehm/util.h"
+#include "common/clock.h"
 #include "tools/latency.h"
 
 enum {
@@ -219,20 +220,12 @@ static struct request *requests(struct bench_rng *rng, size_t n, uint32_t keys, 
 
 /* ---- The server ------------------------------------------------------------------ */
 
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
-
 /* Looks at the clock until it is time: being woken takes longer than most requests. */
 static uint64_t wait_until(uint64_t due)
 {
 	uint64_t t;
 
-	while ((t = now()) < due)
+	while ((t = cm_now_ns()) < due)
 		if (due - t > SLEEP_NS) {
 			uint64_t ns = due - t - SLEEP_NS / 2;
 			struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
@@ -246,7 +239,7 @@ static uint64_t serve_all(const struct request *list, struct latency_event *even
 			  uint64_t h)
 {
 	double gap = rate > 0 ? 1e9 / (double)rate : 0;
-	uint64_t begin = now();
+	uint64_t begin = cm_now_ns();
 
 	for (size_t i = 0; i < n; i++) {
 		struct latency_event *e = &events[i];
@@ -256,7 +249,7 @@ static uint64_t serve_all(const struct request *list, struct latency_event *even
 		if (rate == 0)
 			e->due = e->start;
 		h = serve(&list[i], i + 1, h);
-		e->end = now();
+		e->end = cm_now_ns();
 	}
 	return h;
 }

@@ -27,18 +27,18 @@ static void arm(struct gbench_state *state, void *user)
 			/* New memory counts as written. */
 			memset(h.want, 1, pages);
 			h.wanted = pages;
-			t[0] = now_ns();
+			t[0] = cm_now_ns();
 			good = subject_track(&s, &h);
-			t[1] = now_ns();
+			t[1] = cm_now_ns();
 			found = subject_collect(&s, &h);
-			t[2] = now_ns();
+			t[2] = cm_now_ns();
 			good = good && subject_check(&s, state, &h, found);
-			t[3] = now_ns();
+			t[3] = cm_now_ns();
 			good = subject_untrack(&s, &h) && good;
 			samples_add(&times, state,
 				    step == TRACK ? t[1] - t[0]
 				    : step == ARM ? t[2] - t[1]
-						  : now_ns() - t[3]);
+						  : cm_now_ns() - t[3]);
 			if (!good) {
 				micro_fail(state, "track, collect or untrack failed");
 				break;

@@ -24,9 +24,9 @@ void micro_collects(struct gbench_state *state, struct cardmark_options *options
 			uint64_t found;
 
 			heap_write(&h, pattern, heap_percent(&h, percent), &random);
-			t = now_ns();
+			t = cm_now_ns();
 			found = subject_collect(&s, &h);
-			t = now_ns() - t;
+			t = cm_now_ns() - t;
 			samples_add(&times, state, t);
 			if (!subject_check(&s, state, &h, found))
 				break;

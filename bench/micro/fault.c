@@ -35,8 +35,8 @@ static double clock_cost(void)
 	double v[101];
 
 	for (size_t i = 0; i < 101; i++) {
-		uint64_t t = now_ns();
-		v[i] = (double)(now_ns() - t);
+		uint64_t t = cm_now_ns();
+		v[i] = (double)(cm_now_ns() - t);
 	}
 	return median(v, 101);
 }
@@ -57,10 +57,10 @@ static void fault(struct gbench_state *state, void *user)
 		make_order(order, pages, *(const int *)user);
 		while (gbench_keep_running(state)) {
 			volatile char *p = heap_page(&h, order[at]);
-			uint64_t t = now_ns();
+			uint64_t t = cm_now_ns();
 
 			(*p)++;
-			t = now_ns() - t;
+			t = cm_now_ns() - t;
 			samples_add(&times, state, t);
 			h.want[order[at]] = 1;
 			h.wanted++;

@@ -42,11 +42,11 @@ static void help(void)
 static int choose(const char *name)
 {
 	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
-	uint64_t t = now_ns();
+	uint64_t t = cm_now_ns();
 
 	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
 		;
-	micro.probe_seconds = (double)(now_ns() - t) / 1e9;
+	micro.probe_seconds = (double)(cm_now_ns() - t) / 1e9;
 	micro.bare = strcmp(name, "bare") == 0;
 	if (micro.bare)
 		name = "pagemap";

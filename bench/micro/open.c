@@ -22,12 +22,12 @@ static void open_close(struct gbench_state *state, void *user)
 		return;
 	}
 	while (gbench_keep_running(state)) {
-		uint64_t t = now_ns();
+		uint64_t t = cm_now_ns();
 
 		if (!subject_open(&s, state, NULL))
 			break;
 		subject_close(&s);
-		samples_add(&times, state, now_ns() - t);
+		samples_add(&times, state, cm_now_ns() - t);
 	}
 	samples_counters(&times, state);
 	samples_free(&times);

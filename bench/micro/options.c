@@ -78,10 +78,10 @@ static void huge_fault(struct gbench_state *state, void *user)
 			at = 0;
 		}
 		volatile char *p = heap_page(&h, at * each);
-		uint64_t t = now_ns();
+		uint64_t t = cm_now_ns();
 
 		(*p)++;
-		t = now_ns() - t;
+		t = cm_now_ns() - t;
 		samples_add(&times, state, t);
 		h.want[at * each] = 1;
 		h.wanted++;

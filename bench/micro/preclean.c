@@ -22,18 +22,18 @@ static void preclean(struct gbench_state *state, void *user)
 	} else if (subject_armed(&s, state, &h, NULL)) {
 		while (gbench_keep_running(state)) {
 			heap_write(&h, PATTERN_UNIFORM, heap_percent(&h, 10), &random);
-			t = now_ns();
+			t = cm_now_ns();
 			if (cardmark_preclean(s.cm) != 0) {
 				micro_fail(state, cardmark_last_error());
 				break;
 			}
-			t = now_ns() - t;
+			t = cm_now_ns() - t;
 			if (!after)
 				samples_add(&times, state, t);
 			heap_write(&h, PATTERN_UNIFORM, heap_percent(&h, 1), &random);
-			t = now_ns();
+			t = cm_now_ns();
 			found = subject_collect(&s, &h);
-			t = now_ns() - t;
+			t = cm_now_ns() - t;
 			if (after)
 				samples_add(&times, state, t);
 			if (!subject_check(&s, state, &h, found))

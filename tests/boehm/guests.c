@@ -18,6 +18,8 @@
  *   oom, finalizer, warn, event, resize, stop
  *              jumps out of such a function, out of the collector's frames, and does what
  *              `module` does then */
+#include "common/random.h"
+
 #include <gc.h>
 
 #include <dlfcn.h>
@@ -52,10 +54,7 @@ static unsigned long lost, events, resizes, stops, faults;
 
 static unsigned next(unsigned n)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (unsigned)(state % n);
+	return (unsigned)(random_xorshift(&state) % n);
 }
 
 /* Kept out of line, so that no register or stack slot keeps the leaf alive. */

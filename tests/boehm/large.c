@@ -12,6 +12,7 @@
 #define GC_THREADS
 #endif
 #include "common/clock.h"
+#include "common/random.h"
 
 #include <gc.h>
 #include <gc/gc_mark.h>
@@ -65,14 +66,6 @@ static void push_mine(void)
 		before();
 }
 
-static uint64_t rnd(struct worker *w)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
-}
-
 static uint64_t check_of(uint64_t id)
 {
 	return (id + 77) * UINT64_C(0x9e3779b97f4a7c15);
@@ -103,7 +96,7 @@ static uint64_t look(const struct worker *w)
 static void write_to(struct worker *w, int a)
 {
 	for (unsigned k = 0; k < writes; k++) {
-		size_t i = rnd(w) % slots_of[a];
+		size_t i = random_xorshift(&w->random) % slots_of[a];
 		struct object *o = new_object();
 
 		w->ids[a][i] = o->id;

@@ -16,6 +16,8 @@
 #ifndef GC_THREADS
 #define GC_THREADS
 #endif
+#include "common/random.h"
+
 #include <gc.h>
 
 #ifdef TORTURE_API
@@ -65,14 +67,6 @@ static pthread_mutex_t market_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct object **market;
 static uint64_t *market_ids;
 #define MARKET 32
-
-static uint64_t rnd(struct worker *w)
-{
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
-}
 
 static uint64_t check_of(uint64_t id)
 {
@@ -147,12 +141,12 @@ static uint64_t verify(struct object *o, uint64_t id)
 static struct object *descend(struct worker *w, unsigned t)
 {
 	struct object *o = w->trees[t];
-	unsigned depth = (unsigned)(rnd(w) % DEPTH);
+	unsigned depth = (unsigned)(random_xorshift(&w->random) % DEPTH);
 
 	if (!intact(o, w->tree_ids[t]))
 		return NULL;
 	while (depth-- > 0) {
-		unsigned i = (unsigned)(rnd(w) % KIDS);
+		unsigned i = (unsigned)(random_xorshift(&w->random) % KIDS);
 
 		if (!o->kid_id[i])
 			break;
@@ -165,7 +159,7 @@ static struct object *descend(struct worker *w, unsigned t)
 
 static void plant(struct worker *w, unsigned t)
 {
-	struct object *o = rnd(w) % 8 ? new_tree(DEPTH) : new_list(4000);
+	struct object *o = random_xorshift(&w->random) % 8 ? new_tree(DEPTH) : new_list(4000);
 
 	w->tree_ids[t] = o->id;
 	w->trees[t] = o;
@@ -179,8 +173,10 @@ static void lost_one(struct worker *w, unsigned t)
 
 static void swap(struct worker *w)
 {
-	unsigned t = (unsigned)(rnd(w) % TREES), u = (unsigned)(rnd(w) % TREES);
-	unsigned i = (unsigned)(rnd(w) % KIDS), j = (unsigned)(rnd(w) % KIDS);
+	unsigned t = (unsigned)(random_xorshift(&w->random) % TREES),
+		 u = (unsigned)(random_xorshift(&w->random) % TREES);
+	unsigned i = (unsigned)(random_xorshift(&w->random) % KIDS),
+		 j = (unsigned)(random_xorshift(&w->random) % KIDS);
 	struct object *a = descend(w, t), *b = descend(w, u), *kid;
 	uint64_t id;
 
@@ -200,7 +196,8 @@ static void swap(struct worker *w)
 
 static void renew(struct worker *w)
 {
-	unsigned t = (unsigned)(rnd(w) % TREES), i = (unsigned)(rnd(w) % KIDS);
+	unsigned t = (unsigned)(random_xorshift(&w->random) % TREES),
+		 i = (unsigned)(random_xorshift(&w->random) % KIDS);
 	struct object *o = descend(w, t), *kid;
 
 	if (!o) {
@@ -214,8 +211,9 @@ static void renew(struct worker *w)
 
 static void trade(struct worker *w)
 {
-	unsigned t = (unsigned)(rnd(w) % TREES), i = (unsigned)(rnd(w) % KIDS);
-	unsigned m = (unsigned)(rnd(w) % MARKET);
+	unsigned t = (unsigned)(random_xorshift(&w->random) % TREES),
+		 i = (unsigned)(random_xorshift(&w->random) % KIDS);
+	unsigned m = (unsigned)(random_xorshift(&w->random) % MARKET);
 	struct object *o = descend(w, t), *kid;
 	uint64_t id;
 
@@ -236,12 +234,13 @@ static void trade(struct worker *w)
 static void litter(struct worker *w)
 {
 	for (int i = 0; i < 200; i++) {
-		size_t size = 16 + rnd(w) % 400;
-		char *p = rnd(w) % 4 ? GC_MALLOC(size) : GC_MALLOC_ATOMIC(size);
+		size_t size = 16 + random_xorshift(&w->random) % 400;
+		char *p =
+			random_xorshift(&w->random) % 4 ? GC_MALLOC(size) : GC_MALLOC_ATOMIC(size);
 
 		memset(p, 0x55, size);
 	}
-	if (rnd(w) % 64 == 0)
+	if (random_xorshift(&w->random) % 64 == 0)
 		memset(GC_MALLOC(200000), 0x55, 200000);
 }
 
@@ -273,7 +272,7 @@ static uint64_t verify_all(struct worker *w)
 
 static void step(struct worker *w)
 {
-	switch (rnd(w) % 16) {
+	switch (random_xorshift(&w->random) % 16) {
 	case 0:
 	case 1:
 	case 2:
@@ -294,7 +293,7 @@ static void step(struct worker *w)
 	if (w->operations % 100000 == 0)
 		upheaval(w);
 	if (w->operations % 3000 == 0)
-		plant(w, (unsigned)(rnd(w) % TREES));
+		plant(w, (unsigned)(random_xorshift(&w->random) % TREES));
 }
 
 static void begin(struct worker *w)

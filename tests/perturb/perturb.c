@@ -17,6 +17,8 @@
  * clone(2). So it takes no lock and no memory, and leaves errno alone. It is no
  * cancellation point. Each shared object has a copy of it, with sites of its own. */
 #include "tests/perturb/perturb.h"
+#include "common/clock.h"
+#include "common/random.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -169,16 +171,12 @@ static uint64_t next_random(void)
 		state = mix(seed + UINT64_C(0x9e3779b97f4a7c15) *
 					   (1 + atomic_fetch_add_explicit(&threads, 1,
 									  memory_order_relaxed)));
-	state += UINT64_C(0x9e3779b97f4a7c15);
-	return mix(state);
+	return random_next(&state);
 }
 
 static uint64_t now_us(void)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+	return cm_now_ns() / 1000;
 }
 
 /* Each length from the shortest on, doubled until the longest, is as likely. */
