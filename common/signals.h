@@ -6,8 +6,30 @@
 #ifndef CM_COMMON_SIGNALS_H
 #define CM_COMMON_SIGNALS_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Every signal. sigfillset(3) leaves out those that the C library keeps for itself, and one of
+ * them ends a thread that may be cancelled asynchronously. */
+static inline void cm_signals_fill(sigset_t *every)
+{
+	memset(every, 0xff, sizeof *every);
+}
+
+/* pthread_sigmask(3) would leave them out, too. */
+static inline void cm_signals_set(const sigset_t *mask, sigset_t *before)
+{
+	int saved = errno;
+
+	if (before != NULL)
+		(void)sigemptyset(before); /* the kernel fills in a part */
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, before, _NSIG / 8);
+	errno = saved;
+}
 
 static inline void cm_signals_block(sigset_t *before)
 {

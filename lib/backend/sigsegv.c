@@ -5,6 +5,7 @@
 #include "lib/backend/sigsegv.h"
 
 #include "cardmark/cardmark.h"
+#include "common/signals.h"
 #include "lib/backend/protection.h"
 #include "lib/errors.h"
 #include "lib/os/os.h"
@@ -60,18 +61,18 @@ bool cm_sigsegv_enter(sigset_t *before, uint64_t wait_ns)
 {
 	sigset_t every;
 
-	(void)sigfillset(&every);
-	(void)pthread_sigmask(SIG_SETMASK, &every, before);
+	cm_signals_fill(&every);
+	cm_signals_set(&every, before);
 	if (lock_for(wait_ns))
 		return true;
-	(void)pthread_sigmask(SIG_SETMASK, before, NULL);
+	cm_signals_set(before, NULL);
 	return false;
 }
 
 void cm_sigsegv_leave(const sigset_t *before)
 {
 	unlock();
-	(void)pthread_sigmask(SIG_SETMASK, before, NULL);
+	cm_signals_set(before, NULL);
 }
 
 int cm_sigsegv_make_lock(void)
@@ -232,7 +233,7 @@ enum cm_handler cm_sigsegv_install(void)
 	if (!chain.installed)
 		chain.first = now;
 	set_next_action(&now); /* before ours can run */
-	(void)sigfillset(&act.sa_mask);
+	cm_signals_fill(&act.sa_mask);
 	if (cm_os->sigaction(SIGSEGV, &act, NULL) < 0)
 		return CM_HANDLER_NOT_IN_PLACE;
 	chain.installed = true;

@@ -8,6 +8,7 @@
 
 #include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
+#include "tests/support/gate.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -296,6 +297,80 @@ static void stores_are_whole(void)
 	}
 }
 
+/* ---- A thread that may be cancelled between any two instructions --------------------------- */
+
+static pthread_t storing;
+static _Atomic bool is_storing, unmask;
+
+/* The handler of the trap calls it, with the lock. */
+static int mprotect_that_waits_for_the_cancel(uintptr_t addr, size_t len, int prot)
+{
+	sigset_t none;
+
+	if (is_storing && pthread_equal(pthread_self(), storing)) {
+		(void)sigemptyset(&none);
+		if (unmask)
+			(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+		pass_gate();
+	}
+	return cm_os_linux.mprotect(addr, len, prot);
+}
+
+static void *stores_for_ever(void *arg)
+{
+	(void)arg;
+	(void)pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	storing = pthread_self();
+	is_storing = true;
+	for (;;)
+		live_store(card_at(3), (unsigned char)(*card_at(3) + 1));
+	return NULL;
+}
+
+static void cancel_in_a_trap(void)
+{
+	struct cm_os *os = broken_os_begin();
+	pthread_t thread;
+
+	os->mprotect = mprotect_that_waits_for_the_cancel;
+	set_up();
+	shut_gate();
+	CHECK_EQ(pthread_create(&thread, NULL, stores_for_ever, NULL), 0);
+	await(&gate_reached);
+	CHECK_EQ(pthread_cancel(thread), 0);
+	open_gate();
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void a_trap_comes_first(void *arg)
+{
+	(void)arg;
+	cancel_in_a_trap();
+	want[3] = true;
+	exact_then_clean();
+	write_card(5);
+	exact_then_clean();
+	_exit(0);
+}
+
+static void a_trap_does_not_come_first(void *arg)
+{
+	(void)arg;
+	unmask = true;
+	cancel_in_a_trap();
+	/* The lock is that of a thread that has gone. */
+	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_GUESSED);
+	_exit(0); /* not by closing anything */
+}
+
+static void a_trap_is_finished_before_the_thread_ends(void)
+{
+	if (TAP_TSAN)
+		tap_skip("the thread sanitizer takes signals for itself");
+	CHECK_EQ(tap_in_child(a_trap_comes_first, NULL), 0);
+	CHECK_EQ(tap_in_child(a_trap_does_not_come_first, NULL), 0);
+}
+
 /* ---- The control ---------------------------------------------------------------------------- */
 
 static int covered_with_a_point(uintptr_t addr, size_t len)
@@ -338,6 +413,8 @@ int main(int argc, char **argv)
 	static const struct live_case cases[] = {
 		{ "no call is a cancellation point", no_call_is_a_cancellation_point, 0, 0 },
 		{ "nor is a store that traps", stores_are_whole, 0, 0 },
+		{ "a trap is finished before an asynchronous cancellation",
+		  a_trap_is_finished_before_the_thread_ends, 0, LIVE_ONLY(MPROTECT) },
 		{ "a point under the library is found", a_point_under_the_library_is_found, 0, 0 },
 	};
 
