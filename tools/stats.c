@@ -114,6 +114,11 @@ int stat_same(struct stat_ratio ratio, double resolution)
 	return !differs || (ratio.low <= 1 && ratio.high >= 1);
 }
 
+int stat_known(struct stat_ratio ratio, double resolution)
+{
+	return !isnan(ratio.mid) && !isinf(ratio.high) && isfinite(resolution);
+}
+
 const char *stat_ratio_text(struct stat_ratio r, double resolution, int digits, char out[STAT_TEXT])
 {
 	const char *mark = stat_same(r, resolution) ? "~" : "";
@@ -125,5 +130,16 @@ const char *stat_ratio_text(struct stat_ratio r, double resolution, int digits, 
 	else
 		snprintf(out, STAT_TEXT, "%s%.*f [%.*f, %.*f]", mark, digits, r.mid, digits, r.low,
 			 digits, r.high);
+	return out;
+}
+
+const char *stat_number_text(double v, char out[STAT_TEXT])
+{
+	if (!isfinite(v))
+		snprintf(out, STAT_TEXT, "-");
+	else if (fabs(v) >= 100 || fabs(v) <= 0)
+		snprintf(out, STAT_TEXT, "%.0f", v);
+	else
+		snprintf(out, STAT_TEXT, "%.3g", v);
 	return out;
 }

@@ -40,10 +40,15 @@ double stat_resolution(struct stat_ratio control);
  * its interval? */
 int stat_same(struct stat_ratio ratio, double resolution);
 
+/* Are there an interval and a resolution, so that the ratio says something? */
+int stat_known(struct stat_ratio ratio, double resolution);
+
 /* "0.74 [0.71, 0.78]" with so many digits, "~" before it if it is no difference, and "-" if
  * it is not known. */
 enum { STAT_TEXT = 48 };
 const char *stat_ratio_text(struct stat_ratio r, double resolution, int digits,
 			    char out[STAT_TEXT]);
+/* Three digits or all whole ones; "-" for NaN. */
+const char *stat_number_text(double v, char out[STAT_TEXT]);
 
 #endif

@@ -21,9 +21,11 @@ for text in "Where we lose" "Crossover map" "By how often it collects" "By the s
 	grep -qF "$text" "$scratch/page.html" || fail "the page has no \"$text\""
 done
 grep -q "<script" "$scratch/page.html" && fail "the page has a script"
+grep -qF "{{" "$scratch/page.html" && fail "a hole of a template is left"
 grep -q "WRONG RESULT" "$scratch/page.html" && fail "the page says WRONG RESULT"
 status 0 "$cardmark" report --barriers="$file" --markdown
 said out "Results agree"
+grep -qF "{{" "$scratch/out" && fail "a hole of the summary is left"
 
 # One answer of one run is another.
 sed 's/"hash": *"[0-9a-f]\{16\}"/"hash":"0123456789abcdef"/' "$file" >"$scratch/wrong.json"

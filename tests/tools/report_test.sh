@@ -32,6 +32,30 @@ for bad in '<script' 'javascript:' '<iframe' 'url(' 'http://' 'https://' ' src='
 done
 grep -qiE '<[^>]* on[a-z]+=' "$page" && fail "the page has an event handler"
 
+# filled FILE: no hole of a template is left, each colour of the style is whole, and what the
+# page names by a colour has one.
+filled()
+{
+	python3 - "$1" <<'END'
+import re, sys
+page = open(sys.argv[1]).read()
+holes = re.findall(r"\{\{[^}]*\}\}", page)
+assert not holes, holes
+style = page[page.index("<style>"):page.index("</style>")]
+colours = re.findall(r"#([0-9a-zA-Z]*)", style)
+assert len(colours) > 30 and all(re.fullmatch("[0-9a-f]{3}([0-9a-f]{3})?", c) for c in colours), colours
+used = set(re.findall(r'class="[^"]*\b((?:of|phase)-[a-z-]+)', page))
+ruled = set(re.findall(r"\.((?:of|phase)-[a-z-]+)", style))
+assert used and used <= ruled, used - ruled
+END
+}
+filled "$page" || fail "a hole or a colour is wrong"
+for bad in 's,<main>,<main>{{none}},' 's/--blue: #0b62a8/--blue: #\n0b62a8/' 's/of-pagemap/of-nobody/2'; do
+	sed "$bad" "$page" >"$scratch/broken.html"
+	cmp -s "$page" "$scratch/broken.html" && fail "CONTROL: nothing was changed by $bad"
+	filled "$scratch/broken.html" 2>/dev/null && fail "CONTROL: not found: $bad"
+done
+
 python3 - "$page" "$kept" <<'END' || fail "the page is not what the file says"
 import json, sys, xml.dom.minidom as dom
 page, data = dom.parse(sys.argv[1]), json.load(open(sys.argv[2]))
@@ -210,6 +234,7 @@ python3 "${CARDMARK_SRCDIR:-.}/tests/tools/latency.py" "$kept" "$scratch/server.
 	fail "no file with a server"
 status 0 "$cardmark" report "$scratch/server.json" -o "$scratch/server.html"
 status 0 "$cardmark" report --markdown "$scratch/server.json"
+grep -qF '{{' "$scratch/out" && fail "a hole of the summary is left"
 well_formed "$scratch/server.html" || fail "server: the page is not well-formed"
 in_page server '1000 requests a second; the reference can serve 2000'
 said out '**Where we lose:**'
@@ -311,6 +336,7 @@ cat >"$scratch/micro.json" <<'END'
 END
 status 0 "$cardmark" report "$kept" "$scratch/slower.json" --micro="$scratch/micro.json" -o "$page"
 well_formed "$page" || fail "two files: the page is not well-formed"
+filled "$page" || fail "two files: a hole or a colour is wrong"
 grep -qF 'id="verdict-1"' "$page" || fail "the second file is missing"
 grep -qF 'a&lt;b&gt;/8' "$page" || fail "the micro benchmarks are missing"
 status 1 "$cardmark" report "$kept" --micro="$kept" -o "$scratch/x.html"

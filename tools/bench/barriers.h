@@ -134,6 +134,8 @@ enum { BARRIERS_RUN_FIELDS = 5, BARRIERS_POINT_FIELDS = 6 };
 extern const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS];
 extern const struct bench_field barriers_point_fields[BARRIERS_POINT_FIELDS];
 
+/* What the results file has. */
+json_t *barriers_results_json(const struct barriers *b);
 bool barriers_write(const struct barriers *b, const char *file);
 /* False, with what is wrong printed in the name of report. */
 bool barriers_load(const char *file, struct barriers *b);
@@ -191,19 +193,6 @@ struct barriers_winner {
 /* What costs least at a point. with_cards: the reference takes part; the control never does. */
 struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 				       enum barriers_metric m, bool with_cards);
-
-struct barriers_loss {
-	unsigned point, row;
-	enum barriers_metric metric;
-	struct stat_ratio ratio;
-	double resolution;
-};
-struct barriers_losses {
-	struct barriers_loss *list;
-	size_t count, compared, unknown;
-};
-/* Rows of ours that are worse than software cards, worst first. False: no memory. */
-bool barriers_find_losses(const struct barriers *b, struct barriers_losses *out);
 
 void barriers_print(const struct barriers *b, FILE *f);
 

@@ -97,7 +97,7 @@ static json_t *sweep_json(const struct barriers_sweep *s)
 	return list;
 }
 
-static json_t *barriers_json(const struct barriers *b)
+json_t *barriers_results_json(const struct barriers *b)
 {
 	json_t *root =
 		json_pack("{s:s, s:i, s:s, s:s, s:b, s:s, s:f}", "format", "cardmark-barriers",
@@ -136,5 +136,6 @@ static json_t *barriers_json(const struct barriers *b)
 
 bool barriers_write(const struct barriers *b, const char *file)
 {
-	return bench_write_results(barriers_json(b), file, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	return bench_write_results(barriers_results_json(b), file,
+				   JSON_COMPACT | JSON_REAL_PRECISION(9));
 }

@@ -243,7 +243,7 @@ void barriers_stop_name(const struct barriers *b, enum barriers_axis axis, unsig
 	}
 }
 
-/* ---- Who wins, and where we lose -------------------------------------------------------- */
+/* ---- Who wins -------------------- -------------------------------------------------------- */
 
 bool barriers_distinct(const struct barriers *b, unsigned row)
 {
@@ -292,43 +292,6 @@ struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 		}
 	}
 	return w;
-}
-
-static int worst_first(const void *a, const void *b)
-{
-	const struct barriers_loss *x = a, *y = b;
-
-	return (x->ratio.mid < y->ratio.mid) - (x->ratio.mid > y->ratio.mid);
-}
-
-bool barriers_find_losses(const struct barriers *b, struct barriers_losses *out)
-{
-	memset(out, 0, sizeof *out);
-	/* One more, where the last one that is no loss is made up. */
-	out->list =
-		calloc((size_t)b->n_points * b->n_rows * BARRIERS_METRICS + 1, sizeof *out->list);
-	if (out->list == NULL)
-		return false;
-	for (unsigned p = 0; p < b->n_points; p++)
-		for (unsigned row = 0; row < b->n_rows; row++)
-			for (unsigned m = 0;
-			     b->rows[row].role == BARRIERS_OURS && m < BARRIERS_METRICS; m++) {
-				struct barriers_loss *l = &out->list[out->count];
-
-				l->point = p;
-				l->row = row;
-				l->metric = (enum barriers_metric)m;
-				l->ratio = barriers_ratio(b, p, row, l->metric);
-				l->resolution = barriers_resolution(b, p, l->metric);
-				out->compared++;
-				if (isnan(l->ratio.mid) || isinf(l->ratio.high) ||
-				    !isfinite(l->resolution))
-					out->unknown++;
-				else if (l->ratio.mid > 1 && !stat_same(l->ratio, l->resolution))
-					out->count++;
-			}
-	qsort(out->list, out->count, sizeof *out->list, worst_first);
-	return true;
 }
 
 /* ---- Text ------------------------------------------------------------------------------ */

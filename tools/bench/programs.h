@@ -204,6 +204,8 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f);
 void bench_print_notes(const struct bench_plan *plan, FILE *f);
 void bench_print_verdict(const struct bench_plan *plan, FILE *f);
+/* What the results file has. */
+json_t *bench_results_json(const struct bench_plan *plan, const struct bench_env *env);
 bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env, const char *file);
 
 /* ---- programs_load.c -------------------------------------------------------------- */

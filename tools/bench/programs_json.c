@@ -84,7 +84,7 @@ static json_t *program_json(const struct bench_plan *plan, unsigned k)
 	return o;
 }
 
-bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env, const char *file)
+json_t *bench_results_json(const struct bench_plan *plan, const struct bench_env *env)
 {
 	json_t *programs = json_array();
 	json_t *root = json_pack("{s:s, s:i, s:s, s:I, s:s, s:f, s:i}", "format", "cardmark-bench",
@@ -97,5 +97,11 @@ bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env
 	for (unsigned k = 0; k < plan->program_count; k++)
 		json_array_append_new(programs, program_json(plan, k));
 	json_object_set_new(root, "programs", programs);
-	return bench_write_results(root, file, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	return root;
+}
+
+bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env, const char *file)
+{
+	return bench_write_results(bench_results_json(plan, env), file,
+				   JSON_COMPACT | JSON_REAL_PRECISION(9));
 }

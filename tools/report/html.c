@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/report/html.h"
 
-#include <math.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Bytes of the UTF-8 character at s, or 0 if it is none. */
 static size_t character(const unsigned char *s)
@@ -61,104 +60,35 @@ void html_text(FILE *f, const char *text)
 	}
 }
 
-static void print_escaped(FILE *f, const char *format, va_list args)
+void html_printf(FILE *f, const char *format, ...)
 {
 	char *text = NULL;
+	va_list args;
 
-	if (vasprintf(&text, format, args) < 0)
-		return;
-	html_text(f, text);
+	va_start(args, format);
+	if (vasprintf(&text, format, args) >= 0)
+		html_text(f, text);
+	va_end(args);
 	free(text);
 }
 
-void html_printf(FILE *f, const char *format, ...)
+void markdown_text(FILE *f, const char *s)
 {
-	va_list args;
+	for (; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
 
-	va_start(args, format);
-	print_escaped(f, format, args);
-	va_end(args);
-}
-
-void html_table_begin(FILE *f, const char *caption, const char *const *heads)
-{
-	fputs("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", f);
-	html_text(f, caption);
-	fputs("\"><table><caption>", f);
-	html_text(f, caption);
-	fputs("</caption><thead><tr>", f);
-	for (size_t i = 0; heads[i] != NULL; i++) {
-		bool left = heads[i][0] == '<';
-
-		fprintf(f, "<th scope=\"col\"%s>", left ? " class=\"name\"" : "");
-		html_text(f, heads[i] + left);
-		fputs("</th>", f);
+		if (c < 0x20 || c == 0x7f) {
+			fputc(' ', f);
+			continue;
+		}
+		if (strchr("\\`*_[]<>|#~&", c) != NULL)
+			fputc('\\', f);
+		fputc(c, f);
 	}
-	fputs("</tr></thead><tbody>\n", f);
 }
 
-void html_row(FILE *f, const char *name)
+void markdown_code(FILE *f, const char *s)
 {
-	fputs("<tr><th scope=\"row\">", f);
-	html_text(f, name);
-	fputs("</th>", f);
-}
-
-void html_cell(FILE *f, const char *class, const char *format, ...)
-{
-	va_list args;
-
-	fprintf(f, class != NULL ? "<td class=\"%s\">" : "<td>", class);
-	va_start(args, format);
-	print_escaped(f, format, args);
-	va_end(args);
-	fputs("</td>", f);
-}
-
-void html_row_end(FILE *f)
-{
-	fputs("</tr>\n", f);
-}
-
-void html_table_end(FILE *f)
-{
-	fputs("</tbody></table></div>\n", f);
-}
-
-const char *html_ratio(struct stat_ratio r, double resolution, char out[48])
-{
-	const char *mark = stat_same(r, resolution) ? "~" : "";
-
-	if (isnan(r.mid))
-		snprintf(out, 48, "-");
-	else if (isinf(r.high))
-		snprintf(out, 48, "%s%.2f [too few]", mark, r.mid);
-	else
-		snprintf(out, 48, "%s%.2f [%.2f, %.2f]", mark, r.mid, r.low, r.high);
-	return out;
-}
-
-const char *html_number(double v, char out[32])
-{
-	if (!isfinite(v))
-		snprintf(out, 32, "-");
-	else if (fabs(v) >= 100 || fabs(v) <= 0)
-		snprintf(out, 32, "%.0f", v);
-	else
-		snprintf(out, 32, "%.3g", v);
-	return out;
-}
-
-void html_folded_table_begin(FILE *f, const char *caption, const char *const *heads)
-{
-	fputs("<details><summary>", f);
-	html_text(f, caption);
-	fputs(" (table)</summary>\n", f);
-	html_table_begin(f, caption, heads);
-}
-
-void html_folded_table_end(FILE *f)
-{
-	html_table_end(f);
-	fputs("</details>\n", f);
+	for (; s != NULL && *s != '\0'; s++)
+		fputc(*s == '`' || (unsigned char)*s < 0x20 ? ' ' : *s, f);
 }

@@ -1,9 +1,25 @@
-# cardmark report: pages of results files.
+# cardmark report. The pages are files here; pages.h has them as strings.
 tools_cardmark_SOURCES += \
-	tools/report/barriers.c tools/report/barriers.h tools/report/barriers_charts.c \
-	tools/report/barriers_map.c tools/report/barriers_pauses.c \
-	tools/report/barriers_text.c tools/report/charts.c tools/report/html.c \
-	tools/report/html.h tools/report/latency.c tools/report/losses.c \
-	tools/report/markdown.c tools/report/micro.c tools/report/pauses.c \
-	tools/report/report.c tools/report/report.h tools/report/style.c tools/report/svg.c \
-	tools/report/svg.h tools/report/tables.c
+	tools/report/chart.c tools/report/chart.h tools/report/charts.c \
+	tools/report/charts_barriers.c tools/report/charts_times.c tools/report/html.c \
+	tools/report/html.h tools/report/model.c tools/report/model_barriers.c \
+	tools/report/model_losses.c tools/report/model_micro.c tools/report/report.c \
+	tools/report/report.h tools/report/template.c tools/report/template.h \
+	tools/report/times.c tools/report/times.h
+nodist_tools_cardmark_SOURCES = tools/report/pages.h
+
+report_pages = \
+	tools/report/page.css tools/report/page.html tools/report/programs.html \
+	tools/report/stops.html tools/report/utilisation.html tools/report/latency.html \
+	tools/report/losses.html tools/report/barriers.html tools/report/sweep.html \
+	tools/report/rows.html tools/report/micro.html tools/report/summary.md
+EXTRA_DIST += tools/report/embed.sh $(report_pages)
+CLEANFILES += tools/report/pages.h
+
+tools/report/pages.h: tools/report/embed.sh $(report_pages)
+	$(AM_V_at)$(MKDIR_P) tools/report
+	$(AM_V_GEN)cd $(srcdir) && $(SHELL) tools/report/embed.sh $(report_pages) >$(abs_builddir)/$@.part
+	$(AM_V_at)mv $@.part $@
+
+# What the compiler says of that is there only after a first build.
+tools/report/cardmark-template.$(OBJEXT): tools/report/pages.h

@@ -6,37 +6,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/report/html.h"
 #include "tools/report/report.h"
-#include "tools/report/barriers.h"
 
 enum { MANY_FILES = 16 };
-
-static const struct section {
-	const char *id, *title;
-	void (*write)(const struct report *r);
-} sections[] = {
-	{ "verdict", "Verdict", report_verdict },
-	{ "losses", "Where we lose", report_losses },
-	{ "environment", "Machine and noise", report_environment },
-	{ "totals", "Total time and processor time", report_totals },
-	{ "percentiles", "How long pauses are", report_percentiles },
-	{ "phases", "What a pause consists of", report_phases },
-	{ "utilisation", "What is left for the program", report_utilisation },
-	{ "latency", "Latency", report_latency },
-	{ "memory", "Memory", report_memory },
-	{ "correctness", "Correctness", report_correctness },
-	{ "raw", "Raw data, and how to reproduce it", report_raw },
-};
-
-enum { SECTIONS = sizeof sections / sizeof *sections };
 
 struct asked {
 	const char *files[MANY_FILES];
 	size_t n_files;
 	const char *out, *micro, *barriers;
 	bool markdown;
-	struct barriers *loaded; /* of barriers, or NULL */
 };
 
 static void help(void)
@@ -102,132 +80,88 @@ static int parse(int argc, char **argv, struct asked *asked)
 	return -1;
 }
 
-static void contents(FILE *f, size_t n_files, const struct report *r)
+/* Fills in *page. */
+static bool load_all(const struct asked *asked, struct report_page *page)
 {
-	fputs("<nav aria-label=\"Contents\"><ul>", f);
-	for (size_t i = 0; i < SECTIONS; i++)
-		fprintf(f, "<li><a href=\"#%s-%u\">%s</a></li>", sections[i].id, r->index,
-			sections[i].title);
-	fputs("</ul></nav>\n", f);
-	(void)n_files;
-}
+	/* One more for the pauses of the write barriers. */
+	page->files = calloc(asked->n_files + 1, sizeof *page->files);
+	page->barriers = asked->barriers != NULL ? calloc(1, sizeof *page->barriers) : NULL;
+	page->barriers_file = asked->barriers;
+	if (page->files == NULL)
+		return false;
+	for (; page->n_files < asked->n_files; page->n_files++) {
+		struct report *r = &page->files[page->n_files];
 
-static bool has_rows(const struct report *r)
-{
-	for (unsigned k = 0; k < r->plan->program_count; k++)
-		if (report_ran(r, k))
-			return true;
-	return false;
-}
-
-static void one_file(const struct report *r, size_t n_files)
-{
-	FILE *f = r->f;
-
-	fprintf(f, "<article id=\"file-%u\">\n", r->index);
-	if (n_files > 1) {
-		fputs("<h2 class=\"file\">", f);
-		html_text(f, r->file);
-		fputs("</h2>\n", f);
+		r->file = asked->files[page->n_files];
+		r->index = (unsigned)page->n_files;
+		r->plan = calloc(1, sizeof *r->plan);
+		if (r->plan == NULL || !bench_load("report", r->file, r->plan, &r->env))
+			return false;
 	}
-	fputs("<p class=\"where\">", f);
-	html_printf(f, "%s, %ld CPUs, %s, libcardmark %s on %s, %s; %s", r->env.cpu, r->env.cpus,
-		    r->env.kernel, r->env.library, r->plan->best, r->env.libgc, r->env.started);
-	fputs("</p>\n", f);
-	contents(f, n_files, r);
-	if (!has_rows(r))
-		fputs("<p class=\"lacks\">No program ran: this file has nothing to show.</p>\n", f);
-	for (size_t i = 0; i < SECTIONS; i++) {
-		fprintf(f, "<section id=\"%s-%u\"><h2>%s</h2>\n", sections[i].id, r->index,
-			sections[i].title);
-		sections[i].write(r);
-		fputs("</section>\n", f);
-	}
-	fputs("</article>\n", f);
-}
-
-static bool write_all(const struct asked *asked, struct report *reports, FILE *f)
-{
-	bool good = true;
-
-	for (size_t i = 0; i < asked->n_files; i++)
-		reports[i].f = f;
-	if (asked->markdown) {
-		for (size_t i = 0; i < asked->n_files; i++)
-			report_markdown(&reports[i], f);
-		if (asked->loaded != NULL) {
-			fputs(asked->n_files > 0 ? "\n" : "", f);
-			report_barriers_markdown(f, asked->loaded);
-		}
-		return true;
-	}
-	report_head(f, "cardmark bench");
-	for (size_t i = 0; i < asked->n_files; i++)
-		one_file(&reports[i], asked->n_files);
-	if (asked->loaded != NULL)
-		report_barriers(f, asked->loaded, asked->barriers);
-	if (asked->micro != NULL)
-		good = report_micro(f, asked->micro);
-	report_foot(f);
-	return good;
-}
-
-static bool load_all(struct asked *asked, struct report *reports)
-{
 	if (asked->barriers != NULL) {
-		asked->loaded = calloc(1, sizeof *asked->loaded);
-		if (asked->loaded == NULL || !barriers_load(asked->barriers, asked->loaded))
+		struct report *pauses = &page->files[page->n_files];
+
+		pauses->index = (unsigned)page->n_files;
+		if (page->barriers == NULL || !barriers_load(asked->barriers, page->barriers) ||
+		    !barriers_as_file(page->barriers, pauses))
 			return false;
 	}
-	for (size_t i = 0; i < asked->n_files; i++) {
-		reports[i].file = asked->files[i];
-		reports[i].index = (unsigned)i;
-		reports[i].plan = calloc(1, sizeof *reports[i].plan);
-		if (reports[i].plan == NULL ||
-		    !bench_load("report", asked->files[i], reports[i].plan, &reports[i].env))
-			return false;
-	}
-	return true;
+	if (asked->micro != NULL)
+		page->micro = model_micro(asked->micro);
+	return asked->micro == NULL || page->micro != NULL;
 }
 
-static int write_file(const struct asked *asked, struct report *reports)
+static void free_all(struct report_page *page)
+{
+	/* With the one that could not be loaded, or the one more. */
+	for (size_t i = 0; page->files != NULL && i <= page->n_files; i++)
+		if (page->files[i].plan != NULL)
+			bench_free_plan(page->files[i].plan);
+	free(page->files);
+	if (page->barriers != NULL)
+		barriers_free(page->barriers);
+	free(page->barriers);
+	json_decref(page->micro);
+}
+
+static int write_page(const struct asked *asked, struct report_page *page)
 {
 	const char *name = asked->out != NULL ? asked->out : asked->markdown ? "-" : "report.html";
-	bool piped = strcmp(name, "-") == 0, good, written = true;
-	FILE *f = piped ? stdout : fopen(name, "we");
+	bool piped = strcmp(name, "-") == 0, written = true;
+	struct template t = { .draw = charts_draw, .data = page, .markdown = asked->markdown };
+	json_t *model;
 
-	if (f == NULL) {
+	t.f = piped ? stdout : fopen(name, "we");
+	if (t.f == NULL) {
 		tool_message("report", "cannot write %s: %s", name, strerror(errno));
 		return TOOL_CANNOT;
 	}
-	good = write_all(asked, reports, f);
+	for (size_t i = 0; i <= page->n_files; i++)
+		page->files[i].f = t.f;
+	model = model_page(page);
+	template_write(&t, asked->markdown ? "summary.md" : "page.html", model);
+	json_decref(model);
 	if (!piped) {
-		written = ferror(f) == 0;
-		written = fclose(f) == 0 && written;
+		written = ferror(t.f) == 0;
+		written = fclose(t.f) == 0 && written;
 	}
 	if (!written) {
 		tool_message("report", "cannot write %s: %s", name, strerror(errno));
 		return TOOL_CANNOT;
 	}
-	if (good && !piped)
+	if (!piped)
 		printf("%s\n", name);
-	return good ? TOOL_OK : TOOL_CANNOT;
+	return TOOL_OK;
 }
 
 int tool_report(int argc, char **argv)
 {
 	struct asked asked = { .n_files = 0 };
-	struct report *reports = calloc(MANY_FILES, sizeof *reports);
-	int status = reports != NULL ? parse(argc, argv, &asked) : TOOL_CANNOT;
+	struct report_page page = { .n_files = 0 };
+	int status = parse(argc, argv, &asked);
 
 	if (status < 0)
-		status = load_all(&asked, reports) ? write_file(&asked, reports) : TOOL_CANNOT;
-	for (size_t i = 0; reports != NULL && i < MANY_FILES; i++)
-		if (reports[i].plan != NULL)
-			bench_free_plan(reports[i].plan);
-	free(reports);
-	if (asked.loaded != NULL)
-		barriers_free(asked.loaded);
-	free(asked.loaded);
+		status = load_all(&asked, &page) ? write_page(&asked, &page) : TOOL_CANNOT;
+	free_all(&page);
 	return status;
 }

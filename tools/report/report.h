@@ -1,81 +1,89 @@
 /* SPDX-License-Identifier: MIT
- * The parts of cardmark report. A part writes one section of the page about one results
- * file; what the file lacks is said there. */
-#ifndef CARDMARK_TOOL_REPORT_H
-#define CARDMARK_TOOL_REPORT_H
+ * cardmark report: results as JSON, with what the templates need besides (model*.c), and what
+ * they cannot draw (charts*.c). */
+#ifndef CARDMARK_REPORT_H
+#define CARDMARK_REPORT_H
 
+#include "tools/bench/barriers.h"
 #include "tools/bench/programs.h"
+#include "tools/report/chart.h"
+#include "tools/report/html.h"
+#include "tools/report/template.h"
 
+/* One results file of the programs. */
 struct report {
 	FILE *f;
 	const char *file;
-	unsigned index; /* of the file, for ids */
+	unsigned index; /* for ids on the page */
 	struct bench_plan *plan;
 	struct bench_env env;
 };
 
-/* Programs that ran. */
+/* All that was asked for. The pauses of the write barriers are one more of the files. */
+struct report_page {
+	struct report *files;
+	size_t n_files;
+	struct barriers *barriers; /* or NULL */
+	const char *barriers_file;
+	json_t *micro; /* or NULL */
+};
+
 static inline bool report_ran(const struct report *r, unsigned program)
 {
 	return r->plan->programs[program].left_out[0] == '\0' &&
 	       r->plan->programs[program].blocks > 0;
 }
 
-/* ---- style.c ---- the page around it --------------------------------------- */
-
-void report_head(FILE *f, const char *title);
-void report_foot(FILE *f);
-
-/* ---- tables.c ---------------------------------------------------------------- */
-
-void report_verdict(const struct report *r);
-void report_losses(const struct report *r);
-void report_environment(const struct report *r);
-void report_memory(const struct report *r);
-void report_correctness(const struct report *r);
-void report_raw(const struct report *r);
-
-/* ---- losses.c ---- also for the summary ---------------------------------------- */
-
-struct report_loss {
-	const char *program, *row, *metric, *to;
-	struct stat_ratio ratio;
-	double resolution;
-};
-struct report_losses {
-	struct report_loss *list;
-	size_t count, compared, unknown; /* unknown: no interval */
-};
-/* Worst first. False if memory ran out. */
-bool report_find_losses(const struct bench_plan *plan, struct report_losses *out);
-
-/* ---- charts.c, pauses.c --------------------------------------------------- */
-
-/* Of each program that ran: its charts side by side, then the same in numbers. */
-typedef void (*report_part)(const struct report *r, unsigned program);
-void report_programs(const struct report *r, report_part charts, report_part table);
-void report_legend(const struct report *r);
-void report_totals(const struct report *r);
-void report_phases(const struct report *r);
-void report_percentiles(const struct report *r);
-void report_utilisation(const struct report *r);
 /* Stops of all good runs of a row, sorted; NULL if there are none. To be freed. */
 uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, size_t *n);
 
-/* ---- latency.c ------------------------------------------------------------------ */
+/* ---- model.c: results as the templates see them -------------------------------------------------
+ */
 
-void report_latency(const struct report *r);
-void report_latency_markdown(const struct report *r, unsigned program, FILE *f);
+json_t *model_page(const struct report_page *page);
+json_t *model_file(const struct report *r);
+/* Of any results: what was not recorded is said. */
+void model_environment(json_t *root, const struct bench_env *env);
+/* A cell with this class ("": that of the column). */
+json_t *model_cell(const char *class, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* As stat_ratio_text(), in the colour of what it means. */
+json_t *model_ratio(struct stat_ratio ratio, double resolution);
 
-/* ---- micro.c --------------------------------------------------------------------- */
+/* ---- model_losses.c, model_barriers.c, model_micro.c ----------------------------------------- */
 
-/* Results of Google Benchmark in its JSON format, as a section. False, with a message. */
-bool report_micro(FILE *f, const char *file);
+json_t *model_losses(const struct bench_plan *plan);
+json_t *model_barriers_losses(const struct barriers *b);
+/* pauses: what barriers_as_file() filled. */
+json_t *model_barriers(const struct barriers *b, const char *file, const struct report *pauses);
+/* Pauses of each program with each barrier, as if they were runs of the other bench, so that the
+ * same charts draw them. False: memory ran out. */
+bool barriers_as_file(const struct barriers *b, struct report *out);
+/* NULL, with a message: it is no JSON file of Google Benchmark. */
+json_t *model_micro(const char *file);
 
-/* ---- markdown.c -------------------------------------------------------------------- */
+/* ---- charts.c, charts_times.c, charts_barriers.c ------------------------------------------------
+ */
 
-void report_markdown(const struct report *r, FILE *f);
-/* Text within a table or a line: nothing in it is markup. */
-void report_markdown_text(FILE *f, const char *s);
+/* What {{> name}} draws at this place of a template. */
+bool charts_draw(const struct template *t, const char *name);
+
+void charts_stops(const struct report *r, unsigned program);
+void charts_utilisation(const struct report *r, unsigned program);
+void charts_latency(const struct report *r, unsigned program, enum latency_kind kind);
+void charts_sweep(FILE *f, const struct barriers *b, enum barriers_axis axis, bool ratio);
+void charts_map(FILE *f, const struct barriers *b, enum barriers_metric m, bool with_cards);
+void charts_barriers_legend(FILE *f, const struct barriers *b);
+
+/* The least share of any stretch of time that the program had, per cent; NaN where every run is
+ * shorter. */
+enum { UTILISATION_WINDOWS = 13 };
+extern const double utilisation_ms[UTILISATION_WINDOWS];
+void utilisation(const struct report *r, unsigned program, unsigned row,
+		 double out[UTILISATION_WINDOWS]);
+
+/* Means of a stop, ms; all 0 and false if there were no stops. */
+enum { PHASE_PARTS = PHASES + 1 }; /* and what belongs to none */
+bool phase_parts(const struct report *r, unsigned program, unsigned row, double out[PHASE_PARTS]);
 
 #endif

@@ -1,46 +1,11 @@
 /* SPDX-License-Identifier: MIT
- * Results of Google Benchmark (--benchmark_format=json) as a section. */
+ * What the template of the micro benchmarks sees: results of Google Benchmark, and which
+ * backend wins where. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/report/html.h"
 #include "tools/report/report.h"
-
-static const char *string_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s != NULL ? s : "";
-}
-
-static void one(FILE *f, const json_t *b)
-{
-	const char *unit = string_of(b, "time_unit");
-	json_t *error = json_object_get(b, "error_occurred");
-	char real[32], cpu[32], repeats[32];
-
-	html_row(f, string_of(b, "name"));
-	html_cell(f, "name", "%s", string_of(b, "run_type"));
-	if (json_is_true(error)) {
-		fputs("<td class=\"worse\" colspan=\"4\">", f);
-		html_text(f, string_of(b, "error_message"));
-		fputs("</td>", f);
-		html_row_end(f);
-		return;
-	}
-	/* Ratios such as cv have no unit of time. */
-	if (strcmp(string_of(b, "aggregate_unit"), "percentage") == 0)
-		unit = "(of 1)";
-	html_cell(f, NULL, "%s",
-		  html_number(json_number_value(json_object_get(b, "real_time")), real));
-	html_cell(f, NULL, "%s",
-		  html_number(json_number_value(json_object_get(b, "cpu_time")), cpu));
-	html_cell(f, "name", "%s", unit);
-	html_cell(f, NULL, "%s",
-		  html_number(json_number_value(json_object_get(b, "iterations")), repeats));
-	html_row_end(f);
-}
 
 /* ---- Who wins where -------------------------------------------------------------- */
 
@@ -91,14 +56,9 @@ static struct micro_case *case_of(struct micro_grid *g, const char *pattern, lon
 	return c;
 }
 
-static double figure_of(const json_t *b, const char *key)
-{
-	return json_number_value(json_object_get(b, key));
-}
-
 static void grid_add(struct micro_grid *g, const json_t *b)
 {
-	const char *name = string_of(b, "name");
+	const char *name = bench_string_of(b, "name");
 	json_int_t block = json_integer_value(json_object_get(b, "repetition_index"));
 	char subject[16], pattern[16];
 	struct micro_case *c;
@@ -106,13 +66,13 @@ static void grid_add(struct micro_grid *g, const json_t *b)
 	unsigned who;
 
 	if (json_is_true(json_object_get(b, "error_occurred")) || block < 0 ||
-	    block >= MOST_BLOCKS || strcmp(string_of(b, "run_type"), "iteration") != 0)
+	    block >= MOST_BLOCKS || strcmp(bench_string_of(b, "run_type"), "iteration") != 0)
 		return;
 	if (sscanf(name, "fault/%15[^/]/random/", subject) == 1 &&
 	    strncmp(strchr(name + 6, '/'), "/random/", 8) == 0) {
 		who = subject_of(g, subject);
 		if (who < MOST_SUBJECTS)
-			g->fault_us[who][block] = figure_of(b, "p50_ns") / 1e3;
+			g->fault_us[who][block] = bench_number_of(b, "p50_ns") / 1e3;
 		return;
 	}
 	if (sscanf(name, "collect/%15[^/]/%15[^/]/heap_mib:%ld/dirty_pct:%ld/", subject, pattern,
@@ -122,10 +82,10 @@ static void grid_add(struct micro_grid *g, const json_t *b)
 	c = case_of(g, pattern, mib, pct);
 	if (who == MOST_SUBJECTS || c == NULL)
 		return;
-	c->us[who][block] = figure_of(b, "p50_ns") / 1e3;
-	c->over[who] = c->over[who] || figure_of(b, "over_reported") > 0;
-	if (figure_of(b, "over_reported") <= 0)
-		c->dirty = figure_of(b, "dirty_cards");
+	c->us[who][block] = bench_number_of(b, "p50_ns") / 1e3;
+	c->over[who] = c->over[who] || bench_number_of(b, "over_reported") > 0;
+	if (bench_number_of(b, "over_reported") <= 0)
+		c->dirty = bench_number_of(b, "dirty_cards");
 }
 
 /* What a cycle costs: the collect and, if asked for, a fault for each dirty card. */
@@ -188,85 +148,62 @@ static void winner(const struct micro_grid *g, const struct micro_case *c, bool 
 	}
 }
 
-static void grid_times(FILE *f, const struct micro_grid *g)
+static json_t *row_json(const struct micro_grid *g, const struct micro_case *c)
 {
-	const char *heads[MOST_SUBJECTS + 5] = { "pattern", "heap, MiB", "dirty, %" };
-	unsigned n = 3;
+	json_t *times = json_array();
+	char fastest[128], cheapest[128], number[STAT_TEXT];
 
 	for (unsigned i = 0; i < g->n_subjects; i++)
-		heads[n++] = g->subjects[i];
-	heads[n++] = "<fastest collect";
-	heads[n++] = "<cheapest with the faults";
-	html_table_begin(f, "Get-and-clear, median in microseconds", heads);
-	for (unsigned k = 0; k < g->n_cases; k++) {
-		const struct micro_case *c = &g->cases[k];
-		char text[128], number[32];
-
-		html_row(f, c->pattern);
-		html_cell(f, NULL, "%ld", c->heap_mib);
-		html_cell(f, NULL, "%ld", c->dirty_pct);
-		for (unsigned i = 0; i < g->n_subjects; i++)
-			html_cell(f, NULL, "%s%s", html_number(middle(c->us[i]), number),
-				  c->over[i] ? " +" : "");
-		winner(g, c, false, text, sizeof text);
-		html_cell(f, "name", "%s", text);
-		winner(g, c, true, text, sizeof text);
-		html_cell(f, "name", "%s", text);
-		html_row_end(f);
-	}
-	html_table_end(f);
-	fputs("<p>+: reports more than was written, and wins nothing here: who reads the report "
-	      "pays for it. Nor does bare, the loop around the system call. With the faults: the "
-	      "collect, and for each dirty card the median of "
-	      "a first write at random. A ~ B: no different, in a 95 % interval over blocks; "
-	      "with fewer than three blocks nothing is.</p>\n",
-	      f);
+		json_array_append_new(times, model_cell("", "%s%s",
+							stat_number_text(middle(c->us[i]), number),
+							c->over[i] ? " +" : ""));
+	winner(g, c, false, fastest, sizeof fastest);
+	winner(g, c, true, cheapest, sizeof cheapest);
+	return json_pack("{s:s, s:I, s:I, s:o, s:s, s:s}", "pattern", c->pattern, "heap_mib",
+			 (json_int_t)c->heap_mib, "dirty_pct", (json_int_t)c->dirty_pct, "times",
+			 times, "fastest", fastest, "cheapest", cheapest);
 }
 
-static void grid(FILE *f, const json_t *list)
+static void add_grid(json_t *root)
 {
 	struct micro_grid *g = calloc(1, sizeof *g);
+	json_t *list = json_object_get(root, "benchmarks"), *subjects = json_array();
+	json_t *cases = json_array();
 
-	if (g == NULL)
-		return;
-	for (size_t i = 0; i < json_array_size(list); i++)
+	for (size_t i = 0; g != NULL && i < json_array_size(list); i++)
 		grid_add(g, json_array_get(list, i));
-	if (g->n_cases > 0)
-		grid_times(f, g);
+	for (unsigned i = 0; g != NULL && i < g->n_subjects; i++)
+		json_array_append_new(subjects, json_string(g->subjects[i]));
+	for (unsigned i = 0; g != NULL && i < g->n_cases; i++)
+		json_array_append_new(cases, row_json(g, &g->cases[i]));
+	json_object_set_new(root, "subjects", subjects);
+	json_object_set_new(root, "cases", cases);
 	free(g);
 }
 
-bool report_micro(FILE *f, const char *file)
+json_t *model_micro(const char *file)
 {
-	static const char *const heads[] = { "benchmark", "<kind",      "real time", "CPU time",
-					     "<unit",     "iterations", NULL };
 	json_error_t error;
-	json_t *root = json_load_file(file, 0, &error), *list, *context;
+	json_t *root = json_load_file(file, 0, &error), *list, *one;
+	size_t i;
 
 	if (root == NULL) {
 		tool_message("report", "%s: %s", file, error.text);
-		return false;
+		return NULL;
 	}
 	list = json_object_get(root, "benchmarks");
-	context = json_object_get(root, "context");
-	if (!json_is_array(list) || !json_is_object(context)) {
+	if (!json_is_array(list) || !json_is_object(json_object_get(root, "context"))) {
 		tool_message("report", "%s: not a JSON file of Google Benchmark", file);
 		json_decref(root);
-		return false;
+		return NULL;
 	}
-	fputs("<section id=\"micro\"><h2>Micro benchmarks</h2>\n<p>", f);
-	html_printf(f, "%s, %s, %s; %zu results.", string_of(context, "date"),
-		    string_of(context, "host_name"), string_of(context, "executable"),
-		    json_array_size(list));
-	if (json_is_true(json_object_get(context, "cpu_scaling_enabled")))
-		fputs(" <b>The processor's clock was not fixed.</b>", f);
-	fputs("</p>\n", f);
-	grid(f, list);
-	html_table_begin(f, "Micro benchmarks", heads);
-	for (size_t i = 0; i < json_array_size(list); i++)
-		one(f, json_array_get(list, i));
-	html_table_end(f);
-	fputs("</section>\n", f);
-	json_decref(root);
-	return true;
+	json_object_set_new(root, "results", json_integer((json_int_t)json_array_size(list)));
+	/* Ratios such as cv have no unit of time. */
+	json_array_foreach(list, i, one)
+	{
+		if (strcmp(bench_string_of(one, "aggregate_unit"), "percentage") == 0)
+			json_object_set_new(one, "time_unit", json_string("(of 1)"));
+	}
+	add_grid(root);
+	return root;
 }
