@@ -168,7 +168,7 @@ static struct cm_kept *kept_for(struct cardmark *cm, struct cardmark_consumer *c
 	return consumer != NULL ? &consumer->kept : &cm->kept;
 }
 
-/* consumer: who asks; NULL: the tracker itself. */
+/* consumer: the one that asks; NULL: the tracker itself. */
 static enum cardmark_collected collect_all(struct cardmark *cm, struct cardmark_consumer *consumer,
 					   struct cm_cards *cards)
 {

@@ -5,7 +5,7 @@
  * The backend tells of a write once. So whoever takes cards from it (a collect, a preclean, a
  * clearing scan) gives them to each who did not ask: to its `kept` set, which is joined to its
  * next answer. The tracker itself is the first consumer. All of it is under the tracker's lock,
- * and the sets' memory is set aside by track, so that nobody's collect needs any. */
+ * and the sets' memory is set aside by track, so that no collect needs any. */
 #ifndef CM_CONSUMER_H
 #define CM_CONSUMER_H
 
@@ -13,7 +13,7 @@
 
 struct cardmark;
 
-/* What was taken from the backend since somebody asked. */
+/* What was taken from the backend since the consumer asked. */
 struct cm_kept {
 	struct cm_cards cards;
 	bool any;
@@ -29,15 +29,15 @@ struct cardmark_consumer {
 	bool any_unseen;
 };
 
-/* Where cards go that are taken from the backend for nobody's question, and then to everybody:
+/* Where cards go that are taken from the backend for no consumer's question, and then to all:
  * no other set is needed as long as there are no consumers. */
 struct cm_cards *cm_take(struct cardmark *cm);
 void cm_taken(struct cardmark *cm, size_t guessed);
 
-/* Everybody but one is told of these in the next answer. NULL: everybody. */
+/* These are in the next answer of all but one. NULL: of all. */
 void cm_keep(struct cardmark *cm, const struct cm_cards *cards, size_t guessed,
 	     const struct cm_kept *but);
-/* Everybody is told of what is tracked there. */
+/* What is tracked there is in the next answer of all. */
 void cm_keep_run(struct cardmark *cm, struct cardmark_run run, size_t guessed);
 
 /* Of all consumers. */

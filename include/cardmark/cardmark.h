@@ -378,15 +378,15 @@ CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm,
 							    size_t len,
 							    struct cardmark_table *table);
 
-/* Several who ask: a collector and a snapshot, or two snapshots. cardmark_collect() answers for
- * what was written since it was called last, and so takes the answer from everybody else who
- * calls it. A consumer is told by its own calls what was written since *it* last asked, whoever
- * else asked meanwhile. Each consumer costs two bits a card, and a pass over the dirty cards in
- * each answer; a tracker without consumers is as fast as ever. Its first collect reports all
- * cards that hold data, as that of a new tracker does; of file and shared memory all cards.
- * What precleans harvest is kept for each consumer. Scans, discarded and IGNORE_NEW are the
- * tracker's own: what a clearing scan takes, the consumers are still told. A fork child has
- * copies of them. Not while the world is stopped. -ENOMEM, -EBUSY. */
+/* Several consumers: a collector and a snapshot, or two snapshots. cardmark_collect() answers
+ * what was written since it was called last, and so takes the answer
+ * from every other caller. A consumer's own calls answer what was
+ * written since *it* last asked, even if others asked meanwhile. Each consumer costs two bits a
+ * card, and a pass over the dirty cards in each answer; a tracker without consumers is as fast as
+ * ever. Its first collect reports all cards that hold data, as that of a new tracker does; of file
+ * and shared memory all cards. What precleans harvest is kept for each consumer. Scans, discarded
+ * and IGNORE_NEW are the tracker's own: what a clearing scan takes is still in the consumers'
+ * answers. A fork child has copies of them. Not while the world is stopped. -ENOMEM, -EBUSY. */
 CARDMARK_API int cardmark_consumer_new(struct cardmark_consumer **out, struct cardmark *cm);
 
 /* NULL and pointer to NULL are fine. Sets *consumer to NULL. May come after cardmark_close(). Not
