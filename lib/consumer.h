@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Consumers: several who ask one tracker, each for what was written since it last asked.
+ * Consumers: several ask one tracker, each for what was written since it last asked.
  *
- * The backend tells of a write once. So whoever takes cards from it (a collect, a preclean, a
- * clearing scan) gives them to each who did not ask: to its `kept` set, which is joined to its
- * next answer. The tracker itself is the first consumer. All of it is under the tracker's lock,
- * and the sets' memory is set aside by track, so that no collect needs any. */
+ * The backend reports a write once. So a call that takes cards from it (a collect, a preclean, a
+ * clearing scan) gives them to each consumer that did not ask: to its `kept` set, which is joined
+ * to its next answer. The tracker itself is the first consumer. All of it is under the tracker's
+ * lock, and the sets' memory is set aside by track, so that no collect needs any. */
 #ifndef CM_CONSUMER_H
 #define CM_CONSUMER_H
 
