@@ -137,7 +137,7 @@ extern const struct bench_field barriers_point_fields[BARRIERS_POINT_FIELDS];
 /* What the results file has. */
 json_t *barriers_results_json(const struct barriers *b);
 bool barriers_write(const struct barriers *b, const char *file);
-/* False, with what is wrong printed in the name of report. */
+/* False, with what is wrong printed as cardmark report. */
 bool barriers_load(const char *file, struct barriers *b);
 
 /* ---- barriers_summary.c -------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * The results file of --barriers. */
+ * The results file of barriers. */
 #include <inttypes.h>
 
 #include "tools/bench/barriers.h"
