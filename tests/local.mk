@@ -67,8 +67,8 @@ $(once_scripts) $(backend_scripts): Makefile
 
 # ---- Installed tree and valgrind ---------------------------------------------------
 
-TESTS += tests/install/install_test.sh
-EXTRA_DIST += tests/install/install_test.sh tests/valgrind.sh
+TESTS += tests/install/install_test.sh tests/rooms/circles_test.sh
+EXTRA_DIST += tests/install/install_test.sh tests/rooms/circles_test.sh tests/valgrind.sh
 
 .PHONY: check-valgrind
 check-valgrind: $(check_PROGRAMS)

@@ -11,8 +11,6 @@
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
 
-#include <dlfcn.h>
-
 struct calls {
 	int (*enable)(const struct cardmark_gc_options *options);
 	int (*info)(struct cardmark_gc_info *info);
@@ -27,19 +25,11 @@ union symbol { /* C has no cast between function and object pointers */
 	int (*write_stats)(const char *);
 	const char *(*last_error)(void);
 	bool (*is_enabled)(void);
-	int (*fail)(int, const char *, ...);
 };
 
 static union symbol find(const char *name, const void *ours)
 {
-	union symbol s = { .object = dlsym(RTLD_DEFAULT, name) };
-
-	/* A program that exports its own comes before the preloaded one. */
-	if (s.object == ours)
-		s.object = dlsym(RTLD_NEXT, name);
-	if (s.object == ours)
-		s.object = NULL;
-	return s;
+	return (union symbol){ .object = cm_gc_find_other(name, ours) };
 }
 
 /* The public calls of another adapter in this process that was enabled before ours, which
@@ -86,15 +76,6 @@ const char *cm_gc_last_error(void)
 static int with_words(const struct calls *twin, int result)
 {
 	return result < 0 ? cm_fail(result, "%s", twin->last_error()) : result;
-}
-
-void cm_gc_tell_program(int error, const char *words)
-{
-	union symbol own = { .fail = cm_fail };
-	union symbol theirs = find("cm_fail", own.object);
-
-	if (theirs.object)
-		(void)theirs.fail(error, "%s", words);
 }
 
 int cardmark_gc_enable(const struct cardmark_gc_options *options)

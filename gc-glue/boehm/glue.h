@@ -421,7 +421,9 @@ int cm_gc_enable(const struct cardmark_gc_options *options);
 /* The words of this thread's public call that fails, for cardmark_last_error(). Returns
  * error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* calls.c: the same words to the program, if it asks another core than ours. */
+/* twin.c: another function of this name in this process, or NULL. */
+void *cm_gc_find_other(const char *name, const void *ours);
+/* The same words to the program, if it asks another core than ours. */
 void cm_gc_tell_program(int error, const char *words);
 /* What another adapter in this process asks us: whether we are at work, and
  * cardmark_last_error() of our core. */

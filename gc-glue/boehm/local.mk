@@ -32,6 +32,7 @@ gc_glue_sources = \
 	gc-glue/boehm/stall.c \
 	gc-glue/boehm/statsfile.c \
 	gc-glue/boehm/testhooks.h \
+	gc-glue/boehm/twin.c \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c
 

@@ -36,7 +36,7 @@ static_torture()
 {
 	name=$1
 	shift
-	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DTORTURE_API -I"$srcdir/include" -o "$scratch/$name" \
+	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -DTORTURE_API -I"$srcdir" -I"$srcdir/include" -o "$scratch/$name" \
 		"$srcdir/tests/boehm/torture.c" "$@" -L"$builddir/lib/.libs" -lcardmark -Wl,-rpath,"$lib" \
 		-Wl,-rpath,"$builddir/lib/.libs" -Wl,-rpath-link,"$builddir/lib/.libs" \
 		-l:libgc.a -lpthread -ldl 2>"$scratch/cc"

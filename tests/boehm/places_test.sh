@@ -69,7 +69,7 @@ run LD_LIBRARY_PATH="$scratch" CARDMARK_BACKEND=auto -- "$scratch/guests" module
 # In the program, exported or not: built here, as not every system has the archive.
 static()
 {
-	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -o "$scratch/static" "$srcdir/tests/boehm/guests.c" "$@" -l:libgc.a \
+	${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$srcdir" -o "$scratch/static" "$srcdir/tests/boehm/guests.c" "$@" -l:libgc.a \
 		-lpthread -ldl 2>"$scratch/out"
 }
 
