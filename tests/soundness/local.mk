@@ -16,6 +16,7 @@ tests_libsupport_la_SOURCES += \
 	tests/soundness/duel.c tests/soundness/duel.h tests/soundness/duel_sides.c \
 	tests/soundness/duel_stage.h \
 	tests/soundness/program.h tests/soundness/program_state.h \
+	tests/soundness/program_consumer.c \
 	tests/soundness/program_make.c tests/soundness/program_memory.c \
 	tests/soundness/program_oracle.c tests/soundness/program_run.c \
 	tests/soundness/program_scan.c tests/soundness/program_shrink.c \

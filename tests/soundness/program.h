@@ -70,6 +70,7 @@ enum op_kind {
 	OP_SPAWN,
 	OP_FILES,
 	OP_WAIT,
+	OP_CONSUMER,
 	OP_KINDS
 };
 
@@ -110,6 +111,7 @@ enum advise_how {
 enum fork_how { FORK_FORK, FORK_CLONE };
 enum spawn_how { SPAWN_VFORK, SPAWN_POSIX };
 enum files_how { FILES_CLOSE, FILES_NULL, FILES_OTHER };
+enum consumer_how { CONSUMER_ASK, CONSUMER_ANEW };
 enum collect_how { COLLECT_FRESH, COLLECT_ADD };
 enum scan_how { SCAN_GET, SCAN_CLEAR, SCAN_BOTH }; /* enum cardmark_scan_op - 1 */
 
@@ -125,9 +127,10 @@ struct program {
 	uint32_t vec;
 	uint32_t crew; /* threads in a collect */
 	uint32_t backoff;
-	uint32_t huge;   /* enum cardmark_huge */
-	uint32_t verify; /* enum cardmark_verify */
-	uint32_t faults; /* one kernel call in so many fails, 0: none */
+	uint32_t consumer; /* is there a second one who asks? */
+	uint32_t huge;     /* enum cardmark_huge */
+	uint32_t verify;   /* enum cardmark_verify */
+	uint32_t faults;   /* one kernel call in so many fails, 0: none */
 	uint32_t n;
 	struct op op[PROGRAM_OPS];
 };
@@ -185,8 +188,9 @@ const char *verdict_name(enum verdict v);
 void counts_add(struct counts *sum, const struct counts *c);
 void counts_print(const char *who, const struct counts *c);
 
-/* For controls: called after each preclean. */
+/* For controls: called after each preclean, and after each collect. */
 extern void (*program_after_preclean)(struct cardmark *cm);
+extern void (*program_after_collect)(struct cardmark *cm); /* each of the tracker's own */
 
 /* ---- Making smaller ------------------------------------------------------------ */
 

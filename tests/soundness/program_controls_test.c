@@ -21,6 +21,7 @@
 static struct cm_os *start_sound(void)
 {
 	program_after_preclean = NULL;
+	program_after_collect = NULL;
 	return broken_os_begin();
 }
 
@@ -159,6 +160,23 @@ static void precleans_forgotten(void)
 	sound_again(&program);
 }
 
+static void forget_what_others_took(struct cardmark *cm)
+{
+	(void)pthread_mutex_lock(&cm->lock);
+	for (struct cardmark_consumer *c = cm->consumers; c != NULL; c = c->next)
+		cm_cards_clear_all(&c->kept.cards);
+	(void)pthread_mutex_unlock(&cm->lock);
+}
+
+static void taken_from_a_consumer(void)
+{
+	(void)start_sound();
+	program_after_collect = forget_what_others_took;
+	find(&program);
+	shrink(&program);
+	sound_again(&program);
+}
+
 /* What the shrinker prints is what was found. */
 static void a_program_survives_its_text(void)
 {
@@ -199,6 +217,8 @@ int main(int argc, char **argv)
 		  LIVE_ONLY(PAGEMAP) | LIVE_ONLY(UFFD) | LIVE_ONLY(SOFTDIRTY) },
 		{ "forgetting what precleans kept is found", precleans_forgotten,
 		  CARDMARK_CAP_CONCURRENT | CARDMARK_CAP_PRECISE, 0 },
+		{ "a collect that takes from a consumer is found", taken_from_a_consumer,
+		  CARDMARK_CAP_PRECISE, 0 },
 	};
 
 	return live_main(argc, argv, LIVE_CASES(cases));

@@ -218,6 +218,28 @@ static void make_room(struct maker *m, enum op_kind kind)
 	choose_place(m, op);
 }
 
+/* A second one who asks, in every other program. With numbers of its own: what a seed makes of
+ * the rest is as it was. */
+static void put_consumer(struct program *p)
+{
+	static struct program with;
+	uint64_t rng = p->seed ^ UINT64_C(0x636f6e73);
+
+	if (random_below(&rng, 2) == 0)
+		return;
+	with = *p;
+	with.consumer = 1;
+	with.n = 0;
+	for (unsigned i = 0; i < p->n && with.n + 1 < PROGRAM_OPS; i++) {
+		with.op[with.n++] = p->op[i];
+		if (random_below(&rng, 6) != 0)
+			continue;
+		with.op[with.n] = (struct op){ .kind = OP_CONSUMER };
+		with.op[with.n++].v[O_HOW] = random_below(&rng, 12) == 0;
+	}
+	*p = with;
+}
+
 void program_make(struct program *p, uint64_t seed, unsigned ops, unsigned threads, unsigned caps)
 {
 	struct maker m = { .p = p, .rng = seed * 2654435761u + 17, .caps = caps };
@@ -255,4 +277,5 @@ void program_make(struct program *p, uint64_t seed, unsigned ops, unsigned threa
 			memcpy(&op[-1].v[O_PAGE], &op->v[O_PAGE], 2 * sizeof *op->v);
 		drop_foreign_operands(op);
 	}
+	put_consumer(p);
 }

@@ -197,6 +197,8 @@ void collect(struct run *r, unsigned t, bool add, bool others_run)
 	result = cardmark_collect(r->cm, r->table[t]);
 	atomic_fetch_add_explicit(&r->epoch, 1, memory_order_seq_cst);
 	(void)pthread_rwlock_unlock(&r->pins);
+	if (program_after_collect != NULL)
+		program_after_collect(r->cm);
 	atomic_fetch_add_explicit(&r->board->collects, 1, memory_order_relaxed);
 	if (others_run)
 		atomic_fetch_add_explicit(&r->board->running, 1, memory_order_relaxed);
@@ -285,7 +287,7 @@ static bool do_track(struct run *r, const struct op *op)
 
 		p->tracked = p->fresh = true;
 		p->must = p->pending = p->reported = p->populated = false;
-		p->hash = r->zero_hash;
+		p->hash = p->told = r->zero_hash;
 	}
 	everything_dirty(r, s);
 	return true;

@@ -42,6 +42,7 @@
 #endif
 
 void (*program_after_preclean)(struct cardmark *cm);
+void (*program_after_collect)(struct cardmark *cm);
 
 static struct run *the_run;
 
@@ -118,6 +119,8 @@ static int open_tracker(struct run *r)
 	error = cardmark_open(&r->cm, &options);
 	for (unsigned t = 0; t < PROGRAM_TABLES && error == 0; t++)
 		error = cardmark_table_new(&r->table[t], r->cm);
+	if (error == 0 && r->p->consumer != 0)
+		error = open_consumer(r);
 	if (error < 0) {
 		fail(r, VERDICT_BROKEN, "open: %s", cardmark_last_error());
 		return error;
@@ -297,6 +300,7 @@ static bool do_reopen(struct run *r)
 	quiesce(r);
 	for (unsigned t = 0; t < PROGRAM_TABLES; t++)
 		cardmark_table_delete(&r->table[t]);
+	close_consumer(r);
 	cardmark_close(&r->cm);
 	for (size_t i = 0; i < PROGRAM_PAGES; i++)
 		r->page[i].tracked = r->page[i].must = r->page[i].pending = false;
@@ -337,6 +341,8 @@ static bool do_op(struct run *r, const struct op *op)
 		return do_files(r, op);
 	case OP_REOPEN:
 		return do_reopen(r);
+	case OP_CONSUMER:
+		return consumer_op(r, op);
 	case OP_WAIT:
 		quiesce(r);
 		return true;
@@ -366,6 +372,8 @@ static void run_from(struct run *r, unsigned first)
 	quiesce(r);
 	for (unsigned t = 0; t < PROGRAM_TABLES && going_on(r); t++)
 		collect(r, t, false, false);
+	if (going_on(r) && r->consumer != NULL)
+		ask_consumer(r);
 }
 
 _Noreturn static void run_here(const struct program *p, enum cardmark_backend backend,

@@ -97,9 +97,9 @@ static bool simplify_operands(struct shrinker *s)
 
 static bool simplify_header(struct shrinker *s)
 {
-	uint32_t *const fields[] = { &s->best->open,   &s->best->chunk, &s->best->vec,
-				     &s->best->crew,   &s->best->huge,  &s->best->faults,
-				     &s->best->backoff };
+	uint32_t *const fields[] = { &s->best->open,    &s->best->chunk,   &s->best->vec,
+				     &s->best->crew,    &s->best->huge,    &s->best->faults,
+				     &s->best->backoff, &s->best->consumer };
 	bool any = false;
 
 	for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {

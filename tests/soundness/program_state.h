@@ -32,6 +32,7 @@ struct page {
 	bool populated; /* held data when it was last reported */
 	unsigned since; /* the operation that set must */
 	uint64_t hash;  /* at the last answer */
+	uint64_t told;  /* the hash at the consumer's last answer */
 	_Atomic uint64_t period; /* last one in which a write began and ended; + 1 */
 };
 
@@ -72,6 +73,8 @@ struct run {
 	unsigned char *base;
 	struct cardmark *cm;
 	struct cardmark_table *table[PROGRAM_TABLES];
+	struct cardmark_consumer *consumer;
+	struct cardmark_table *consumer_table;
 	bool in_table[PROGRAM_TABLES][PROGRAM_PAGES]; /* has to be there */
 	bool discards, discard_is_write, suspended, swap;
 	struct page page[PROGRAM_PAGES];
@@ -139,6 +142,11 @@ bool is_held(const struct run *r, size_t i);
 void everything_dirty(struct run *r, struct span s); /* all in it that is tracked and holds data */
 bool ask_op(struct run *r, const struct op *op);
 void collect(struct run *r, unsigned table, bool add, bool others_run);
+/* program_consumer.c. */
+int open_consumer(struct run *r); /* 0 or an error of the library's */
+void close_consumer(struct run *r);
+bool consumer_op(struct run *r, const struct op *op);
+void ask_consumer(struct run *r); /* the others are idle */
 /* program_scan.c */
 bool scan_op(struct run *r, const struct op *op);
 void lose(struct run *r, size_t i, const char *rule);

@@ -37,6 +37,7 @@ static const char *const advise_hows[ADVISE_KINDS] = {
 };
 static const char *const lock_hows[] = { "lock", "unlock", "onfault" };
 static const char *const track_hows[] = { "look", "hint" };
+static const char *const consumer_hows[] = { "ask", "anew" };
 static const char *const collect_hows[] = { "fresh", "add" };
 static const char *const scan_hows[] = { "get", "clear", "both" };
 static const char *const fork_hows[] = { "fork", "clone" };
@@ -89,6 +90,8 @@ const struct op_info op_info[OP_KINDS] = {
 	[OP_FORK] = { "fork", B(O_HOW) | WHILE, HOWS(fork_hows), 0, 0, 6 },
 	[OP_SPAWN] = { "spawn", PLACE | B(O_HOW) | B(O_SEED), HOWS(spawn_hows), 0, 0, 3 },
 	[OP_FILES] = { "files", B(O_HOW) | B(O_FROM), HOWS(files_hows), 0, 0, 4 },
+	/* Put among the others when a program is made. */
+	[OP_CONSUMER] = { "consumer", B(O_HOW), HOWS(consumer_hows), 0, 0, 0 },
 	[OP_WAIT] = { "wait", 0, NO_HOWS, 0, 0, 4 },
 };
 
@@ -103,6 +106,7 @@ static const struct {
 	{ "crew", offsetof(struct program, crew) },
 	{ "huge", offsetof(struct program, huge) },
 	{ "backoff", offsetof(struct program, backoff) },
+	{ "consumer", offsetof(struct program, consumer) },
 	{ "verify", offsetof(struct program, verify) },
 	{ "faults", offsetof(struct program, faults) },
 };
