@@ -229,7 +229,7 @@ change none 'd["programs"] = [{"name": "trees", "what": "x", "left_out": "not bu
 in_page none 'No program ran'
 
 # A server: a chart and a table for each kind of latency, with the numbers of the file.
-in_page alone 'No program of this file tells how long its requests take'
+in_page alone 'No program of this file measures how long its requests take'
 python3 "${CARDMARK_SRCDIR:-.}/tests/tools/latency.py" "$kept" "$scratch/server.json" ||
 	fail "no file with a server"
 status 0 "$cardmark" report "$scratch/server.json" -o "$scratch/server.html"
