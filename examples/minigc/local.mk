@@ -1,9 +1,8 @@
 # A collector to learn from, and to measure with: docs/tutorial.md. Under a sanitizer
 # with the jemalloc that tests/jemalloc/local.mk gives a prefix.
 if HAVE_JEMALLOC
-minigc_programs = examples/minigc/minigc-plain examples/minigc/side_test
-minigc_scripts = examples/minigc/minigc.tap examples/minigc/side_test.tap
-check_PROGRAMS += $(minigc_programs)
+once_tests += examples/minigc/side_test
+check_PROGRAMS += examples/minigc/minigc-plain
 # `cardmark bench barriers` runs it, with these.
 if SANITIZED
 check_PROGRAMS += examples/minigc/minigc
@@ -12,19 +11,14 @@ pkglibexec_PROGRAMS += examples/minigc/minigc
 endif
 dist_pkgdata_DATA += $(minigc_lisp)
 noinst_DATA += $(minigc_lisp_copies)
-TESTS += $(minigc_scripts)
-check_SCRIPTS += $(minigc_scripts)
-CLEANFILES += $(minigc_scripts)
+TESTS += examples/minigc/minigc.tap
+check_SCRIPTS += examples/minigc/minigc.tap
+CLEANFILES += examples/minigc/minigc.tap
 
 # Not minigc_test.tap: make would take minigc_test.sh for the test that the log is of.
 examples/minigc/minigc.tap: Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
 	printf '#!/bin/sh\nexec "%s"\n' '$(abs_top_srcdir)/examples/minigc/minigc_test.sh' >$@ && \
-	chmod +x $@
-
-examples/minigc/side_test.tap: Makefile
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
-	printf '#!/bin/sh\nexec "%s"\n' '$(abs_builddir)/examples/minigc/side_test' >$@ && \
 	chmod +x $@
 endif
 minigc_lisp = \
@@ -91,4 +85,3 @@ examples_minigc_minigc_plain_LDADD = $(minigc_ldadd)
 
 examples_minigc_side_test_SOURCES = examples/minigc/side_test.c examples/minigc/side.c \
 	examples/minigc/side.h
-examples_minigc_side_test_LDADD = tests/libsupport.la

@@ -7,12 +7,6 @@
 for way in A B; do
 	under CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_DROP=20 -- \
 		"$bin/torture" -s 1 -t 1 -d 3 || continue
-	lost=$(value lost:)
-	# Memory that was taken away may also crash it.
-	if [ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]; then
-		pass "$what: lost ${lost:-?}, status $got"
-	else
-		fail "$what: nothing was lost"
-	fi
+	must_lose "$what"
 done
 finish

@@ -35,6 +35,18 @@ pass()
 	passes=$((passes + 1))
 }
 
+# The program that under() ran has lost objects, as it must: $1. Memory that was taken away may
+# also crash it.
+must_lose()
+{
+	lost=$(value lost:)
+	if [ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]; then
+		pass "$1: lost ${lost:-?}, status $got"
+	else
+		fail "$1: nothing was lost"
+	fi
+}
+
 # required BACKEND: does CARDMARK_REQUIRE name it?
 required()
 {

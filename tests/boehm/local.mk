@@ -38,19 +38,14 @@ LIBGC =
 check-libgc:
 	$(srcdir)/tests/boehm/check-libgc.sh --build='$(abs_builddir)' $(LIBGC)
 
-boehm_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
 boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 
-tests_boehm_efault_SOURCES = tests/boehm/efault.c
 tests_boehm_efault_CFLAGS = $(boehm_cflags)
 tests_boehm_efault_LDADD = $(BDWGC_LIBS)
 
-tests_boehm_growth_SOURCES = tests/boehm/growth.c
 tests_boehm_growth_CFLAGS = $(boehm_cflags)
 tests_boehm_growth_LDADD = $(BDWGC_LIBS)
 
-tests_boehm_guests_SOURCES = tests/boehm/guests.c
-tests_boehm_guests_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_guests_CFLAGS = $(boehm_cflags)
 tests_boehm_guests_LDADD = $(BDWGC_LIBS) -ldl
 
@@ -59,52 +54,39 @@ tests_boehm_guestmod_la_CFLAGS = $(boehm_cflags)
 tests_boehm_guestmod_la_LIBADD = $(BDWGC_LIBS)
 tests_boehm_guestmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 
-tests_boehm_large_SOURCES = tests/boehm/large.c
-tests_boehm_large_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_large_CFLAGS = $(boehm_cflags)
 tests_boehm_large_LDADD = $(BDWGC_LIBS) -ldl
 
-tests_boehm_latelibgc_SOURCES = tests/boehm/latelibgc.c
 tests_boehm_latelibgc_LDADD = -ldl
 
-tests_boehm_loading_SOURCES = tests/boehm/loading.c
-tests_boehm_loading_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_loading_CFLAGS = $(boehm_cflags)
 tests_boehm_loading_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
 # What it loads uses two variables of it.
 tests_boehm_loading_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
-tests_boehm_pace_SOURCES = tests/boehm/pace.c
 tests_boehm_pace_CFLAGS = $(boehm_cflags)
 tests_boehm_pace_LDADD = $(BDWGC_LIBS)
 
-tests_boehm_roots_SOURCES = tests/boehm/roots.c
-tests_boehm_roots_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_roots_CFLAGS = $(boehm_cflags)
 tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
 
-tests_boehm_stacks_SOURCES = tests/boehm/stacks.c
 tests_boehm_stacks_CFLAGS = $(boehm_cflags)
 tests_boehm_stacks_LDADD = $(BDWGC_LIBS)
 
-tests_boehm_surroundings_SOURCES = tests/boehm/surroundings.c
-tests_boehm_surroundings_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_surroundings_CFLAGS = $(boehm_cflags)
 tests_boehm_surroundings_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS)
 
 tests_boehm_surroundings_api_SOURCES = tests/boehm/surroundings.c
-tests_boehm_surroundings_api_CPPFLAGS = $(boehm_cppflags) -DSURROUNDINGS_API=2
+tests_boehm_surroundings_api_CPPFLAGS = $(AM_CPPFLAGS) -DSURROUNDINGS_API=2
 tests_boehm_surroundings_api_CFLAGS = $(boehm_cflags)
 tests_boehm_surroundings_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
 	$(BDWGC_LIBS) $(PTHREAD_LIBS)
 
-tests_boehm_torture_SOURCES = tests/boehm/torture.c
-tests_boehm_torture_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_torture_CFLAGS = $(boehm_cflags)
 tests_boehm_torture_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS)
 
 tests_boehm_torture_api_SOURCES = tests/boehm/torture.c
-tests_boehm_torture_api_CPPFLAGS = $(boehm_cppflags) -DTORTURE_API
+tests_boehm_torture_api_CPPFLAGS = $(AM_CPPFLAGS) -DTORTURE_API
 tests_boehm_torture_api_CFLAGS = $(boehm_cflags)
 tests_boehm_torture_api_LDADD = gc-glue/boehm/libcardmark-gc.la lib/libcardmark.la \
 	$(BDWGC_LIBS) $(PTHREAD_LIBS)
@@ -128,6 +110,5 @@ tests_boehm_rootmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -r
 	-XCClinker -nostartfiles -Wl,-z,norelro -Wl,--section-start=.dynamic=0x21e8
 
 tests_boehm_dropscan_la_SOURCES = tests/boehm/dropscan.c
-tests_boehm_dropscan_la_CPPFLAGS = $(boehm_cppflags)
 tests_boehm_dropscan_la_LIBADD = -ldl
 tests_boehm_dropscan_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere

@@ -137,17 +137,10 @@ static void a_scan_knows_held_cards_as_written(void)
 /* What holds are for: a write that the page table never sees (R13). */
 static void a_write_through_another_mapping(bool hold)
 {
-	int fd = memfd_create("hold", MFD_CLOEXEC);
 	unsigned char *other;
 	bool dirty;
 
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * live_card)) == 0);
-	mem = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	live_own_memory(mem, 4 * live_card);
-	other = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	live_own_memory(other, 4 * live_card);
-	CHECK(close(fd) == 0);
-	memset(mem, 1, 4 * live_card);
+	mem = live_map_twice(4, &other);
 	cm = live_armed(mem, 4, &table);
 	if (hold)
 		CHECK_EQ(cardmark_hold(cm, card_at(2), live_card), 0);

@@ -204,16 +204,9 @@ static void precleaned_cards(void)
 
 static void held_cards(void)
 {
-	int fd = memfd_create("verify", MFD_CLOEXEC);
 	unsigned char *other;
 
-	CHECK(fd >= 0 && ftruncate(fd, (off_t)(4 * live_card)) == 0);
-	mem = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	live_own_memory(mem, 4 * live_card);
-	other = mmap(NULL, 4 * live_card, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	live_own_memory(other, 4 * live_card);
-	CHECK(close(fd) == 0);
-	memset(mem, 1, 4 * live_card);
+	mem = live_map_twice(4, &other);
 	cm = live_open_verifying(0);
 	table = live_table(cm);
 	CHECK_EQ(cardmark_track(cm, mem, 4 * live_card, 0), 0);

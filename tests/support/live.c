@@ -125,6 +125,22 @@ unsigned char *live_map(size_t cards)
 	return p + live_card;
 }
 
+unsigned char *live_map_twice(size_t cards, unsigned char **other)
+{
+	size_t bytes = cards * live_card;
+	int fd = memfd_create("cards", MFD_CLOEXEC);
+	unsigned char *p;
+
+	CHECK(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	live_own_memory(p, bytes);
+	*other = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	live_own_memory(*other, bytes);
+	CHECK(close(fd) == 0);
+	memset(p, 1, bytes);
+	return p;
+}
+
 unsigned char *live_map_at(unsigned char *at, size_t cards)
 {
 	unsigned char *p = mmap(at, cards * live_card, PROT_READ | PROT_WRITE,

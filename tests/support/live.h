@@ -49,6 +49,8 @@ struct cardmark *live_open_verifying(unsigned flags);
 struct cardmark_table *live_table(struct cardmark *cm);
 unsigned char *live_map(size_t cards);
 unsigned char *live_map_at(unsigned char *at, size_t cards); /* MAP_FIXED */
+/* Shared memory that holds data, mapped at two places. */
+unsigned char *live_map_twice(size_t cards, unsigned char **other);
 void live_own_memory(void *addr, size_t bytes);
 
 /* Opens, tracks and collects once, so that everything is clean and armed. */
