@@ -6,8 +6,7 @@
  * preloaded one is at work, the calls to ours lead to it.
  *
  * The preloaded one has a core of its own inside, and a program asks the core that it was linked
- * with for the words of an error: so the words are handed over.
- */
+ * with for the words of an error: so the words are handed over. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
 

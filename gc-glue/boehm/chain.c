@@ -3,8 +3,7 @@
  * Callbacks of the program's behind ours. Each entry does our work and then calls what was
  * set before it: see struct cm_gc_chain. Where two of them come for one event our work is
  * done twice, so it must bear that: better twice than, at the moment at which one of them
- * takes the other's place, by none.
- */
+ * takes the other's place, by none. */
 #include "gc-glue/boehm/glue.h"
 
 #include <string.h>
@@ -81,7 +80,7 @@ cm_gc_any_fn *cm_gc_chain_enter(struct cm_gc_chain *c, unsigned entry, const voi
 				unsigned *at)
 {
 	if (libgc_calls(caller))
-		memset(c->busy, 0, sizeof(c->busy));
+		memset(c->busy, 0, sizeof c->busy);
 	for (unsigned i = entry + 1; i-- > 0;) {
 		cm_gc_any_fn *fn = atomic_load_explicit(&c->theirs[i], memory_order_acquire);
 

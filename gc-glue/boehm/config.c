@@ -20,7 +20,7 @@ int cm_gc_fail(int error, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(words, sizeof(words), format, args);
+	vsnprintf(words, sizeof words, format, args);
 	va_end(args);
 	cm_gc_tell_program(error, words);
 	return cm_fail(error, "%s", words);
@@ -33,11 +33,11 @@ void cm_gc_because(const char *format, ...)
 	va_list args;
 
 	if (n)
-		n += (size_t)snprintf(why + n, sizeof(cm_gc_config.why) - n, "; ");
-	if (n >= sizeof(cm_gc_config.why))
+		n += (size_t)snprintf(why + n, sizeof cm_gc_config.why - n, "; ");
+	if (n >= sizeof cm_gc_config.why)
 		return;
 	va_start(args, format);
-	vsnprintf(why + n, sizeof(cm_gc_config.why) - n, format, args);
+	vsnprintf(why + n, sizeof cm_gc_config.why - n, format, args);
 	va_end(args);
 }
 
@@ -62,45 +62,63 @@ static int name_index(const char *const *names, size_t n, const char *s)
 
 #define MOST_TARGET_NS (UINT64_C(3600) * 1000000000)
 
+/* NULL if it is not set, or empty. */
+static const char *variable(const char *name)
+{
+	const char *value = secure_getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+static int read_environment(enum cardmark_gc_way *way)
+{
+	struct cm_gc_config *c = &cm_gc_config;
+	const char *mode = variable("CARDMARK_GC_MODE"), *a_or_b = variable("CARDMARK_GC_WAY");
+	const char *target = variable("CARDMARK_PAUSE_TARGET");
+	const char *verify = variable("CARDMARK_VERIFY");
+	int i;
+
+	if (mode) {
+		i = name_index(mode_names, COUNT(mode_names), mode);
+		if (i < 0)
+			return cm_gc_fail(-EINVAL,
+					  "CARDMARK_GC_MODE=%s: not one of auto, "
+					  "libgc-mprotect, stop-the-world",
+					  mode);
+		c->mode = (enum cardmark_gc_mode)i;
+	}
+	if (a_or_b) {
+		i = name_index(way_names, COUNT(way_names), a_or_b);
+		if (i < 0)
+			return cm_gc_fail(-EINVAL, "CARDMARK_GC_WAY=%s: not one of auto, A, B",
+					  a_or_b);
+		*way = (enum cardmark_gc_way)i;
+	}
+	if (target && (!cm_gc_ms_parse(target, MOST_TARGET_NS, &c->target_ns) || !c->target_ns))
+		return cm_gc_fail(-EINVAL,
+				  "CARDMARK_PAUSE_TARGET=%s: not a number of "
+				  "milliseconds above 0, such as 5 or 2.5",
+				  target);
+	/* cardmark_open() reads it, and complains. */
+	c->verify = verify && strcmp(verify, "hash") == 0;
+	return 0;
+}
+
 int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way)
 {
 	struct cm_gc_config *c = &cm_gc_config;
 	struct cardmark_gc_options o = CARDMARK_GC_OPTIONS_INIT;
-	const char *s;
-	int i;
 
-	if (options && options->size < sizeof(o.size) + sizeof(o.backend))
+	if (options && options->size < sizeof o.size + sizeof o.backend)
 		return cm_gc_fail(-EINVAL,
 				  "the options have no size: start from CARDMARK_GC_OPTIONS_INIT");
 	if (options)
-		memcpy(&o, options, options->size < sizeof(o) ? options->size : sizeof(o));
+		memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
 	if ((unsigned)o.mode >= COUNT(mode_names) || (unsigned)o.way >= COUNT(way_names))
 		return cm_gc_fail(-EINVAL, "no such mode or way");
 	c->backend = o.backend;
 	c->mode = o.mode;
 	c->target_ns = o.pause_target_ms * UINT64_C(1000000);
 	*way = o.way;
-	if ((s = secure_getenv("CARDMARK_GC_MODE")) && *s) {
-		if ((i = name_index(mode_names, COUNT(mode_names), s)) < 0)
-			return cm_gc_fail(-EINVAL,
-					  "CARDMARK_GC_MODE=%s: not one of auto, "
-					  "libgc-mprotect, stop-the-world",
-					  s);
-		c->mode = (enum cardmark_gc_mode)i;
-	}
-	if ((s = secure_getenv("CARDMARK_GC_WAY")) && *s) {
-		if ((i = name_index(way_names, COUNT(way_names), s)) < 0)
-			return cm_gc_fail(-EINVAL, "CARDMARK_GC_WAY=%s: not one of auto, A, B", s);
-		*way = (enum cardmark_gc_way)i;
-	}
-	if ((s = secure_getenv("CARDMARK_PAUSE_TARGET")) && *s) {
-		if (!cm_gc_ms_parse(s, MOST_TARGET_NS, &c->target_ns) || !c->target_ns)
-			return cm_gc_fail(-EINVAL,
-					  "CARDMARK_PAUSE_TARGET=%s: not a number of "
-					  "milliseconds above 0, such as 5 or 2.5",
-					  s);
-	}
-	/* cardmark_open() reads it, and complains. */
-	c->verify = (s = secure_getenv("CARDMARK_VERIFY")) && strcmp(s, "hash") == 0;
-	return 0;
+	return read_environment(way);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Chooses the way in, opens the tracker and connects the two.
- */
+ * Chooses the way in, opens the tracker and connects the two. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -118,17 +117,17 @@ static int open_tracker(void)
 {
 	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
 	struct cm_gc_heap *h = &cm_gc_heap;
-	int r;
+	int error;
 
 	o.backend = cm_gc_config.backend;
 	o.backoff = BACKOFF;
-	r = cardmark_open(&h->cm, &o);
-	if (r != 0)
-		return cm_gc_fail(r, "%s", cardmark_last_error());
-	r = cardmark_table_new(&h->table, h->cm);
-	if (r != 0) {
+	error = cardmark_open(&h->cm, &o);
+	if (error < 0)
+		return cm_gc_fail(error, "%s", cardmark_last_error());
+	error = cardmark_table_new(&h->table, h->cm);
+	if (error < 0) {
 		cardmark_close(&h->cm);
-		return cm_gc_fail(r, "no memory for a card table");
+		return cm_gc_fail(error, "no memory for a card table");
 	}
 	(void)cardmark_describe(h->cm, &h->tracker);
 	if (*h->tracker.why_no_better)
@@ -267,7 +266,7 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 {
 	static bool called;
 	struct cm_gc_config *c = &cm_gc_config;
-	int r;
+	int error;
 
 	if (c->unchanged) /* the preload object could do nothing: this program was made for us */
 		c->enabled = c->unchanged = c->preloaded = false;
@@ -278,8 +277,9 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 	}
 	if (c->enabled)
 		return cm_gc_fail(-EBUSY, "the adapter was enabled before");
-	if ((r = cm_gc_prepare(options)) != 0)
-		return r;
+	error = cm_gc_prepare(options);
+	if (error < 0)
+		return error;
 	called = true;
 	if (c->mode == CARDMARK_GC_MODE_STOP_THE_WORLD) {
 		cm_gc_api.GC_init();

@@ -2,8 +2,7 @@
  *
  * Finds libgc's functions. Weak references bind to a shared libgc and to one
  * linked into the program statically; dlsym finds those of a program that was
- * not linked against us (the preload object has no libgc among its libraries).
- */
+ * not linked against us (the preload object has no libgc among its libraries). */
 #include "gc-glue/boehm/glue.h"
 
 #include <dlfcn.h>

@@ -6,8 +6,7 @@
  * Locking: all state below is written with libgc's allocation lock held (libgc
  * makes its mapping calls, its dirty-bit calls and its callbacks under it), or
  * before libgc starts. Nothing here waits for another lock, uses malloc or
- * stdio, or lets errno change, on a path that libgc calls.
- */
+ * stdio, or lets errno change, on a path that libgc calls. */
 #ifndef CM_GC_GLUE_H
 #define CM_GC_GLUE_H
 

@@ -9,8 +9,7 @@
  * `tracked` never has more than the tracker watches: a piece is added a step after, and removed a
  * step before. `mapped` has all memory that may hold heap, until it is known to be gone; where that
  * fails, `blind` has /proc/self/maps asked instead, and if that cannot be read, all is dirty.
- * These are read only under libgc's lock.
- */
+ * These are read only under libgc's lock. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -56,7 +55,7 @@ static void track(uintptr_t start, uintptr_t end, unsigned flags)
 	if (cardmark_track(h->cm, (void *)start, end - start, flags) != 0) {
 		/* A piece tracked before may have lost its protection. */
 		h->track_failures++;
-		strncpy(h->track_error, cardmark_last_error(), sizeof(h->track_error) - 1);
+		strncpy(h->track_error, cardmark_last_error(), sizeof h->track_error - 1);
 		untrack(start, end);
 		h->retry = true;
 		return;
@@ -252,7 +251,7 @@ static size_t holes_n;
 
 static void note_hole(uintptr_t start, uintptr_t end)
 {
-	if (holes_n < sizeof(holes) / sizeof(holes[0]))
+	if (holes_n < sizeof holes / sizeof holes[0])
 		holes[holes_n++] = (struct cardmark_run){ start, end };
 }
 
@@ -358,7 +357,7 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 			cm_gc_heap.blind = true;
 		if (pending_n == PENDING_MAX) {
 			table_add(&pending[0].r);
-			memmove(&pending[0], &pending[1], sizeof(pending) - sizeof(pending[0]));
+			memmove(&pending[0], &pending[1], sizeof pending - sizeof pending[0]);
 			pending_n--;
 		}
 		pending[pending_n].r = (struct cardmark_run){ start, end };

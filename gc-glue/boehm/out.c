@@ -28,9 +28,9 @@ void cm_gc_flush(struct cm_gc_out *o)
 
 static size_t room(struct cm_gc_out *o)
 {
-	if (sizeof(o->buf) - o->n < 1024)
+	if (sizeof o->buf - o->n < 1024)
 		cm_gc_flush(o);
-	return sizeof(o->buf) - o->n;
+	return sizeof o->buf - o->n;
 }
 
 void cm_gc_put(struct cm_gc_out *o, const char *format, ...)
@@ -143,7 +143,7 @@ void cm_gc_guard(struct cm_gc_guard *g)
 
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &g->cancel);
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(guarded) / sizeof(*guarded); i++)
+	for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++)
 		sigaddset(&set, guarded[i]);
 	sigemptyset(&g->pending);
 	sigpending(&g->pending);
@@ -154,7 +154,7 @@ void cm_gc_unguard(const struct cm_gc_guard *g)
 {
 	const struct timespec now = { 0, 0 };
 
-	for (size_t i = 0; i < sizeof(guarded) / sizeof(*guarded); i++) {
+	for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
 		sigset_t one;
 
 		/* One that was pending before is the program's. */

@@ -13,8 +13,7 @@
  *     touches them again. One step before they are writable, and we keep away.
  *   - in an object without such pages no protection is changed, and ld.so writes each slot
  *     once: what holds the address that the file has is still to be written.
- * dlclose() unmaps an object with the list's lock, which dl_iterate_phdr() holds around us.
- */
+ * dlclose() unmaps an object with the list's lock, which dl_iterate_phdr() holds around us. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -105,7 +104,7 @@ static void walk_table(struct walk *w, const struct object *o, uintptr_t table, 
 {
 	const ElfW(Rela) *r = (const ElfW(Rela) *)table;
 
-	for (size_t i = 0; table && i < bytes / sizeof(*r); i++) {
+	for (size_t i = 0; table && i < bytes / sizeof *r; i++) {
 		unsigned type = (unsigned)(r[i].r_info & 0xffffffff);
 		const ElfW(Sym) * sym;
 		const char *name;
@@ -255,7 +254,7 @@ static bool is_of_libgc(const char *name)
 	if (strncmp(name, "GC_", 3) == 0 || strncmp(name, "_GC_", 4) == 0 ||
 	    strncmp(name, "AO_", 3) == 0)
 		return true;
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		if (strcmp(name, others[i]) == 0)
 			return true;
 	return false;

@@ -2,8 +2,7 @@
  *
  * The preload object of `cardmark run`: the adapter for a program that nobody
  * rebuilt. Told what to do by the environment alone (see the man page of
- * cardmark-run); its constructor runs before the program calls GC_init().
- */
+ * cardmark-run); its constructor runs before the program calls GC_init(). */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -17,7 +16,7 @@ static void say(const char *text)
 {
 	char line[1000];
 
-	(void)snprintf(line, sizeof(line), "%.200s %s", program_invocation_short_name, text);
+	(void)snprintf(line, sizeof line, "%.200s %s", program_invocation_short_name, text);
 	cm_gc_say("cardmark run", line);
 }
 
@@ -78,20 +77,20 @@ static void say_without_libgc(void)
 	without_libgc = false;
 	if (tracked_before)
 		(void)snprintf(
-			text, sizeof(text),
+			text, sizeof text,
 			"itself ran unchanged; the program that it was before had its writes "
 			"tracked%s",
 			lost_counters());
 	else if (dl_iterate_phdr(is_libgc, NULL))
-		(void)snprintf(text, sizeof(text),
+		(void)snprintf(text, sizeof text,
 			       "loaded libgc after its start, too late for us: it ran unchanged");
 	else if (children_faults() == faults_before)
-		(void)snprintf(text, sizeof(text),
+		(void)snprintf(text, sizeof text,
 			       "does not use libgc as a shared library; it ran unchanged%s",
 			       stats ? ", and cardmark run counted nothing" : "");
 	else
 		(void)snprintf(
-			text, sizeof(text),
+			text, sizeof text,
 			"itself ran unchanged; programs that it started and that use a shared "
 			"libgc had their writes tracked%s%.300s%s",
 			named ? ", and their counters are in " : "", named ? stats : "",
@@ -125,7 +124,7 @@ static void without(void)
 	mark_tracked(false);
 	cm_gc_keep_stderr();
 	faults_before = children_faults();
-	cm_gc_plt_redirect(NULL, slots, sizeof(slots) / sizeof(*slots), true);
+	cm_gc_plt_redirect(NULL, slots, sizeof slots / sizeof *slots, true);
 }
 
 /* ---- One with it --------------------------------------------------------------------- */
@@ -138,12 +137,12 @@ static void say_what_is_done(void)
 	(void)cm_gc_ms_text(ms, c->target_ns);
 	if (c->mode == CARDMARK_GC_MODE_AUTO)
 		(void)snprintf(
-			text, sizeof(text),
+			text, sizeof text,
 			"has its writes tracked by %s, way %s, pause target %s ms (0: none)%s%s",
 			cardmark_backend_name(cm_gc_heap.tracker.backend),
 			c->way == CARDMARK_GC_WAY_A ? "A" : "B", ms, *c->why ? ": " : "", c->why);
 	else
-		(void)snprintf(text, sizeof(text),
+		(void)snprintf(text, sizeof text,
 			       "runs with libgc's own %s, pause target %s ms (0: none)",
 			       c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? "mprotect mode"
 									  : "stop-the-world mode",
@@ -171,13 +170,13 @@ __attribute__((constructor)) static void preload_start(void)
 		return;
 	}
 	if (r != 0) {
-		(void)snprintf(text, sizeof(text), "was not started: %s", cardmark_last_error());
+		(void)snprintf(text, sizeof text, "was not started: %s", cardmark_last_error());
 		say(text);
 		_exit(2);
 	}
 	mark_tracked(!c->unchanged);
 	if (c->unchanged && cm_gc_is_the_program()) {
-		(void)snprintf(text, sizeof(text), "is left as it is: %s", c->why);
+		(void)snprintf(text, sizeof text, "is left as it is: %s", c->why);
 		say(text);
 	}
 	if (c->init_called && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)

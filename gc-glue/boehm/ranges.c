@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A sorted set of address ranges in memory of its own (not malloc's: this runs under
- * libgc's allocation lock, and malloc may be libgc's).
- */
+ * libgc's allocation lock, and malloc may be libgc's). */
 #include "gc-glue/boehm/glue.h"
 
 #include "common/ranges.h"
@@ -16,11 +15,11 @@ static int grow(struct cm_gc_ranges *set)
 	size_t cap = set->cap ? set->cap * 2 : 256;
 	void *v;
 
-	if (cm_own_map(cap * sizeof(*set->v), &v) < 0)
+	if (cm_own_map(cap * sizeof *set->v, &v) < 0)
 		return -ENOMEM;
 	if (set->v) {
-		memcpy(v, set->v, set->n * sizeof(*set->v));
-		(void)cm_own_unmap(set->v, set->cap * sizeof(*set->v));
+		memcpy(v, set->v, set->n * sizeof *set->v);
+		(void)cm_own_unmap(set->v, set->cap * sizeof *set->v);
 	}
 	set->v = v;
 	set->cap = cap;
@@ -34,7 +33,7 @@ size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr)
 
 static void replace(struct cm_gc_ranges *set, size_t at, size_t drop, size_t put)
 {
-	memmove(&set->v[at + put], &set->v[at + drop], (set->n - at - drop) * sizeof(*set->v));
+	memmove(&set->v[at + put], &set->v[at + drop], (set->n - at - drop) * sizeof *set->v);
 	set->n = set->n - drop + put;
 }
 

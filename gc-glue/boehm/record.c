@@ -4,8 +4,7 @@
  * lock; the records are in memory mapped beforehand.
  *
  * PRE_STOP_WORLD  POST_STOP_WORLD  MARK_START ... PRE_START_WORLD  POST_START_WORLD
- *       |---- stop phase ----|          |-- dirty, mark --|---- resume ----|
- */
+ *       |---- stop phase ----|          |-- dirty, mark --|---- resume ----| */
 #include "gc-glue/boehm/glue.h"
 #include "lib/os/own.h"
 
@@ -24,7 +23,7 @@ static bool stop_full;
 int cm_gc_record_init(bool raw)
 {
 	size_t n = raw ? RAW_MAX : 0;
-	size_t len = sizeof(*cm_gc_rec) + n * sizeof(cm_gc_rec->raw[0]);
+	size_t len = sizeof *cm_gc_rec + n * sizeof cm_gc_rec->raw[0];
 	void *p;
 
 	if (cm_own_map(len, &p) < 0)
@@ -38,7 +37,7 @@ void cm_gc_record_reset(void)
 {
 	uint64_t cap = cm_gc_rec->raw_cap;
 
-	memset(cm_gc_rec, 0, sizeof(*cm_gc_rec));
+	memset(cm_gc_rec, 0, sizeof *cm_gc_rec);
 	cm_gc_rec->raw_cap = cap;
 }
 
@@ -114,7 +113,7 @@ void cm_gc_record_end(uint64_t now)
 	if (cm_gc_rec->raw_n < cm_gc_rec->raw_cap) {
 		cm_gc_rec->raw[cm_gc_rec->raw_n].start = t_begin;
 		cm_gc_rec->raw[cm_gc_rec->raw_n].end = now;
-		memcpy(cm_gc_rec->raw[cm_gc_rec->raw_n].phase, ns, sizeof(ns));
+		memcpy(cm_gc_rec->raw[cm_gc_rec->raw_n].phase, ns, sizeof ns);
 		cm_gc_rec->raw_n++;
 	}
 	t_begin = 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The counters of one process, as a struct and as JSON.
- */
+ * The counters of one process, as a struct and as JSON. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -40,7 +39,7 @@ static uint64_t cpu_of(const struct rusage *u)
 /* The tracker's counters since this process began; all 0 without one. */
 static struct cardmark_stats core_stats(void)
 {
-	struct cardmark_stats s = { .size = sizeof(s) };
+	struct cardmark_stats s = { .size = sizeof s };
 	const struct cardmark_stats *b = &before.core;
 
 	if (!cm_gc_heap.cm || cardmark_stats(cm_gc_heap.cm, &s) != 0)
@@ -179,7 +178,7 @@ static void put_raw(struct cm_gc_out *o)
 static void put_program(struct cm_gc_out *o)
 {
 	char program[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
 	/* Without /proc, the name it was started by. */
 	const char *name = (const char *)getauxval(AT_EXECFN);
 
@@ -254,9 +253,9 @@ int cm_gc_info(struct cardmark_gc_info *info)
 
 	if (!c->enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_info: %s", CM_GC_NOT_ENABLED);
-	if (!info || info->size < sizeof(i.size) + sizeof(i.version))
+	if (!info || info->size < sizeof i.size + sizeof i.version)
 		return cm_gc_fail(-EINVAL,
-				  "cardmark_gc_info: set size to sizeof(*info) before the call");
+				  "cardmark_gc_info: set size to sizeof *info before the call");
 	if (cm_gc_heap.cm) {
 		s = core_stats();
 		i.backend = cm_gc_heap.tracker.backend;
@@ -277,6 +276,6 @@ int cm_gc_info(struct cardmark_gc_info *info)
 	i.stalls = cm_gc_rec->stalls.count;
 	i.stall_total_ns = cm_gc_rec->stalls.total;
 	i.stall_max_ns = cm_gc_rec->stalls.max;
-	memcpy(info, &i, info->size < sizeof(i) ? info->size : sizeof(i));
+	memcpy(info, &i, info->size < sizeof i ? info->size : sizeof i);
 	return 0;
 }

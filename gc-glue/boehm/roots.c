@@ -8,8 +8,7 @@
  * and GC_add_roots() adds the last page of an unaligned root as a root again.
  *
  * And it shows us, at each collection, which static data there is now: large
- * segments are tracked (a small one is cheaper to scan than to watch).
- */
+ * segments are tracked (a small one is cheaper to scan than to watch). */
 #include "gc-glue/boehm/glue.h"
 
 #include <string.h>
@@ -112,10 +111,10 @@ static int show(struct dl_phdr_info *info, size_t size, void *arg)
 			note_segment(info, p, relro);
 	}
 	if (!cm_gc_test(CM_GC_TEST_NO_ROOT_DEFENCE) && info->dlpi_phnum <= PHDRS_MAX) {
-		memcpy(copy, info->dlpi_phdr, info->dlpi_phnum * sizeof(*copy));
+		memcpy(copy, info->dlpi_phdr, info->dlpi_phnum * sizeof *copy);
 		align_segments(&shown, copy);
 	}
-	return call->fn(&shown, size < sizeof(shown) ? size : sizeof(shown), call->arg);
+	return call->fn(&shown, size < sizeof shown ? size : sizeof shown, call->arg);
 }
 
 int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *), void *arg)
@@ -129,7 +128,7 @@ int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *),
 static bool has(const struct segments *set, const struct segment *s)
 {
 	for (size_t i = 0; i < set->n; i++)
-		if (memcmp(&set->v[i], s, sizeof(*s)) == 0)
+		if (memcmp(&set->v[i], s, sizeof *s) == 0)
 			return true;
 	return false;
 }
@@ -142,7 +141,7 @@ void cm_gc_roots_update(void)
 	if ((cm_gc_heap.tracker.capabilities & need) != need)
 		return;
 	if (current.n == watched.n &&
-	    memcmp(current.v, watched.v, current.n * sizeof(current.v[0])) == 0)
+	    memcmp(current.v, watched.v, current.n * sizeof current.v[0]) == 0)
 		return;
 	for (size_t i = 0; i < watched.n; i++)
 		if (!has(&current, &watched.v[i]))

@@ -9,8 +9,7 @@
  * throws, or calls longjmp. So there is no count of calls begun and ended. All there is to
  * remember is that the next call is libgc's own, and that call takes it away: what a jump
  * leaves behind costs one call its record. What a finalizer allocates counts by itself, and
- * in the call that it runs in; a call that is jumped out of does not count.
- */
+ * in the call that it runs in; a call that is jumped out of does not count. */
 #include "gc-glue/boehm/glue.h"
 
 /* No lazy allocation of thread-local storage in here. */

@@ -6,8 +6,7 @@
  * `cardmark run` became, or, without that command, for the first that ends; another
  * program's counters go to FILE.PID; a fork child writes only where %p gives it a name
  * of its own, and its parent's "forks" counts it. A file is replaced as a whole, or
- * written under a lock: no file ever holds a mixture of two.
- */
+ * written under a lock: no file ever holds a mixture of two. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -51,7 +50,7 @@ static void resolve(const char *s)
 	if (*s == '\0')
 		return;
 	/* In a directory that is gone a relative name is as good as any. */
-	if (strcmp(s, "-") == 0 || *s == '/' || !getcwd(here, sizeof(here)))
+	if (strcmp(s, "-") == 0 || *s == '/' || !getcwd(here, sizeof here))
 		n = snprintf(asked_for.path, PATH_MAX, "%s", s);
 	else
 		n = snprintf(asked_for.path, PATH_MAX, "%s/%s", strcmp(here, "/") == 0 ? "" : here,
@@ -151,7 +150,7 @@ static int named_descriptor(const char *name)
 		return cm_gc_stderr();
 	if (strcmp(name, "/dev/stdout") == 0)
 		return STDOUT_FILENO;
-	for (size_t i = 0; i < sizeof(folders) / sizeof(*folders); i++) {
+	for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
 		const char *digits = name + strlen(folders[i]);
 
 		if (strncmp(name, folders[i], strlen(folders[i])) == 0 && *digits &&
@@ -198,7 +197,7 @@ static int replace(const char *name, const struct stat *old)
 	struct stat st;
 	int fd, error;
 
-	(void)snprintf(temporary, sizeof(temporary), "%s.%ld-%u.new", name, (long)getpid(),
+	(void)snprintf(temporary, sizeof temporary, "%s.%ld-%u.new", name, (long)getpid(),
 		       atomic_fetch_add_explicit(&number, 1, memory_order_relaxed));
 	(void)unlink(temporary); /* of a process that had our id and was killed */
 	fd = open_high(temporary, O_EXCL);
@@ -295,7 +294,7 @@ static void say_number(const char *name)
 	char text[700];
 
 	(void)snprintf(
-		text, sizeof(text),
+		text, sizeof text,
 		"another process wrote its counters to the file of CARDMARK_STATS meanwhile: "
 		"those of process %ld are in %.500s (with %%p in the name each has its own)",
 		(long)getpid(), name);

@@ -9,8 +9,7 @@
  * We harvest at the first read of a pass and answer all of it from the table,
  * as the same page may be read twice. What the pass read is cleared at its end.
  *
- * Bare system calls: the C library's are cancellation points, and libgc holds its lock.
- */
+ * Bare system calls: the C library's are cancellation points, and libgc holds its lock. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>

@@ -4,8 +4,7 @@
  * stopped, right before libgc takes its dirty table (GC_initiate_gc in mark.c,
  * 8.0 and later): each page that the tracker reports, and each page of heap
  * that it does not watch, is marked with GC_end_stubborn_change(), which sets
- * a bit and takes no lock. Static data is scanned whole in this mode.
- */
+ * a bit and takes no lock. Static data is scanned whole in this mode. */
 #include "gc-glue/boehm/glue.h"
 
 #define HBLK 4096u                      /* libgc's block on every supported platform */
