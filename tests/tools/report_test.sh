@@ -189,7 +189,11 @@ for p in d["programs"]:
     p["what"] = evil
     for n, r in enumerate(p["rows"]):
         r["label"] = "<u>%d\"&" % n
-rows[0]["runs"][0] = {"seed": 1, "ok": False, "wall_s": 1, "cpu_s": 1, "error": evil}'
+rows[0]["runs"][0] = {"seed": 1, "ok": False, "wall_s": 1, "cpu_s": 1, "error": evil + "\u00e9" * 99}
+for run in rows[1]["runs"]:
+    # Too long: cut within a character.
+    run.update(ok=False, error="x" + "\u00e9" * 150)'
+filled "$scratch/hostile.html" || fail "hostile: a hole or a colour is wrong"
 for bad in '<script' '<img' '<b>trees' '<u>0'; do
 	grep -qF -e "$bad" "$scratch/hostile.html" && fail "text of the file became markup: $bad"
 done

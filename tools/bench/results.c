@@ -46,6 +46,7 @@ const char *bench_string_of(const json_t *o, const char *key)
 void bench_text_of(const json_t *o, const char *key, char *out, size_t n)
 {
 	snprintf(out, n, "%s", bench_string_of(o, key));
+	tool_make_utf8(out); /* it may be cut within a character */
 }
 
 void bench_put_counts(json_t *o, const struct bench_field *fields, size_t n, const void *from)
