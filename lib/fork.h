@@ -12,8 +12,8 @@
 struct cm_fork_hooks {
 	struct cm_fork_hooks *next; /* of all that are registered */
 	pthread_mutex_t *lock;      /* fork(2) holds it */
-	/* Called in the child by one thread, before any other can have the lock. intact: nobody
-	 * was inside at the fork. forked: by fork(2), and not by a bare clone(2). */
+	/* Called in the child by one thread, before any other can have the lock. intact: no
+	 * thread was inside at the fork. forked: by fork(2), and not by a bare clone(2). */
 	void (*rebuild)(struct cm_fork_hooks *hooks, bool intact, bool forked);
 };
 

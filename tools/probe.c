@@ -102,7 +102,7 @@ int tool_probe(int argc, char **argv)
 			break;
 		case 'h':
 			printf("Usage: cardmark probe [--json]\n"
-			       "Tries every backend on a few pages of its own and says which work\n"
+			       "Tries every backend on a few pages of its own. Reports which work\n"
 			       "here, why the others do not, and which one the automatic choice "
 			       "takes.\n");
 			return TOOL_OK;

@@ -85,7 +85,7 @@ struct stat_ratio stat_paired_ratio(const double *a, const double *b, size_t n)
 		return r;
 	mean = sum / (double)m;
 	r.mid = exp(mean);
-	/* One or two values say nothing of how far they may be off. */
+	/* One or two values do not show how far they may be off. */
 	r.low = 0;
 	r.high = INFINITY;
 	if (m < STAT_MIN_BLOCKS)

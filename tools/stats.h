@@ -40,7 +40,7 @@ double stat_resolution(struct stat_ratio control);
  * its interval? */
 int stat_same(struct stat_ratio ratio, double resolution);
 
-/* Are there an interval and a resolution, so that the ratio says something? */
+/* Are there an interval and a resolution, so that the ratio means something? */
 int stat_known(struct stat_ratio ratio, double resolution);
 
 /* "0.74 [0.71, 0.78]" with so many digits, "~" before it if it is no difference, and "-" if

@@ -144,7 +144,8 @@ void cm_gc_redirect_libgc(void);
 void cm_gc_allow_manual_vdb(void);
 /* Redirects the calls to libgc of objects that were loaded since. */
 void cm_gc_redirect_again(void);
-/* In a fork child: nobody is inside. */
+/* In a fork child: no thread is inside.
+ */
 void cm_gc_redirect_child(void);
 
 /* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
@@ -185,7 +186,7 @@ void cm_gc_heap_resized(size_t bytes);
 void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags);
 void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
 /* Calls fn for every piece of memory that may hold heap and is not tracked.
- * False if it cannot say. May run while the world is stopped. */
+ * False if it is not known. May run while the world is stopped. */
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
 
 /* At the end of a pass: tracks what has become heap without an event, and what
@@ -352,7 +353,8 @@ void cm_gc_events_install(void (*redirect)(void));
 /* Puts our callbacks back in front if an object whose slots are not redirected, as
  * it was loaded later, has replaced them. Takes libgc's allocation lock. */
 void cm_gc_events_check(void);
-/* In a fork child: nobody is inside. */
+/* In a fork child: no thread is inside.
+ */
 void cm_gc_events_child(void);
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);

@@ -12,7 +12,7 @@
  * A stop has a fixed part that grows with the heap: the dirty bits of all pages, and a
  * walk over all block headers in search of dirty ones (GC_push_next_marked_dirty in
  * mark.c). A limit below it makes every attempt a useless stop. So the limit is never
- * less than what the last successful stops took and some more, and the report says
+ * less than what the last successful stops took and some more, and the report shows
  * when that is above the target. A stop that can't get to its end within its limit is
  * given up before it begins to mark: the slices do the same work beside the mutators.
  *

@@ -10,7 +10,7 @@
 
 /* ---- What libgc reads from the environment, as long as its slot is ours ---- */
 
-/* False if it is not for us to say. */
+/* False if it is not known here. */
 static bool answer(const char *name, char **value)
 {
 	static char one[] = "1", zero[] = "0";

@@ -10,7 +10,7 @@
  *
  *	list_lock (fork.c)  >  jemalloc's own  >  an arena's lock  >  the tracker's
  *
- * list_lock stands before jemalloc's because fork takes it first; nobody calls
+ * list_lock stands before jemalloc's because fork takes it first; no code calls
  * mallctl with it held. slots_lock (tcache.c) is inside list_lock and nothing is
  * taken in it. With an arena's lock or slots_lock held, every signal is blocked:
  * whoever stops threads by a signal finds none inside.
@@ -178,7 +178,7 @@ void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t
 		 uintptr_t end, unsigned flags);
 /* With the lock held: enters what was noted, oldest first. */
 void cm_je_enter_notes(struct cardmark_jemalloc *je);
-/* For readers without the lock: is there anything that the map does not say yet? The list
+/* For readers without the lock: is there anything that the map does not have yet? The list
  * first: whoever finds it taken (acquire, of the exchange in cm_je_enter_notes) finds
  * `entering` set, or cleared again (acquire, of the release there) and the map whole. */
 static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)

@@ -48,7 +48,7 @@ enum cm_je_found { CM_JE_NONE, CM_JE_FOUND, CM_JE_UNKNOWN };
 enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 				struct cardmark_jemalloc_range *out);
 
-/* What is sound to say when nothing is known: from addr on all is always dirty. */
+/* What is sound to answer when nothing is known: from addr on all is always dirty. */
 struct cardmark_jemalloc_range cm_je_anything_from(uintptr_t addr);
 
 #endif

@@ -2,13 +2,13 @@
  *
  * Extent hooks that the program writes to the arena after ours. What jemalloc maps from then
  * on does not reach us, so everything counts as dirty, for good: if ours are put back, it is
- * not known what was mapped meanwhile. Hooks that call ours are no exception, for nobody
- * can say that they do so each time.
+ * not known what was mapped meanwhile. Hooks that call ours are no exception, because
+ * they may not do so each time.
  *
  * jemalloc reports whose hooks an arena has by mallctl alone, under a lock that a stopped thread
  * may hold: no question for a collect. So the word in which it keeps them is looked for once,
  * when the arena is put under watch. It is near the arena's struct, of which
- * experimental.arenas.<i>.pactivep (5.3) returns an address; the word that says what was
+ * experimental.arenas.<i>.pactivep (5.3) returns an address; the word that holds what was
  * written last, whatever that was, is the one. Where there is none, replaced hooks are noticed by
  * the calls that may ask jemalloc. */
 #include "gc-glue/jemalloc/glue.h"

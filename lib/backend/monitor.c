@@ -3,8 +3,8 @@
  * The uffd backend's descriptors and its monitor thread, which unprotects the
  * card a writer waits for.
  *
- * As long as the userfaultfd is ours, the monitor answers: who closes it without a
- * word lets writers hang where a child has a copy (of a vfork, until its exec; of a
+ * As long as the userfaultfd is ours, the monitor answers: if a program closes it unnoticed,
+ * writers hang where a child has a copy (of a vfork, until its exec; of a
  * raw clone, for ever). If only the pipe was taken, it answers on, deaf, and looks
  * more often for a recall.
  *
@@ -200,7 +200,7 @@ void cm_monitor_stop(struct cm_uffd *t)
 	if (!t->running)
 		return;
 	/* One step before, it answers; one step after, it ends at its next look, which is not
-	 * far even if nobody can ring: LOOK_AGAIN_MS. */
+	 * far even if no call can ring: LOOK_AGAIN_MS. */
 	atomic_store_explicit(&t->quit, true, memory_order_release);
 	(void)sem_post(&t->go_on);
 	(void)ring(t);

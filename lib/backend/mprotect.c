@@ -24,8 +24,8 @@ static struct cm_trap *self(struct cm_backend *b)
 	return (struct cm_trap *)b;
 }
 
-/* Sees to the handler. If the program has put its own in place of ours, nobody
- * knows what that did with our faults: then everything is given up and written. If
+/* Sees to the handler. If the program has put its own in place of ours, it is
+ * not known what that did with our faults: then everything is given up and written. If
  * ours can't be put back, nothing may be protected either. */
 static enum cm_handler check_handler(void)
 {

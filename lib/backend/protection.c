@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define RETRIES 1000 /* of one address, where the kernel says nothing of it */
+#define RETRIES 1000 /* of one address, about which the kernel reports nothing */
 
 struct cm_trap *cm_traps;
 

@@ -140,7 +140,7 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 	return error;
 }
 
-/* Before 6.4 one call must stay within one mapping, or it does nothing and says
+/* Before 6.4 one call must stay within one mapping, or it does nothing and returns
  * ENOENT: then mapping by mapping. Not for the monitor: one card is never in two. */
 static int protect_mappings(struct cm_uffd *t, uintptr_t start, uintptr_t end, bool protect)
 {
@@ -229,8 +229,8 @@ static int watch(struct cm_uffd *t, const struct cm_range *piece)
 		return error;
 	}
 	/* Protection that was there already must not read as clean. If it cannot be taken
-	 * off, nobody watches: then it says nothing (add_unwatched()). Before 6.1.191 a card
-	 * could have it and be writable. */
+	 * off, the memory is not watched: then it means nothing (add_unwatched()). Before 6.1.191 a
+	 * card could have it and be writable. */
 	error = protect_mappings(t, piece->start, piece->end, false);
 	if (error == -ENOENT && cm_os->covered(piece->start, piece->end - piece->start) == 0)
 		error = unprotect_halves(t, piece->start, piece->end);

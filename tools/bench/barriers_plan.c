@@ -122,7 +122,7 @@ static double total_bytes(const struct barriers *b)
 	return (double)(presets[b->preset].allocate_mib * MIB) * (double)b->work / 100;
 }
 
-/* So many stores that all allocate what the preset says. */
+/* So many stores that all allocate what the preset asks for. */
 static void set_size(const struct barriers *b, struct barriers_point *p)
 {
 	p->size = (uint64_t)total_bytes(b) / (STORE_BYTES + CHURN_BYTES * p->churn);

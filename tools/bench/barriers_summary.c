@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the runs of barriers say. Less is better in every metric. */
+ * What the runs of barriers show. Less is better in every metric. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

@@ -89,7 +89,7 @@ void utilisation(const struct report *r, unsigned k, unsigned row, double out[UT
 		if (before == NULL)
 			continue;
 		pause_sums(run->pauses, run->stop_count, before);
-		/* A run shorter than the window says nothing of it. */
+		/* A run shorter than the window shows nothing about it. */
 		for (unsigned w = 0;
 		     w < UTILISATION_WINDOWS && utilisation_ms[w] <= run->wall_s * 1e3; w++)
 			out[w] = fmin(isnan(out[w]) ? 100 : out[w],
