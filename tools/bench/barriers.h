@@ -153,8 +153,6 @@ enum barriers_metric {
 };
 extern const char *const barriers_metric_names[BARRIERS_METRICS];
 
-/* 0 if the run failed or there was none: its block is no part of ratios then. */
-double barriers_metric_of(const struct barriers_run *run, enum barriers_metric m);
 /* Pauses without a moment between them are one stop. out: room for all; how many. */
 size_t barriers_stops(const struct barriers_run *run, struct pause *out);
 double barriers_median(const struct barriers *b, unsigned point, unsigned row,

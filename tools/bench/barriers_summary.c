@@ -76,7 +76,8 @@ static double pauses_of(const struct barriers_run *run, enum barriers_metric m)
 	return (double)found / 1e9;
 }
 
-double barriers_metric_of(const struct barriers_run *run, enum barriers_metric m)
+/* 0 if the run failed or there was none: its block is no part of ratios then. */
+static double metric_of(const struct barriers_run *run, enum barriers_metric m)
 {
 	if (!run->ok)
 		return 0;
@@ -97,7 +98,7 @@ static void series(const struct barriers *b, unsigned point, unsigned row, enum 
 		   double out[MAX_BLOCKS])
 {
 	for (unsigned i = 0; i < b->blocks; i++)
-		out[i] = barriers_metric_of(barriers_run(b, point, row, i), m);
+		out[i] = metric_of(barriers_run(b, point, row, i), m);
 }
 
 double barriers_median(const struct barriers *b, unsigned point, unsigned row,
@@ -107,7 +108,7 @@ double barriers_median(const struct barriers *b, unsigned point, unsigned row,
 	size_t n = 0;
 
 	for (unsigned i = 0; i < b->blocks; i++) {
-		double at = barriers_metric_of(barriers_run(b, point, row, i), m);
+		double at = metric_of(barriers_run(b, point, row, i), m);
 
 		if (at > 0)
 			v[n++] = at;
@@ -243,7 +244,7 @@ void barriers_stop_name(const struct barriers *b, enum barriers_axis axis, unsig
 	}
 }
 
-/* ---- Who wins -------------------- -------------------------------------------------------- */
+/* ---- Which barrier wins ---------------------------------------------------------------- */
 
 bool barriers_distinct(const struct barriers *b, unsigned row)
 {
