@@ -261,7 +261,11 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 	bool locked = false;
 	size_t before;
 
-	if (cm != NULL && table->owner == cm) {
+	if (cm == NULL || table->owner != cm) {
+		table->all_dirty = true;
+		(void)cm_fail(-EINVAL, "collect: the table is another tracker's, or its tracker is "
+				       "closed: it is all dirty now");
+	} else {
 		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
 		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);
 		cm_count_down(&cm->waiting);
@@ -273,7 +277,7 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 			cm_tracker_told_all(cm);
 		else if (cm != NULL) /* what is new is still new to whoever scans */
 			CM_COUNT(cm->all_dirty);
-		return CARDMARK_ALL_DIRTY;
+		return cm == NULL || table->owner != cm ? CARDMARK_REFUSED : CARDMARK_ALL_DIRTY;
 	}
 	if (consumer == NULL)
 		no_longer_fresh(cm, span);

@@ -171,16 +171,22 @@ size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_
 	return guessed;
 }
 
-int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
+static enum cardmark_collected refuse(struct cardmark_table *table, const char *why)
+{
+	table->all_dirty = true;
+	(void)cm_fail(-EINVAL, "cardmark_discarded: %s", why);
+	return CARDMARK_REFUSED;
+}
+
+enum cardmark_collected cardmark_discarded(struct cardmark *cm, struct cardmark_table *table)
 {
 	struct cm_cards *taken;
 	size_t guessed;
 
 	if (!cm->discards)
-		return cm_fail(-EINVAL, "cardmark_discarded: the tracker must be opened with "
-					"CARDMARK_OPEN_DISCARDS");
+		return refuse(table, "the tracker must be opened with CARDMARK_OPEN_DISCARDS");
 	if (table->owner != cm)
-		return cm_fail(-EINVAL, "cardmark_discarded: the table is another tracker's");
+		return refuse(table, "the table is another tracker's");
 	if (!cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
 		table->all_dirty = true;
 		cm_tracker_told_all(cm);

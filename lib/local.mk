@@ -1,7 +1,7 @@
 # The core: a convenience library that tests link, so that internals can be
 # reached, and the installed one around it.
 include_cardmarkdir = $(includedir)/cardmark
-include_cardmark_HEADERS = include/cardmark/cardmark.h
+include_cardmark_HEADERS = include/cardmark/cardmark.h include/cardmark/process.h
 
 noinst_LTLIBRARIES += lib/libcm.la
 lib_libcm_la_SOURCES = \

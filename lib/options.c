@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Options: one table, each with its environment override. */
+#include "lib/sized.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
@@ -182,11 +183,9 @@ int cm_options_resolve(struct cardmark_options *out, const struct cardmark_optio
 
 	*out = defaults;
 	if (in != NULL) {
-		if (in->size < offsetof(struct cardmark_options, chunk_bytes) || in->size > 4096)
-			return cm_fail(-EINVAL, "cardmark_options.size is %zu: set it to sizeof",
-				       in->size);
-		/* A caller built against an older header gives less: the rest is default. */
-		memcpy(out, in, in->size < sizeof *out ? in->size : sizeof *out);
+		error = cm_sized_take("cardmark_options", out, sizeof *out, in);
+		if (error < 0)
+			return error;
 	}
 	if (cardmark_backend_name(out->backend) == NULL)
 		return cm_fail(-EINVAL, "options.backend is %u: no such backend",

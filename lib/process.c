@@ -6,12 +6,14 @@
  * be terabytes of hole. So pieces are cut by what they hold, not by address: a first
  * look finds how far a bounded number of populated cards reaches, the second asks the
  * question there. */
+#include "cardmark/process.h"
 #include "lib/backend/files.h"
 #include "lib/backend/pagescan.h"
 #include "lib/cards.h"
 #include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/query.h"
+#include "lib/sized.h"
 #include "lib/tracker.h"
 
 #include <fcntl.h>
@@ -204,7 +206,7 @@ static int check(const struct cardmark_process *p, const struct cardmark_query *
 	return 0;
 }
 
-int cardmark_process_scan(struct cardmark_process *process, struct cardmark_query *query)
+static int scan(struct cardmark_process *process, struct cardmark_query *query)
 {
 	struct cm_masks masks = { query->required, query->any_of, query->excluded,
 				  query->returned };
@@ -238,4 +240,16 @@ int cardmark_process_scan(struct cardmark_process *process, struct cardmark_quer
 			"cardmark_process_scan: PAGEMAP_SCAN failed at %#zx of process %d: %s",
 			(size_t)at, process->pid, cm_errno_text(error));
 	return 0;
+}
+
+int cardmark_process_scan(struct cardmark_process *process, struct cardmark_query *query)
+{
+	struct cardmark_query q = CARDMARK_QUERY_INIT;
+	int error = cm_sized_take("cardmark_query", &q, sizeof q, query);
+
+	if (error < 0)
+		return error;
+	error = scan(process, &q);
+	cm_sized_give(query, &q, sizeof q); /* also on failure: how far it came */
+	return error;
 }

@@ -28,8 +28,6 @@ int cm_query_check(const char *who, const struct cardmark_query *q)
 {
 	uintptr_t start = (uintptr_t)q->start;
 
-	if (q->size != sizeof *q)
-		return cm_fail(-EINVAL, "cardmark_query.size is %zu: set it to sizeof", q->size);
 	if ((start | q->len) % cardmark_card_size() != 0 || q->len == 0 ||
 	    start >= CM_ADDRESS_LIMIT || q->len > UINTPTR_MAX - start)
 		return cm_fail(-EINVAL, "%s: %#zx + %#zx is not a range of whole cards", who,

@@ -2,6 +2,7 @@
  *
  * The full query: asks the backend piece by piece. */
 #include "lib/query.h"
+#include "lib/sized.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
@@ -202,15 +203,19 @@ full:
 
 int cardmark_scan(struct cardmark *cm, struct cardmark_query *query)
 {
-	int error = check(cm, query);
+	struct cardmark_query q = CARDMARK_QUERY_INIT;
+	int error = cm_sized_take("cardmark_query", &q, sizeof q, query);
 
+	if (error == 0)
+		error = check(cm, &q);
 	if (error < 0)
 		return error;
 	error = cm_tracker_enter(cm);
 	if (error < 0)
 		return error;
-	scan_locked(cm, query);
+	scan_locked(cm, &q);
 	cm_tracker_recheck(cm);
 	cm_tracker_unlock(cm);
+	cm_sized_give(query, &q, sizeof q);
 	return 0;
 }

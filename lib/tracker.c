@@ -395,17 +395,22 @@ int cardmark_untrack(struct cardmark *cm, void *addr, size_t len)
 	return error;
 }
 
-bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len)
+int cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len, bool *out)
 {
 	uintptr_t start = (uintptr_t)addr;
 
-	if (len == 0 || start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - start)
-		return false;
+	*out = false;
+	if (len == 0)
+		return cm_fail(-EINVAL, "cardmark_is_tracked: the range is empty");
+	if (start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - start)
+		return 0;
 	/* In a child that is not set up yet the parent's cards stand there, and they will be
 	 * the child's. Those of a torn tracker may be half written. */
 	if (cm_fork_ready(CM_WAIT_COLLECT_NS) && cm->torn)
-		return false; /* not known to be: the caller takes it as dirty */
-	return cm_cards_cover(&cm->tracked, start, start + len);
+		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
+				       "library: close this tracker and open another");
+	*out = cm_cards_cover(&cm->tracked, start, start + len);
+	return 0;
 }
 
 /* ---- Suspend -------------------------------------------------------------- */
@@ -458,15 +463,13 @@ int cardmark_resume(struct cardmark *cm)
 
 /* ---- Counters -------------------------------------------------------------- */
 
-int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
+int cardmark_stats(struct cardmark *c, struct cardmark_stats *stats)
 {
-	struct cardmark *c = (struct cardmark *)(uintptr_t)cm; /* its lock is not its value */
-	size_t size = stats->size;
 	struct cardmark_stats s;
+	int error = cm_sized_check("cardmark_stats", stats);
 
-	if (size < offsetof(struct cardmark_stats, ranges) || size > 4096)
-		return cm_fail(-EINVAL, "cardmark_stats.size is %zu: set it to sizeof", size);
-	int error = cm_tracker_enter(c);
+	if (error == 0)
+		error = cm_tracker_enter(c);
 	if (error < 0)
 		return error;
 	s = c->stats;
@@ -481,9 +484,8 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 	for (const struct cardmark_table *t = c->tables; t != NULL; t = t->next)
 		s.table_bytes += cm_cards_bytes(&t->cards);
 	cm_tracker_unlock(c);
-	s.version = 2;
-	s.backend = cm->backend->ops->id;
-	s.threads = cm->backend->ops->threads == NULL ? 1 : cm->backend->ops->threads(cm->backend);
+	s.backend = c->backend->ops->id;
+	s.threads = c->backend->ops->threads == NULL ? 1 : c->backend->ops->threads(c->backend);
 	s.kernel_calls = atomic_load_explicit(&c->counters.kernel_calls, memory_order_relaxed);
 	s.faults = atomic_load_explicit(&c->counters.faults, memory_order_relaxed);
 	s.guessed_ranges = atomic_load_explicit(&c->counters.guessed, memory_order_relaxed);
@@ -491,7 +493,6 @@ int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats)
 	s.reopened = atomic_load_explicit(&c->counters.reopened, memory_order_relaxed);
 	s.last_errno = atomic_load_explicit(&c->counters.last_errno, memory_order_relaxed);
 	s.all_dirty = atomic_load_explicit(&c->all_dirty, memory_order_relaxed);
-	s.size = size < sizeof s ? size : sizeof s;
-	memcpy(stats, &s, s.size);
+	cm_sized_give(stats, &s, sizeof s);
 	return 0;
 }

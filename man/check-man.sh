@@ -39,8 +39,11 @@ for pair in lib/libcardmark.map:include/cardmark/cardmark.h \
 	gc-glue/boehm/libcardmark-gc.map:include/cardmark/gc.h \
 	gc-glue/jemalloc/libcardmark-jemalloc.map:include/cardmark/jemalloc.h; do
 	map=${pair%%:*} header=${pair#*:}
+	headers=$header
+	[ "$header" != include/cardmark/cardmark.h ] || headers="$header include/cardmark/process.h"
 	[ -f "$map" ] || continue
-	[ "$(public_symbols "$map")" = "$(declared "$header")" ] ||
+	# shellcheck disable=SC2086
+	[ "$(public_symbols "$map")" = "$(declared $headers)" ] ||
 		complain "$map and $header do not have the same functions"
 	for symbol in $(public_symbols "$map"); do
 		page=$symbol.3

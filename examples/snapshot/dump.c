@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "cardmark/process.h"
 #include "dump.h"
 
 #include <errno.h>

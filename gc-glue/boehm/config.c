@@ -3,6 +3,7 @@
  * What was asked for, by the program and by the environment, and the words of what fails. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
+#include "lib/sized.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -109,11 +110,8 @@ int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark
 	struct cm_gc_config *c = &cm_gc_config;
 	struct cardmark_gc_options o = CARDMARK_GC_OPTIONS_INIT;
 
-	if (options && options->size < sizeof o.size + sizeof o.backend)
-		return cm_gc_fail(-EINVAL,
-				  "the options have no size: start from CARDMARK_GC_OPTIONS_INIT");
-	if (options)
-		memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+	if (options && cm_sized_take("cardmark_gc_options", &o, sizeof o, options) < 0)
+		return cm_gc_fail(-EINVAL, "%s", cardmark_last_error());
 	if ((unsigned)o.mode >= COUNT(mode_names) || (unsigned)o.way >= COUNT(way_names))
 		return cm_gc_fail(-EINVAL, "no such mode or way");
 	c->backend = o.backend;

@@ -2,6 +2,7 @@
  *
  * The counters of one process, as a struct and as JSON. */
 #include "gc-glue/boehm/glue.h"
+#include "lib/sized.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -248,14 +249,13 @@ void cm_gc_report_put(struct cm_gc_out *o)
 int cm_gc_info(struct cardmark_gc_info *info)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
-	struct cardmark_gc_info i = { .version = 2, .mode = c->mode, .way = c->way };
+	struct cardmark_gc_info i = { .mode = c->mode, .way = c->way };
 	struct cardmark_stats s;
 
 	if (!c->enabled)
 		return cm_gc_fail(-ENOENT, "cardmark_gc_info: %s", CM_GC_NOT_ENABLED);
-	if (!info || info->size < sizeof i.size + sizeof i.version)
-		return cm_gc_fail(-EINVAL,
-				  "cardmark_gc_info: set size to sizeof *info before the call");
+	if (cm_sized_check("cardmark_gc_info", info) < 0)
+		return cm_gc_fail(-EINVAL, "%s", cardmark_last_error());
 	if (cm_gc_heap.cm) {
 		s = core_stats();
 		i.backend = cm_gc_heap.tracker.backend;
@@ -265,7 +265,6 @@ int cm_gc_info(struct cardmark_gc_info *info)
 		i.verify_missed = s.verify_missed;
 		i.verify_false = s.verify_false;
 	}
-	i.size = info->size;
 	i.why = why_now();
 	i.heap_bytes = cm_gc_api.GC_get_heap_size();
 	i.dirty_cards = cm_gc_rec->dirty_cards;
@@ -276,6 +275,6 @@ int cm_gc_info(struct cardmark_gc_info *info)
 	i.stalls = cm_gc_rec->stalls.count;
 	i.stall_total_ns = cm_gc_rec->stalls.total;
 	i.stall_max_ns = cm_gc_rec->stalls.max;
-	memcpy(info, &i, info->size < sizeof i ? info->size : sizeof i);
+	cm_sized_give(info, &i, sizeof i);
 	return 0;
 }

@@ -393,7 +393,10 @@ static bool is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t 
 {
 	struct cardmark_jemalloc_range r;
 
-	return cardmark_is_tracked(je->cm, (const void *)first, end - first) ||
+	bool tracked;
+
+	(void)cardmark_is_tracked(je->cm, (const void *)first, end - first, &tracked);
+	return tracked ||
 	       (cm_je_map_find(&je->ranges, first, &r) != CM_JE_NONE && r.start <= first &&
 		r.flags != 0) ||
 	       atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0;

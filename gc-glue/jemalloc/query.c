@@ -2,6 +2,7 @@
  *
  * Questions about an arena's memory. No lock is taken, unless a fork left notes. */
 #include "gc-glue/jemalloc/glue.h"
+#include "lib/sized.h"
 
 #include <errno.h>
 #include <string.h>
@@ -192,13 +193,12 @@ static uint64_t bytes_with(struct cardmark_jemalloc *je, unsigned flags, uint64_
 
 int cardmark_jemalloc_stats(struct cardmark_jemalloc *je, struct cardmark_jemalloc_stats *stats)
 {
-	struct cardmark_jemalloc_stats s = { .version = 1, .arena = je->arena };
-	size_t size = stats->size;
+	struct cardmark_jemalloc_stats s = { .arena = je->arena };
 	uint64_t not_asked = 0;
+	int error = cm_sized_check("cardmark_jemalloc_stats", stats);
 
-	if (size < offsetof(struct cardmark_jemalloc_stats, ranges) || size > 4096)
-		return cm_fail(-EINVAL, "cardmark_jemalloc_stats.size is %zu: set it to sizeof",
-			       size);
+	if (error < 0)
+		return error;
 	cm_je_look_whose_hooks(je);
 	(void)notes_entered(je);
 	s.bytes = bytes_with(je, 0, &s.ranges);
@@ -208,7 +208,6 @@ int cardmark_jemalloc_stats(struct cardmark_jemalloc *je, struct cardmark_jemall
 	CM_JE_COUNTERS(X)
 #undef X
 	s.last_error = atomic_load_explicit(&je->last_error, memory_order_relaxed);
-	s.size = size < sizeof s ? size : sizeof s;
-	memcpy(stats, &s, s.size);
+	cm_sized_give(stats, &s, sizeof s);
 	return 0;
 }

@@ -192,7 +192,7 @@ enum cardmark_verify {
 };
 
 struct cardmark_options {
-	size_t size; /* sizeof(struct cardmark_options); set by _init */
+	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	unsigned flags;     /* enum cardmark_open_flags */
 	size_t chunk_bytes; /* longest piece given to one kernel call: for so long it
@@ -288,11 +288,12 @@ CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, uns
  * is stopped. */
 CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
 
-/* Is every card of [addr, addr + len) tracked? Takes no lock and does not wait: a card is
- * tracked from before its track returns until its untrack begins. O(len / 64 cards).
- * false in a child that clone(2) made while a thread was inside the library. May run while
- * the world is stopped. */
-CARDMARK_API bool cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len);
+/* Is every card of [addr, addr + len) tracked? The answer is in *out. Takes no lock and does
+ * not wait: a card is tracked from before its track returns until its untrack begins.
+ * O(len / 64 cards). May run while the world is stopped. -EINVAL the range is empty; -EBUSY it
+ * cannot be told, as clone(2) made this process while a thread was inside the library. *out is
+ * false then, and the memory counts as dirty. */
+CARDMARK_API int cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len, bool *out);
 
 /* ---- Card tables --------------------------------------------------------- */
 
@@ -352,9 +353,12 @@ CARDMARK_API int cardmark_table_clear_range(struct cardmark_table *table, const 
 /* ---- The questions --------------------------------------------------------- */
 
 enum cardmark_collected {
-	CARDMARK_EXACT = 0,    /* every card added was reported by the backend */
-	CARDMARK_GUESSED = 1,  /* some ranges were added whole because a call failed */
-	CARDMARK_ALL_DIRTY = 2 /* the table is all dirty; nothing was harvested */
+	CARDMARK_EXACT = 0,     /* every card added was reported by the backend */
+	CARDMARK_GUESSED = 1,   /* some ranges were added whole because a call failed */
+	CARDMARK_ALL_DIRTY = 2, /* the table is all dirty; nothing was harvested */
+	/* The call was wrong, as cardmark_last_error() says: a table of another tracker, say. The
+	 * table is all dirty; nothing was harvested. */
+	CARDMARK_REFUSED = 3
 };
 
 /* No page-table tracker sees writes through another mapping of the same file,
@@ -428,10 +432,11 @@ CARDMARK_API int cardmark_release(struct cardmark *cm, const void *addr, size_t 
  * forgets them until they are reported again: each is answered once. What was
  * emptied and then written again is not here but in the collect. For file
  * and shared memory it is rough: a page that was reclaimed looks the
- * same, and one that was emptied while armed may be missing. Returns what collect returns, or
- * -EINVAL: the tracker was opened without CARDMARK_OPEN_DISCARDS, or the table is another
- * tracker's. May run while the world is stopped. */
-CARDMARK_API int cardmark_discarded(struct cardmark *cm, struct cardmark_table *table);
+ * same, and one that was emptied while armed may be missing. Returns what collect returns, and
+ * REFUSED also if the tracker was opened without CARDMARK_OPEN_DISCARDS. May run while the world
+ * is stopped. */
+CARDMARK_API enum cardmark_collected cardmark_discarded(struct cardmark *cm,
+							struct cardmark_table *table);
 
 /* Gives up userfaultfd, signal handler and descriptors for a while, as a dump by
  * CRIU needs (it refuses a process that uses userfaultfd). Until resume everything
@@ -477,9 +482,9 @@ struct cardmark_region {
 	uint64_t categories;  /* those of `returned` that hold for all of it */
 };
 
-/* Zero it, set size, fill in the question, read the answer. */
+/* Begin with _INIT, fill in the question, read the answer. */
 struct cardmark_query {
-	size_t size;
+	size_t size; /* set by _INIT */
 	/* question */
 	void *start; /* card-aligned */
 	size_t len;  /* bytes */
@@ -499,6 +504,12 @@ struct cardmark_query {
 	bool guessed;     /* some of it was reported because a call failed */
 };
 
+#define CARDMARK_QUERY_INIT                                                                        \
+	{                                                                                          \
+		sizeof(struct cardmark_query), NULL, 0, CARDMARK_SCAN_GET, 0, 0, 0, 0, 0, 0, NULL, \
+			0, 0, 0, 0, false                                                          \
+	}
+
 /* The full query, over tracked memory in [start, start + len); the rest is
  * passed over. Pages that were cleared and reported are never lost: if the
  * kernel fails half-way, the piece is reported whole. With CLEAR or
@@ -510,44 +521,10 @@ struct cardmark_query {
  * that this backend cannot answer; -EBUSY a stopped thread is inside. */
 CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query);
 
-/* ---- Another process ------------------------------------------------------- */
-
-struct cardmark_process;
-
-/* Opens the memory of another process (or of this one) for reading only, as CRIU
- * does: nothing in it is armed or cleared, nothing stops. Needs what ptrace(2)
- * reading needs. A fork child's copy looks at the same process. Freed by
- * cardmark_process_close(). Neither is for a stopped world.
- * -EINVAL bad pid; -ENOENT no such process, or one without memory of its own; -EPERM
- * not permitted; -ENOTSUP a kernel without PAGEMAP_SCAN; -ENOMEM; -EIO. */
-CARDMARK_API int cardmark_process_open(struct cardmark_process **out, int pid);
-
-/* NULL and pointer to NULL are fine. Sets *process to NULL. */
-CARDMARK_API void cardmark_process_close(struct cardmark_process **process);
-
-/* Categories that this kernel can answer (CARDMARK_PAGE_*). */
-CARDMARK_API uint64_t cardmark_process_categories(const struct cardmark_process *process);
-
-/* The full query over all memory of that process; what is not mapped is passed over.
- * op must be GET, flags 0. Goes piece by piece, so that the process waits for at most
- * 64 MiB of populated cards with an mmap of its own. The time it takes grows with
- * what is populated, not with what is mapped, if any_of or required asks for PRESENT
- * or SWAPPED. A process that runs meanwhile may have changed when the answer comes.
- * WRITTEN means "not write-protected by userfaultfd", which is true of all memory
- * that is not tracked. For a card that holds nothing, kernels differ. A range that reaches above
- * user space is cut there, and complete all the same. Nothing is guessed: a failure is an error,
- * with the regions found so far and where to go on in the query. -EINVAL as in cardmark_scan();
- * -ENOTSUP a category that this kernel cannot answer; -ENOENT the process has ended or runs another
- * program now; -ENOMEM, -EIO. Any thread, but two may not use one handle at once. No malloc and no
- * lock of ours: may run while the world is stopped. */
-CARDMARK_API int cardmark_process_scan(struct cardmark_process *process,
-				       struct cardmark_query *query);
-
 /* ---- Counters -------------------------------------------------------------- */
 
 struct cardmark_stats {
-	size_t size;      /* set by the caller; at most so many bytes are filled in */
-	unsigned version; /* 2 */
+	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	uint64_t ranges;        /* after coalescing, now */
 	uint64_t tracked_bytes; /* now */
@@ -562,8 +539,7 @@ struct cardmark_stats {
 	uint64_t forks;          /* times this tracker was rebuilt in a child */
 	uint64_t collect_ns;     /* time in collects, sum */
 	uint64_t collect_max_ns;
-	int last_errno; /* of the last failed kernel call; 0 if none */
-	/* Since version 2. */
+	int last_errno;            /* of the last failed kernel call; 0 if none */
 	unsigned holds;            /* ranges held, now */
 	uint64_t precleans;        /* calls that harvested */
 	uint64_t precleaned_cards; /* cards they had kept for a collect, sum (without consumers) */
@@ -580,8 +556,15 @@ struct cardmark_stats {
 	uint64_t backoff_cards;       /* reported without a look, sum */
 };
 
-/* Fills *stats. Any time. -EINVAL size too small. */
-CARDMARK_API int cardmark_stats(const struct cardmark *cm, struct cardmark_stats *stats);
+#define CARDMARK_STATS_INIT                                                                        \
+	{                                                                                          \
+		sizeof(struct cardmark_stats), CARDMARK_BACKEND_AUTO, 0, 0, 0, 0, 0, 0, 0, 0, 0,   \
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                    \
+	}
+
+/* Fills *stats. Waits for the tracker's lock, for 2 s at most: -EBUSY it did not come. -EINVAL
+ * the struct. May run while the world is stopped. */
+CARDMARK_API int cardmark_stats(struct cardmark *cm, struct cardmark_stats *stats);
 
 #ifdef __cplusplus
 }

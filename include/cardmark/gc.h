@@ -40,7 +40,7 @@ enum cardmark_gc_mode {
 enum cardmark_gc_way { CARDMARK_GC_WAY_AUTO = 0, CARDMARK_GC_WAY_A, CARDMARK_GC_WAY_B };
 
 struct cardmark_gc_options {
-	size_t size; /* sizeof(struct cardmark_gc_options); set by _INIT */
+	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	enum cardmark_gc_mode mode;
 	enum cardmark_gc_way way;
@@ -75,8 +75,7 @@ struct cardmark_gc_options {
 CARDMARK_API int cardmark_gc_enable(const struct cardmark_gc_options *options);
 
 struct cardmark_gc_info {
-	size_t size;      /* set by the caller; at most so many bytes are filled in */
-	unsigned version; /* 2 */
+	size_t size; /* set by _INIT */
 	enum cardmark_gc_mode mode;
 	enum cardmark_gc_way way;      /* AUTO: none is in use */
 	enum cardmark_backend backend; /* AUTO: none is in use */
@@ -87,11 +86,17 @@ struct cardmark_gc_info {
 	uint64_t collections;          /* libgc's count; in a fork child since the fork */
 	uint64_t stops, stop_total_ns, stop_max_ns;
 	uint64_t stalls, stall_total_ns, stall_max_ns;
-	/* Since version 2: of the tracker (see cardmark_stats()), with CARDMARK_VERIFY. */
+	/* Of the tracker (see cardmark_stats()), with CARDMARK_VERIFY. */
 	uint64_t verify_checked, verify_changed, verify_missed, verify_false;
 };
 
-/* Fills *info. In a fork child all sums begin at the fork. -EINVAL size too small;
+#define CARDMARK_GC_INFO_INIT                                                                      \
+	{                                                                                          \
+		sizeof(struct cardmark_gc_info), CARDMARK_GC_MODE_AUTO, CARDMARK_GC_WAY_AUTO,      \
+			CARDMARK_BACKEND_AUTO, "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0        \
+	}
+
+/* Fills *info. In a fork child all sums begin at the fork. -EINVAL the struct;
  * -ENOENT not enabled. */
 CARDMARK_API int cardmark_gc_info(struct cardmark_gc_info *info);
 

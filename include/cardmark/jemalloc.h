@@ -210,9 +210,9 @@ CARDMARK_API int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je,
 /* ---- Counters --------------------------------------------------------------------- */
 
 struct cardmark_jemalloc_stats {
-	size_t size;      /* set by the caller; at most so many bytes are filled in */
-	unsigned version; /* 1 */
+	size_t size; /* set by _INIT */
 	unsigned arena;
+	int last_error; /* of the last failed track or untrack: -errno */
 	/* Now. */
 	uint64_t ranges; /* after coalescing */
 	uint64_t bytes;
@@ -233,10 +233,15 @@ struct cardmark_jemalloc_stats {
 	uint64_t discards_overflown; /* times that the list was full */
 	uint64_t ranges_overflown;   /* not 0: everything is always dirty */
 	uint64_t tcache_failed;      /* threads that got MALLOCX_TCACHE_NONE */
-	int last_error;              /* of the last failed track or untrack: -errno */
 };
 
-/* Fills *stats. Any time. -EINVAL size too small. */
+#define CARDMARK_JEMALLOC_STATS_INIT                                                               \
+	{                                                                                          \
+		sizeof(struct cardmark_jemalloc_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  \
+			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                                         \
+	}
+
+/* Fills *stats. Any time. -EINVAL the struct. */
 CARDMARK_API int cardmark_jemalloc_stats(struct cardmark_jemalloc *je,
 					 struct cardmark_jemalloc_stats *stats);
 

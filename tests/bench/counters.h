@@ -15,7 +15,7 @@
 /* In the child: runs one. */
 void counters_step(const char *name, void (*run)(void));
 /* The tracker whose stats count from here on; NULL: none. */
-void counters_of(const struct cardmark *cm);
+void counters_of(struct cardmark *cm);
 
 /* What a control adds to each call of the seam's map(), covered() and vma_at(). */
 enum counters_control {

@@ -4,6 +4,7 @@
  * faults, traps and mappings, on 1 GiB, as tests/bench/counters.txt has it: a change
  * that adds one fails. Controls add one of each and are seen. */
 #include "tests/bench/counters.h"
+#include "tests/support/backends.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static void do_table_ops(void)
 	CHECK(cardmark_table_count(table) >= (cards + EVERY - 1) / EVERY);
 	CHECK_EQ(cardmark_table_union(other, table), 0);
 	CHECK_EQ(cardmark_table_clear_range(other, mem, live_card), 0);
-	CHECK(cardmark_is_tracked(cm, mem, cards * live_card));
+	CHECK(says_tracked(cm, mem, cards * live_card));
 }
 
 static void do_table_clear(void)

@@ -305,11 +305,11 @@ check "$(cat broken)" 5 "a reader that has gone changes no exit status"
 # ---- Words of the calls ----------------------------------------------------------------------
 
 api=$top/tests/boehm/surroundings_api
-run 0 "$api" info 0 write x.json enable info 8 info 200 write "" write else write no/x.json write api.json \
+run 0 "$api" info 0 write x.json enable info 4 info 64 write "" write else write no/x.json write api.json \
 	cancelled cancelled.json
 said '^info: -2: .*not enabled' "info before it is enabled"
 said '^write: -2: .*not enabled' "write_stats before it is enabled"
-said '^info: -22: .*sizeof' "info with a size that is too small"
+said '^info: -22: .*_INIT' "info with a size that is too small"
 said '^info: 0: $' "info with a size that fits"
 said '^write: -22: .*no file is named' "write_stats without a name"
 said '^write: -5: .* else: Is a directory$' "write_stats to a directory"

@@ -143,7 +143,7 @@ static struct cardmark_query query_from(struct fuzz_input *in, struct cardmark_r
 			q.op = CARDMARK_SCAN_GET_AND_CLEAR;
 		polish(&q);
 	} else if (limits % 8 == 0) {
-		q.size--;
+		q.size = 4;
 	} else if (limits % 8 == 1) {
 		q.len++;
 	} else if (limits % 8 == 2) {
@@ -158,7 +158,7 @@ static int wanted_error(const struct cardmark_query *q)
 {
 	uint64_t asked = q->required | q->any_of | q->excluded | q->returned;
 
-	if (q->size != sizeof *q || q->len % FAKE_PAGE != 0 || q->op < CARDMARK_SCAN_GET ||
+	if (q->size == 4 || q->len % FAKE_PAGE != 0 || q->op < CARDMARK_SCAN_GET ||
 	    q->op > CARDMARK_SCAN_GET_AND_CLEAR || q->flags & 2 ||
 	    (q->op != CARDMARK_SCAN_CLEAR && q->capacity == 0))
 		return -EINVAL;

@@ -4,6 +4,7 @@
  * from a store that traps, and what it did is whole: the tracker works, is not locked, and can
  * fork. The control puts a cancellation point under the library, and finds the thread gone in
  * the middle of a call. */
+#include "cardmark/process.h"
 #include "tests/support/fixture.h"
 
 #include "tests/support/backends.h"
@@ -141,7 +142,7 @@ static void untrack(void)
 
 static void is_tracked(void)
 {
-	(void)cardmark_is_tracked(cm, mem, live_card);
+	(void)says_tracked(cm, mem, live_card);
 }
 
 static void tables(void)

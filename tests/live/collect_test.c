@@ -269,7 +269,7 @@ static void a_foreign_table_is_all_dirty_and_nothing_harvested(void)
 	foreign = live_table(cm2);
 	live_store(mem + 9 * live_card, 2);
 	want[9] = true;
-	CHECK_EQ(cardmark_collect(cm, foreign), CARDMARK_ALL_DIRTY);
+	CHECK_EQ(cardmark_collect(cm, foreign), CARDMARK_REFUSED);
 	CHECK(cardmark_table_is_dirty(foreign, mem));
 	CHECK_EQ(cardmark_table_count(foreign), (long long)SIZE_MAX);
 	CHECK_EQ(live_stats(cm).all_dirty, 1);
@@ -300,7 +300,7 @@ static void what_all_dirty_told_of_is_not_new(void)
 	gone = live_open();
 	foreign = live_table(gone);
 	CHECK_EQ(cardmark_track(cm, late, 8 * live_card, 0), 0);
-	CHECK_EQ(cardmark_collect(cm, foreign), CARDMARK_ALL_DIRTY);
+	CHECK_EQ(cardmark_collect(cm, foreign), CARDMARK_REFUSED);
 	live_store(late + 3 * live_card, 9);
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 	CHECK_EQ(q.pages, 8);
@@ -313,7 +313,6 @@ static void counters_add_up(void)
 
 	set_up();
 	before = live_stats(cm);
-	CHECK_EQ(before.version, 2);
 	CHECK_EQ(before.backend, live_backend);
 	CHECK_EQ(before.tracked_bytes, CARDS * live_card);
 	CHECK(before.table_bytes > 0);

@@ -259,11 +259,15 @@ static void for_a_snapshot_of_a_file_it_is_written(void)
 static void asked_of_the_wrong_tracker(void)
 {
 	set_up();
-	CHECK_EQ(cardmark_discarded(cm, table), -EINVAL);
-	CHECK(*cardmark_last_error() != '\0');
+	CHECK_EQ(cardmark_discarded(cm, table), CARDMARK_REFUSED);
+	CHECK(strstr(cardmark_last_error(), "CARDMARK_OPEN_DISCARDS") != NULL);
+	CHECK(cardmark_table_all_dirty(table));
+	cardmark_table_clear(table);
 	live_may_open_another();
 	struct cardmark *other = live_open_flags(CARDMARK_OPEN_DISCARDS);
-	CHECK_EQ(cardmark_discarded(other, table), -EINVAL);
+	CHECK_EQ(cardmark_discarded(other, table), CARDMARK_REFUSED);
+	CHECK(strstr(cardmark_last_error(), "another tracker") != NULL);
+	CHECK(cardmark_table_all_dirty(table));
 }
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
  * or a second thread meanwhile, by a handler of fork's that runs before ours, by a clone(2)
  * while a thread is inside, by a fork in a handler that interrupts a call. The parent keeps its
  * bits, nobody hangs. Controls: each rule taken out loses a card or hangs. */
+#include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
 #include "lib/backend/pagemap.h"
@@ -177,7 +178,7 @@ static void early_child_handler(void)
 	if (early == COLLECTS)
 		(void)cardmark_collect(cm, table);
 	if (early == ASKS)
-		(void)cardmark_is_tracked(cm, mem, live_card);
+		(void)says_tracked(cm, mem, live_card);
 }
 
 static void look_at_child(void *arg)
@@ -220,7 +221,7 @@ static void child_of_a_torn_tracker(bool closes)
 			missing += !card_dirty(table, i);
 		missing += cardmark_untrack(cm, mem, live_card) != -EBUSY;
 		missing += strstr(cardmark_last_error(), "clone") == NULL;
-		missing += cardmark_is_tracked(cm, mem, live_card);
+		missing += says_tracked(cm, mem, live_card);
 		memset(mem, 3, CARDS * live_card);
 		cardmark_table_delete(&table);
 	}

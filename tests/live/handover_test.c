@@ -4,6 +4,7 @@
  * certain by a gate in a call of the seam: memory that goes to another tracker while a
  * helper is late, and a collect that times out beside a scan that passes over new memory.
  * Nothing is lost. Controls: each rule taken out loses a card. */
+#include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
 #include "lib/backend/pagemap.h"
@@ -282,11 +283,11 @@ static void is_tracked_waits_for_nobody(void)
 	os->covered = gated_covered;
 	os->vma_at = gated_vma_at;
 	thread = start_track_and_stop_inside(more);
-	CHECK(cardmark_is_tracked(cm, mem, CARDS * live_card));
-	CHECK(!cardmark_is_tracked(cm, more, 4 * live_card)); /* not yet */
+	CHECK(says_tracked(cm, mem, CARDS * live_card));
+	CHECK(!says_tracked(cm, more, 4 * live_card)); /* not yet */
 	open_gate();
 	(void)pthread_join(thread, NULL);
-	CHECK(cardmark_is_tracked(cm, more, 4 * live_card));
+	CHECK(says_tracked(cm, more, 4 * live_card));
 }
 
 int main(int argc, char **argv)

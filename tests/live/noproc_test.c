@@ -3,6 +3,7 @@
  * Description: programs that lose /proc, their last descriptor or their right to read /proc
  * while their memory is tracked: what is mapped anew is found, and what can't be asked is
  * never taken for nothing. */
+#include "tests/support/backends.h"
 #include "tests/support/taken_away.h"
 
 #include <sys/mman.h>
@@ -187,7 +188,7 @@ static void track_without(void *arg)
 		CHECK_EQ(error, way == PROC ? -ENOTSUP : -ENOMEM);
 		CHECK(strstr(cardmark_last_error(), "/proc/self/maps") != NULL);
 		CHECK(strstr(cardmark_last_error(), "nothing is mapped") == NULL);
-		CHECK(!cardmark_is_tracked(cm, p, live_card));
+		CHECK(!says_tracked(cm, p, live_card));
 	}
 	track_and_find(CARDMARK_TRACK_PRIVATE);
 	if (live_can(CARDMARK_CAP_SHARED) || needs_nothing())

@@ -4,6 +4,7 @@
  * out and in, merges equal pages (KSM), and backs it with huge TLB pages. Nothing
  * written is lost. Skipped where there is no swap, KSM or huge TLB page, unless
  * CARDMARK_REQUIRE names swap, ksm or hugetlb. */
+#include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
@@ -508,7 +509,7 @@ static void huge_tlb_pages_are_refused_whole(void)
 		CHECK_EQ(cardmark_track(cm, big, huge, flags[i]), error);
 		CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card + huge, flags[i]), error);
 		CHECK_EQ(live_stats(cm).ranges, 0);
-		CHECK(!cardmark_is_tracked(cm, mem, live_card));
+		CHECK(!says_tracked(cm, mem, live_card));
 	}
 	memset(big, 2, huge);
 	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);

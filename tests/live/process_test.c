@@ -3,6 +3,7 @@
  * Description: what programs do to themselves: fork, raw clone, stopping a thread
  * inside the library. */
 #include "common/clock.h"
+#include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
@@ -188,7 +189,7 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK(cardmark_table_all_dirty(table));
 	CHECK(cardmark_table_is_dirty(table, mem));
 	CHECK(took < 1.0);
-	CHECK(cardmark_is_tracked(cm, mem, live_card)); /* asked without the lock */
+	CHECK(says_tracked(cm, mem, live_card)); /* asked without the lock */
 	memset(&q, 0, sizeof q);
 	q.size = sizeof q;
 	q.start = mem;

@@ -3,6 +3,7 @@
  * Description: what runs while the world is stopped calls no malloc: track,
  * untrack, collect, scan, table calls, and the traps, counted by a malloc of our
  * own. Table memory is our own too, and no helper thread where none is promised. */
+#include "tests/support/backends.h"
 #include "tests/support/live.h"
 #include "tests/support/smaps.h"
 
@@ -116,7 +117,7 @@ static void check_mallocs(unsigned threads, bool verify)
 		bad += cardmark_table_clear_range(table, mem, live_card) != 0;
 		bad += cardmark_untrack(cm, mem + 9 * live_card, live_card) != 0;
 		bad += cardmark_track(cm, mem + 9 * live_card, live_card, 0) != 0;
-		(void)cardmark_is_tracked(cm, mem, live_card);
+		(void)says_tracked(cm, mem, live_card);
 		stats.size = sizeof stats;
 		bad += cardmark_stats(cm, &stats) != 0;
 	}

@@ -3,6 +3,7 @@
  * Description: other threads get at the address space in the middle of a long collect
  * or preclean (R10). The clock is a fake that runs fast, and a rest lasts until a
  * thread that maps and unmaps memory got through twice: so counts decide, not time. */
+#include "tests/support/backends.h"
 #include "tests/support/live.h"
 
 #include "tests/support/broken_os.h"
@@ -54,7 +55,7 @@ static void watched_nap(uint64_t ns)
 		stuck = cm_os_linux.now() > give_up;
 	}
 	atomic_fetch_add(&in_rests, atomic_load(&unmaps) - before);
-	if (cm != NULL && !locked_out && !cardmark_is_tracked(cm, mem, live_card))
+	if (cm != NULL && !locked_out && !says_tracked(cm, mem, live_card))
 		locked_out = true;
 }
 

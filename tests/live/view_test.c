@@ -3,6 +3,7 @@
  * Description: the query on another process, compared for random masks with what its
  * pagemap entries and mappings say; and processes that end, exec or refuse. Takes a
  * seed. */
+#include "cardmark/process.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/live.h"
 #include "tests/support/random.h"

@@ -7,6 +7,7 @@
  * PROGRAM BACKEND [--seconds=S] [CASE] */
 #include "tests/perturb/run.h"
 #include "tests/perturb/watch.h"
+#include "tests/support/backends.h"
 #include "tests/support/random.h"
 
 #include <errno.h>
@@ -240,7 +241,7 @@ static void *is_it_tracked(void *arg)
 		struct region *r = &regions[random_below(&state, REGIONS)];
 
 		(void)pthread_mutex_lock(&r->lock);
-		if (!cardmark_is_tracked(askers[r->owner].cm, r->mem, CARDS * live_card)) {
+		if (!says_tracked(askers[r->owner].cm, r->mem, CARDS * live_card)) {
 			atomic_fetch_add(&n_lost, 1);
 			tap_note("LOST: what is tracked is not, says is_tracked");
 		}

@@ -186,7 +186,7 @@ static void ask(void)
 	struct cardmark_stats s = { .size = sizeof s };
 
 	for (size_t i = 0; i < PAGES; i += 7)
-		if (cardmark_is_tracked(cm, page(i), card) != tracked[i] &&
+		if (says_tracked(cm, page(i), card) != tracked[i] &&
 		    fault != TAKES_AN_ERROR_FOR_CLEAN)
 			wrong("page %zu is%s tracked", i, tracked[i] ? " not" : "");
 	(void)worked("cardmark_stats", cardmark_stats(cm, &s), cardmark_last_error());

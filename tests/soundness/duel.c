@@ -2,6 +2,7 @@
 #include "tests/soundness/duel_stage.h"
 
 #include "tests/soundness/trial.h"
+#include "tests/support/backends.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/inject_os.h"
 #include "tests/support/tap.h"
@@ -182,7 +183,7 @@ static void becomes_exact(void)
 	}
 	if (!exact)
 		trial_fail("with nobody there any more a collect does not become exact");
-	if (!cardmark_is_tracked(stage.cm, page(8), stage.card))
+	if (!says_tracked(stage.cm, page(8), stage.card))
 		return; /* another tracker has had it */
 	store(8);
 	if (!is_exact(1))

@@ -3,6 +3,7 @@
  * Description: one case for each thing that can happen to tracked memory. Whatever
  * was written is in the report, and tracking goes on. The line "cell" of each case
  * says how: tests/soundness/table.sh makes the table of docs/soundness.md from them. */
+#include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
@@ -450,7 +451,7 @@ static const char *huge_tlb(void)
 		return "no huge TLB pages are set aside";
 	live_own_memory(p, huge);
 	CHECK_EQ(cardmark_track(cm, p, huge, 0), -ENOTSUP);
-	CHECK(!cardmark_is_tracked(cm, p, live_card));
+	CHECK(!says_tracked(cm, p, live_card));
 	write_card(3);
 	return NULL;
 }

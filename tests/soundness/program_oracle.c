@@ -219,7 +219,7 @@ static void discarded(struct run *r, unsigned t)
 		return;
 	cardmark_table_clear(r->table[t]);
 	read_entries(r);
-	if (cardmark_discarded(r->cm, r->table[t]) < 0)
+	if (cardmark_discarded(r->cm, r->table[t]) == CARDMARK_REFUSED)
 		fail(r, VERDICT_WRONG, "discarded: %s", cardmark_last_error());
 	for (size_t i = 0; i < PROGRAM_PAGES; i++) {
 		struct page *p = &r->page[i];

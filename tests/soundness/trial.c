@@ -204,7 +204,7 @@ void trial_close(void)
 static void check_tracked(const char *call)
 {
 	for (size_t i = 0; i < TRIAL_PAGES; i++)
-		if (cardmark_is_tracked(t.cm, page(i), t.card) != t.tracked[i])
+		if (says_tracked(t.cm, page(i), t.card) != t.tracked[i])
 			trial_fail("%s: page %zu is%s tracked", call, i,
 				   t.tracked[i] ? " not" : "");
 }

@@ -7,7 +7,7 @@
 #ifndef CM_TESTS_TRIAL_H
 #define CM_TESTS_TRIAL_H
 
-#include "cardmark/cardmark.h"
+#include "cardmark/process.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
  * sanitizer) is asked for its populated pages, while it holds 8, 16 and 80 MiB. What
  * is found, and how many kernel calls it takes, is what is populated; the terabytes
  * reserved cost nothing. */
-#include "cardmark/cardmark.h"
+#include "cardmark/process.h"
 #include "common/clock.h"
 #include "lib/os/os.h"
 #include "tests/support/smaps.h"

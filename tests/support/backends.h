@@ -29,4 +29,13 @@ static inline struct cardmark_description described(const struct cardmark *track
 	return d;
 }
 
+/* False where it cannot be told. */
+static inline bool says_tracked(struct cardmark *tracker, const void *addr, size_t len)
+{
+	bool tracked = true;
+	int error = cardmark_is_tracked(tracker, addr, len, &tracked);
+
+	return error == 0 && tracked;
+}
+
 #endif

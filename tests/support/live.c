@@ -213,7 +213,7 @@ void live_expect_dirty(const struct cardmark_table *table, const unsigned char *
 	expect_all(table, mem, n, true);
 }
 
-struct cardmark_stats live_stats(const struct cardmark *cm)
+struct cardmark_stats live_stats(struct cardmark *cm)
 {
 	struct cardmark_stats stats;
 

@@ -66,7 +66,7 @@ void live_expect(const struct cardmark_table *table, const unsigned char *mem, s
 void live_expect_clean(const struct cardmark_table *table, const unsigned char *mem, size_t n);
 void live_expect_dirty(const struct cardmark_table *table, const unsigned char *mem, size_t n);
 
-struct cardmark_stats live_stats(const struct cardmark *cm);
+struct cardmark_stats live_stats(struct cardmark *cm);
 
 /* A store that the compiler keeps. */
 static inline void live_store(unsigned char *p, unsigned char v)

@@ -12,5 +12,6 @@ unit_tests = \
 	tests/unit/process_test \
 	tests/unit/ranges_test \
 	tests/unit/selftest \
+	tests/unit/sized_test \
 	tests/unit/softdirty_test
 once_tests += $(unit_tests)

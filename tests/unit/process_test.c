@@ -2,7 +2,7 @@
  *
  * Description: the query on another process, on a fake kernel: older kernels, a
  * stale walk_end (R4), a process that ends, calls that fail. */
-#include "cardmark/cardmark.h"
+#include "cardmark/process.h"
 #include "tests/support/fake_kernel.h"
 #include "tests/support/random.h"
 #include "tests/support/unit.h"
