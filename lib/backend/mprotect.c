@@ -27,9 +27,9 @@ static struct cm_trap *self(struct cm_backend *b)
 /* Sees to the handler. If the program has put its own in place of ours, it is
  * not known what that did with our faults: then everything is given up and written. If
  * ours can't be put back, nothing may be protected either. */
-static enum cm_handler check_handler(void)
+static enum cm_handler check_handler(int *error)
 {
-	enum cm_handler handler = cm_sigsegv_install();
+	enum cm_handler handler = cm_sigsegv_install(error);
 
 	if (handler == CM_HANDLER_IN_PLACE)
 		return handler;
@@ -109,7 +109,7 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	bury_orphans();
 	/* A later harvest could not see that it had been replaced. */
-	bool good = check_handler() != CM_HANDLER_NOT_IN_PLACE;
+	bool good = check_handler(&error) != CM_HANDLER_NOT_IN_PLACE;
 	if (good) {
 		t->next = cm_traps;
 		cm_traps = t;
@@ -120,7 +120,7 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 		return 0;
 	*why = "the SIGSEGV handler cannot be set";
 	free_memory(t);
-	return -EIO;
+	return error;
 }
 
 static void mprotect_close(struct cm_backend *b, const struct cm_ranges *all)
@@ -320,13 +320,14 @@ static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all
 	enum cm_handler handler;
 	sigset_t before;
 	size_t guessed;
+	int error;
 
 	if (!cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS)) {
 		cm_ranges_mark(all, span, into);
 		CM_COUNT(b->params.counters->guessed);
 		return all->n;
 	}
-	handler = check_handler();
+	handler = check_handler(&error);
 	if (handler == CM_HANDLER_NOT_IN_PLACE)
 		cm_ranges_mark(all, span, into);
 	guessed = handler != CM_HANDLER_IN_PLACE;
@@ -364,10 +365,11 @@ static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 	struct cm_trap *t = self(b);
 	enum cm_handler handler = CM_HANDLER_NOT_IN_PLACE;
 	sigset_t before;
+	int error;
 
 	(void)all;
 	if (cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS)) {
-		handler = check_handler();
+		handler = check_handler(&error);
 		cm_cards_clear(&t->snapshot, piece->start, piece->end);
 		copy_written(t, piece->start, piece->end, &t->snapshot);
 		cm_sigsegv_leave(&before);

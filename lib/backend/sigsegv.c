@@ -217,13 +217,14 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 
 /* ---- Installing ------------------------------------------------------------ */
 
-enum cm_handler cm_sigsegv_install(void)
+enum cm_handler cm_sigsegv_install(int *error)
 {
 	struct sigaction now,
 		act = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	enum cm_handler was;
 
-	if (cm_os->sigaction(SIGSEGV, NULL, &now) < 0)
+	*error = cm_os->sigaction(SIGSEGV, NULL, &now);
+	if (*error < 0)
 		return CM_HANDLER_NOT_IN_PLACE; /* for all we know */
 	if (is_ours(&now)) {
 		chain.installed = true;
@@ -234,7 +235,8 @@ enum cm_handler cm_sigsegv_install(void)
 		chain.first = now;
 	set_next_action(&now); /* before ours can run */
 	cm_signals_fill(&act.sa_mask);
-	if (cm_os->sigaction(SIGSEGV, &act, NULL) < 0)
+	*error = cm_os->sigaction(SIGSEGV, &act, NULL);
+	if (*error < 0)
 		return CM_HANDLER_NOT_IN_PLACE;
 	chain.installed = true;
 	return was;

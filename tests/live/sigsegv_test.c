@@ -2,6 +2,7 @@
  *
  * Description: the program's own SIGSEGV, which a trap backend must pass on as if it
  * were not there. */
+#include "tests/support/broken_os.h"
 #include "tests/support/fixture.h"
 
 #include <errno.h>
@@ -333,6 +334,25 @@ static void a_clone_in_the_middle_of_a_change(void)
 	CHECK_EQ(died, 0);
 }
 
+static int refused_action(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	return act != NULL ? -EPERM : cm_os_linux.sigaction(sig, act, old);
+}
+
+static void a_handler_that_is_refused_is_why(void)
+{
+	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
+
+	options.backend = live_backend;
+	options.flags = CARDMARK_OPEN_NO_ENV;
+	broken_os_begin()->sigaction = refused_action;
+	CHECK_EQ(cardmark_open(&cm, &options), -EPERM);
+	CHECK(strstr(cardmark_last_error(), "SIGSEGV handler") != NULL);
+	broken_os_end();
+	CHECK_EQ(cardmark_open(&cm, &options), 0);
+	cardmark_close(&cm);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -346,6 +366,8 @@ int main(int argc, char **argv)
 		  a_handler_set_later_gets_its_own_faults, 0, 0 },
 		{ "SA_RESETHAND and SIG_IGN end as the kernel would",
 		  resethand_and_ignore_end_as_the_kernel_would, 0, 0 },
+		{ "a handler that is refused is why it cannot be opened",
+		  a_handler_that_is_refused_is_why, 0, LIVE_ONLY(MPROTECT) },
 		{ "a child cloned in the middle of a change can write",
 		  a_clone_in_the_middle_of_a_change, 0, LIVE_ONLY(MPROTECT) },
 	};
