@@ -20,7 +20,7 @@ static const struct cm_backend_ops *const backends[] = {
 	&cm_backend_mprotect, &cm_backend_alldirty,
 };
 
-#define BACKENDS (sizeof backends / sizeof *backends)
+#define BACKENDS (sizeof backends / sizeof backends[0])
 
 enum { PAGES = 4 };
 
