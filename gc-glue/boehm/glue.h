@@ -144,8 +144,7 @@ void cm_gc_redirect_libgc(void);
 void cm_gc_allow_manual_vdb(void);
 /* Redirects the calls to libgc of objects that were loaded since. */
 void cm_gc_redirect_again(void);
-/* In a fork child: no thread is inside.
- */
+/* In a fork child: no thread is inside. */
 void cm_gc_redirect_child(void);
 
 /* ---- Sets of address ranges (ranges.c) ----------------------------------------- */
@@ -353,8 +352,7 @@ void cm_gc_events_install(void (*redirect)(void));
 /* Puts our callbacks back in front if an object whose slots are not redirected, as
  * it was loaded later, has replaced them. Takes libgc's allocation lock. */
 void cm_gc_events_check(void);
-/* In a fork child: no thread is inside.
- */
+/* In a fork child: no thread is inside. */
 void cm_gc_events_child(void);
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn);
 cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
