@@ -160,10 +160,26 @@ static int named_descriptor(const char *name)
 	return -1;
 }
 
+/* A pipe that nobody reads from would keep the program from its end for ever. Its reader may be
+ * just on its way. */
+static int open_for_reader(const char *name)
+{
+	const struct timespec nap = { .tv_nsec = 10000000 };
+	int fd = open_high(name, O_NONBLOCK);
+
+	for (int i = 0; fd < 0 && errno == ENXIO && i < 200; i++) {
+		(void)nanosleep(&nap, NULL);
+		fd = open_high(name, O_NONBLOCK);
+	}
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd;
+}
+
 /* Into what is there: a device, a pipe, what a symbolic link leads to, another user's file. */
 static int write_in_place(const char *name)
 {
-	int fd = open_high(name, 0);
+	int fd = open_for_reader(name);
 	struct stat st;
 	int error;
 
@@ -251,8 +267,9 @@ static int write_report(const char *name)
 		return 0;
 	return cm_gc_fail(-EIO, "the counters cannot be written to %.400s: %s",
 			  strcmp(name, "-") == 0 ? "standard error" : name,
-			  error == EBUSY ? "another process is writing to that file"
-					 : strerror(error));
+			  error == EBUSY   ? "another process is writing to that file"
+			  : error == ENXIO ? "it is a pipe that nobody reads from, or a socket"
+					   : strerror(error));
 }
 
 static int too_long(void)

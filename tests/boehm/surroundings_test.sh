@@ -302,6 +302,14 @@ reader=$!
 wait $reader
 check "$(cat broken)" 5 "a reader that has gone changes no exit status"
 
+mkfifo lonely
+run 0 "$cardmark" run --stats=lonely -- "$program" collect 1
+said 'lonely: it is a pipe that nobody reads from' "a pipe without a reader does not keep the program"
+cat lonely >late &
+run 0 "$cardmark" run --stats=lonely -- "$program" collect 1
+wait $!
+check "$(grep -c '"format"' late)" 1 "a pipe with a reader has the report"
+
 # ---- Words of the calls ----------------------------------------------------------------------
 
 api=$top/tests/boehm/surroundings_api
