@@ -126,6 +126,7 @@ int main(int argc, char **argv)
 	micro_ranges();
 	micro_options();
 	micro_preclean();
+	micro_consumer();
 	gbench_run();
 	gbench_shut_down();
 	return micro.wrong ? 1 : 0;

@@ -34,6 +34,7 @@ void micro_collect(void);
 void micro_ranges(void);
 void micro_options(void);
 void micro_preclean(void);
+void micro_consumer(void);
 void micro_open(void);
 
 /* "WHAT/SUBJECT/MORE" (more may be NULL), in microseconds of manual time. */
