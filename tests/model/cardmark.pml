@@ -4,8 +4,9 @@
  * lose a write? docs/model.md has the questions, the answers and what is left out.
  *
  * All threads loop for ever, so nothing bounds the number of writes, precleans and
- * collects. Sets of cards are bit masks. -DBREAK_x breaks a rule; -DFORK and
- * -DSOFTDIRTY are models of their own. */
+ * collects. Sets of cards are bit masks. -DBREAK_x breaks a rule; -DFORK, -DSOFTDIRTY and
+ * -DCONSUMERS are models of their own. Who asks is 0, the tracker; the child of the one and the
+ * second consumer of the other is 1. */
 #include "reached.pml"
 #define CARDS 2
 #define ALL 3
@@ -15,6 +16,15 @@
 
 byte unseen[2] = ALL; /* written since a collect last came to the card */
 byte owed[2];         /* written before this collect came to it: must be in its report */
+
+inline wrote(m, cards)
+{
+	add(unseen[m], cards)
+#ifdef CONSUMERS
+	;
+	add(unseen[1], cards)
+#endif
+}
 
 inline come_to(asker, cards)
 {
@@ -27,13 +37,15 @@ inline come_to(asker, cards)
 #if !defined(FOR_GOOD)
 #define to_come(m) 0
 #elif defined(BREAK_R2)
-#define to_come(m) (locked -> ALL : registered[m] & ~marked[m] | kept)
+#define to_come(m) (locked -> ALL : registered[m] & ~marked[m] | kept[0])
 #elif defined(BREAK_R5_CHILD) /* its writes alone are judged: nothing ever scans its memory */
 #define to_come(m) (m == 0 -> ALL : 0)
 #elif defined(BREAK_JOIN)
 #define to_come(m) (locked -> ALL : ~registered[m] | ~marked[m])
+#elif defined(CONSUMERS)
+#define to_come(m) (locked -> ALL : ~registered[0] | ~marked[0] | kept[m])
 #else
-#define to_come(m) (locked -> ALL : ~registered[m] | ~marked[m] | kept)
+#define to_come(m) (locked -> ALL : ~registered[m] | ~marked[m] | kept[m])
 #endif
 
 inline deliver(asker, report)
@@ -49,7 +61,10 @@ inline deliver(asker, report)
 #include "library.pml"
 
 bool locked;  /* the tracker */
-byte kept;    /* what precleans found */
+byte kept[2]; /* what precleans found, or another consumer's collect */
+#ifdef BREAK_GUESS_ALONE
+byte guesses; /* of one collect */
+#endif
 bool stopped; /* the world: mutators stop wherever they are */
 
 /* Two mutators. A thread needs no memory of what it does next: anything. */
@@ -61,7 +76,7 @@ end:	do
 	od
 }
 
-#if !defined(FORK) && !defined(SOFTDIRTY)
+#if !defined(FORK) && !defined(SOFTDIRTY) && !defined(CONSUMERS)
 /* What programs do besides. */
 active proctype program()
 {
@@ -86,56 +101,103 @@ end:	do
 	od
 }
 
+#endif
+
+#if !defined(FORK) && !defined(SOFTDIRTY)
 /* Runs beside everything. Its signals are blocked: never stopped inside. */
 active proctype preclean()
 {
-	byte at, to, start, vec;
+	byte at, to, start, vec, found;
 	bool failed, again;
 
 end:	do
 	:: atomic { !locked ->
 		locked = true;
 		if :: at = 0; to = 1 :: at = 1; to = 2 :: at = 0; to = 2 fi };
-#ifdef BREAK_R8
+#if defined(BREAK_R8)
 		atomic { protect(0, SPAN(at, to)) }; /* armed, not harvested */
-#else
-		harvest_chunk(0, 0, false, kept);
+#elif defined(CONSUMERS)
+		harvest_chunk(0, 0, false, found);
+		add(kept[0], found);
+#ifdef BREAK_LATE_HAND_OVER
+		atomic { locked = false };
 #endif
+#ifndef BREAK_PRECLEAN_ALONE
+		add(kept[1], found);
+#endif
+		found = 0;
+#else
+		harvest_chunk(0, 0, false, kept[0]);
+#endif
+#ifdef BREAK_LATE_HAND_OVER
+		atomic { at = 0; to = 0 }
+#else
 		atomic { locked = false; at = 0; to = 0 }
+#endif
 	od
 }
+#endif
+
+/* What one has taken is kept for the other. */
+inline hand_over()
+{
+	atomic {
+#ifdef BREAK_GUESS_ALONE
+		add(kept[1 - asker], report & ~guesses);
+		guesses = 0
+#else
+		add(kept[1 - asker], report);
+#endif
+	}
+}
+
+#ifndef CONSUMERS
+#define asker 0
 #endif
 
 active proctype collector()
 {
 	byte report, at, to, start, vec;
 	bool failed, again;
+#ifdef CONSUMERS
+	bit asker; /* one after the other: the lock sees to that */
+#endif
 
 	do
 	:: atomic {
+#ifdef CONSUMERS
+		if :: asker = 0 :: asker = 1 fi;
+#endif
 		if
 		:: stopped = true
 #if !defined(SOFTDIRTY) || defined(BREAK_R12)
 		:: true /* mutators go on */
 #endif
 		fi;
-		come_to(0, ALL) };
+		come_to(asker, ALL) };
 		if
 		:: atomic { !locked -> locked = true };
 #ifdef BREAK_EARLY_CLEAR
-			kept = 0;
+			kept[asker] = 0;
 #endif
-			harvest(0, 0, report);
+			harvest(0, asker, report);
+#if defined(CONSUMERS) && !defined(BREAK_HAND_OVER)
+			hand_over();
+#endif
 #ifdef BREAK_LATE_JOIN
 			locked = false;
 #endif
 #ifndef BREAK_JOIN
 			atomic {
 				reached("a write is known from a preclean alone",
-					owed[0] & kept & ~report);
-				add(report, kept);
-				come_to(0, kept) };
-			kept = 0;
+					owed[asker] & kept[asker] & ~report);
+#ifdef CONSUMERS
+				reached("one is told what another took",
+					asker == 1 && owed[1] & kept[1] & ~kept[0] & ~report);
+#endif
+				add(report, kept[asker]);
+				come_to(asker, kept[asker]) };
+			kept[asker] = 0;
 #endif
 #ifdef BREAK_LATE_JOIN
 			skip
@@ -147,20 +209,20 @@ active proctype collector()
 			reached("a thread is stopped inside", stopped);
 #ifdef BREAK_BARGE_IN
 			skip };
-			harvest(0, 0, report)
+			harvest(0, asker, report)
 #elif defined(BREAK_TIME_OUT)
 			skip }
 #else
 			report = ALL;
-			come_to(0, ALL) }
+			come_to(asker, ALL) }
 #endif
 #endif
 		fi;
 		atomic {
-			reached("a write comes after its card was taken", unseen[0] != 0);
+			reached("a write comes after its card was taken", unseen[asker] != 0);
 			reached("some cards are reported, some not", report != 0 && report != ALL);
-			deliver(0, report);
-			assert(!stopped || unseen[0] == 0); /* then nothing is left */
+			deliver(asker, report);
+			assert(!stopped || unseen[asker] == 0); /* then nothing is left */
 			stopped = false }
 	od
 }

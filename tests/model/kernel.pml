@@ -19,7 +19,7 @@ inline write(m, card)
 		take(readonly[m], BIT(card));
 		take(marked[m], registered[m] & BIT(card))
 	:: else ->
-		add(unseen[m], BIT(card))
+		wrote(m, BIT(card))
 	fi
 }
 

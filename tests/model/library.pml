@@ -57,6 +57,9 @@ inline harvest_chunk(m, asker, collecting, set)
 #endif
 #ifndef BREAK_R3_RETRY /* "the next try will tell" */
 			add(set, SPAN(start, to));
+#ifdef BREAK_GUESS_ALONE
+			add(guesses, SPAN(start, to));
+#endif
 			if :: collecting -> come_to(asker, SPAN(start, to)) :: else fi
 #endif
 			};

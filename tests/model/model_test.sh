@@ -120,7 +120,7 @@ documented()
 models='cardmark told notes seqlock own crew fork'
 
 : >reached
-for run in cardmark 'cardmark -DFORK' 'cardmark -DSOFTDIRTY' told notes seqlock own 'crew -DNO_PLACE' fork; do
+for run in cardmark 'cardmark -DFORK' 'cardmark -DSOFTDIRTY' 'cardmark -DCONSUMERS' told notes seqlock own 'crew -DNO_PLACE' fork; do
 	# shellcheck disable=SC2086
 	check "$run: nothing is lost" sound $run
 	echo "# $(states) states"
@@ -140,6 +140,10 @@ for model in $models; do
 		case $model/$rule in
 		cardmark/R4 | cardmark/BARGE_IN | cardmark/TIME_OUT) what='a write is reported too late' ;;
 		cardmark/R5_*) switches='-DFORK -DFOR_GOOD' what='a write is lost for good' ;;
+		cardmark/LATE_HAND_OVER) switches=-DCONSUMERS what='a write is reported too late' ;;
+		cardmark/HAND_OVER | cardmark/PRECLEAN_ALONE | cardmark/GUESS_ALONE)
+			switches='-DCONSUMERS -DFOR_GOOD' what='a write is lost for good'
+			;;
 		cardmark/R12) switches='-DSOFTDIRTY -DFOR_GOOD' what='a write is lost for good' ;;
 		cardmark/NO_LIMIT) error=deadlock what='a collect waits for ever' ;;
 		cardmark/*) switches=-DFOR_GOOD what='a write is lost for good' ;;
