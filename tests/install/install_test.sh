@@ -214,7 +214,9 @@ fi
 
 # What is declared is what is exported, with a version, and nothing else, but for what the
 # adapters of the same release call.
-sed -n 's/^CARDMARK_API.*[ *]\(cardmark_[a-z_]*\)(.*/\1/p' "$header" "${header%/*}/process.h" | sort >"$dir/declared"
+# A long declaration begins a line with its name.
+sed -n -e 's/^CARDMARK_API.*[ *]\(cardmark_[a-z_]*\)(.*/\1/p' -e 's/^\(cardmark_[a-z_]*\)(.*/\1/p' \
+	"$header" "${header%/*}/process.h" | sort >"$dir/declared"
 nm -D --defined-only --with-symbol-versions "$library" |
 	awk '$2 != "A" && $3 !~ /@@LIBCARDMARK_PRIVATE$/ { print $3 }' | sort >"$dir/exported"
 sed 's/@.*//' "$dir/exported" >"$dir/names"
