@@ -114,3 +114,12 @@ finish()
 	[ $passes -gt 0 ] || exit 77
 	exit 0
 }
+
+# Not every system has the archive. Where it is there, what is linked with it must compile.
+has_static_libgc()
+{
+	[ -f "$(${CC:-cc} -print-file-name=libgc.a)" ] && return
+	skips=$((skips + 1))
+	echo "skip: no static libgc (libgc.a)"
+	return 1
+}
