@@ -4,6 +4,7 @@
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -131,11 +132,17 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	if (error < 0)
 		return error;
 	wrap(je, inner, true);
+	if (cm_je_owner_add(je, UINT_MAX, inner) < 0) {
+		free_struct(je);
+		return cm_fail(-ENOMEM, "%s: too many arenas are under watch", call);
+	}
 	cm_je_list_add(je);
 	/* Hooks given at birth also serve the arena's books. Those written before the
 	 * first allocation do not, from 5.3 on. */
 	error = cm_je_create_arena(mallctl, &je->arena, metadata ? &je->hooks : NULL);
 	made = error == 0;
+	if (made)
+		cm_je_owner_is_arena(je, je->arena);
 	if (made && !metadata)
 		error = cm_je_write_hooks(mallctl, je->arena, &je->hooks);
 	if (error == 0)
@@ -147,6 +154,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	if (made)
 		(void)cm_je_destroy_arena(mallctl, je->arena);
 	cm_je_list_remove(je);
+	cm_je_owner_remove(je);
 	cm_je_unwatch_all(je);
 	free_struct(je);
 	/* Last: what was called meanwhile may have had words of its own. */
@@ -241,12 +249,17 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 	je->adopted = true;
 	je->best_effort = (flags & CARDMARK_JEMALLOC_BEST_EFFORT) != 0;
 	wrap(je, inner, inner == default_hooks);
+	if (cm_je_owner_add(je, arena, default_hooks) < 0) {
+		free_struct(je);
+		return cm_fail(-ENOMEM, "%s: too many arenas are under watch", call);
+	}
 	cm_je_list_add(je);
 	error = cm_je_write_hooks(mallctl, arena, &je->hooks);
 	if (error == 0)
 		error = cm_je_find_hooks_word(je);
 	if (error != 0) {
 		cm_je_list_remove(je);
+		cm_je_owner_remove(je);
 		free_struct(je);
 		return cm_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
 			       cm_je_words(error));
@@ -321,6 +334,7 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 	*handle = NULL;
 	/* Waits for a fork on its way, and then no handler knows of it. */
 	cm_je_list_remove(je);
+	cm_je_owner_remove(je);
 	if (cm_je_enter(je, &saved, UINT64_MAX)) {
 		cm_je_unwatch_all(je);
 		cm_je_leave(je, &saved);

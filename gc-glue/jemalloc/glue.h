@@ -153,6 +153,17 @@ struct cardmark_jemalloc {
 void cm_je_set_hooks(struct cardmark_jemalloc *je);
 bool cm_je_is_ours(const struct cm_je_hooks *hooks);
 
+/* ---- Whose hooks (owner.c) --------------------------------------------------------- */
+
+/* Before hooks of je can be called; arena is UINT_MAX until jemalloc has made it.
+ * default_hooks: jemalloc's own. -ENOMEM: more arenas than jemalloc has. */
+int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena,
+		    struct cm_je_hooks *default_hooks);
+void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena);
+void cm_je_owner_remove(const struct cardmark_jemalloc *je);
+/* For a hook, which was given hooks and arena: never NULL. */
+struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena);
+
 /* The lock, with every signal blocked, and notes entered. For a hook: false when a
  * fork is on its way, or the lock does not come in a copy of the process. */
 bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved);

@@ -10,11 +10,6 @@ struct span {
 	uintptr_t start, end;
 };
 
-static struct cardmark_jemalloc *owner(struct cm_je_hooks *hooks)
-{
-	return (struct cardmark_jemalloc *)hooks; /* its first member */
-}
-
 /* In whole cards: later versions of jemalloc keep flags in the low byte of what the
  * alloc hook returns. */
 static struct span cards(const void *addr, size_t offset, size_t len)
@@ -65,7 +60,7 @@ static void mapped(struct cardmark_jemalloc *je, struct span s, bool committed)
 static void *hook_alloc(struct cm_je_hooks *hooks, void *at, size_t size, size_t alignment,
 			bool *zero, bool *commit, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	void *p = je->inner->alloc(je->inner, at, size, alignment, zero, commit, arena);
 
 	CM_JE_COUNT(je, alloc);
@@ -95,7 +90,7 @@ static void watch_again(struct cardmark_jemalloc *je, struct span s)
 static bool hook_dalloc(struct cm_je_hooks *hooks, void *addr, size_t size, bool committed,
 			unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	struct span s = cards(addr, 0, size);
 	int saved_errno = errno;
 	bool refused = true;
@@ -133,7 +128,7 @@ static bool hook_dalloc(struct cm_je_hooks *hooks, void *addr, size_t size, bool
 static void hook_destroy(struct cm_je_hooks *hooks, void *addr, size_t size, bool committed,
 			 unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	struct span s = cards(addr, 0, size);
 	int saved_errno = errno;
 	sigset_t saved;
@@ -156,7 +151,7 @@ static void hook_destroy(struct cm_je_hooks *hooks, void *addr, size_t size, boo
 static bool hook_commit(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
 			size_t length, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	bool refused = je->inner->commit(je->inner, addr, size, offset, length, arena);
 
 	CM_JE_COUNT(je, commit);
@@ -168,7 +163,7 @@ static bool hook_commit(struct cm_je_hooks *hooks, void *addr, size_t size, size
 static bool hook_decommit(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
 			  size_t length, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	struct span s = cards(addr, offset, length);
 	bool refused = je->inner->decommit(je->inner, addr, size, offset, length, arena);
 	int saved_errno = errno;
@@ -215,7 +210,7 @@ static void discarded(struct cardmark_jemalloc *je, struct span s, unsigned flag
 static bool hook_purge_forced(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
 			      size_t length, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	bool refused = je->inner->purge_forced(je->inner, addr, size, offset, length, arena);
 
 	CM_JE_COUNT(je, purge_forced);
@@ -228,7 +223,7 @@ static bool hook_purge_forced(struct cm_je_hooks *hooks, void *addr, size_t size
 static bool hook_purge_lazy(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
 			    size_t length, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 	bool refused = je->inner->purge_lazy(je->inner, addr, size, offset, length, arena);
 
 	CM_JE_COUNT(je, purge_lazy);
@@ -240,7 +235,7 @@ static bool hook_purge_lazy(struct cm_je_hooks *hooks, void *addr, size_t size, 
 static bool hook_split(struct cm_je_hooks *hooks, void *addr, size_t size, size_t size_a,
 		       size_t size_b, bool committed, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 
 	CM_JE_COUNT(je, split);
 	return je->inner->split(je->inner, addr, size, size_a, size_b, committed, arena);
@@ -249,7 +244,7 @@ static bool hook_split(struct cm_je_hooks *hooks, void *addr, size_t size, size_
 static bool hook_merge(struct cm_je_hooks *hooks, void *a, size_t size_a, void *b, size_t size_b,
 		       bool committed, unsigned arena)
 {
-	struct cardmark_jemalloc *je = owner(hooks);
+	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
 
 	CM_JE_COUNT(je, merge);
 	return je->inner->merge(je->inner, a, size_a, b, size_b, committed, arena);

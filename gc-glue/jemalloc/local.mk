@@ -13,6 +13,7 @@ gc_glue_jemalloc_libcmje_la_SOURCES = \
 	gc-glue/jemalloc/hooks.c \
 	gc-glue/jemalloc/mallctl.c \
 	gc-glue/jemalloc/map.c gc-glue/jemalloc/map.h \
+	gc-glue/jemalloc/owner.c \
 	gc-glue/jemalloc/query.c \
 	gc-glue/jemalloc/replaced.c \
 	gc-glue/jemalloc/tcache.c \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: somebody writes other extent hooks to an arena under watch, for good or for a
- * time, or destroys the arena: everything counts as dirty then, and it is said. Controls: where the
+ * time, or a copy of ours, or destroys the arena: everything counts as dirty then, and it is said. Controls: where the
  * word that tells is not known, a collect finds nothing and a write is lost; where memory of
  * unknown origin is expected, it raises no alarm. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
@@ -256,6 +256,76 @@ static void a_wrapper_is_left_in_place(void)
 	dallocx(p, flags);
 }
 
+/* The usual way to change one hook: a copy of those that are there. Ours are called with an
+ * address that is not ours. */
+static struct je_hooks *copy_with_other_purge(void)
+{
+	static struct je_hooks *copy;
+	size_t bytes = 2 * live_card;
+	unsigned char *p;
+
+	/* At the end of a mapping: what is read behind it is not there. */
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(p != MAP_FAILED && mprotect(p + live_card, live_card, PROT_NONE) == 0);
+	copy = (void *)(p + live_card - sizeof *copy);
+	*copy = *je_read_hooks(cardmark_jemalloc_arena(je));
+	copy->purge_lazy = NULL;
+	return copy;
+}
+
+static void a_copy_of_ours(void)
+{
+	enum cardmark_collected result;
+	unsigned char *p;
+
+	set_up(0);
+	if (!word_is_known())
+		return;
+	replace_hooks(copy_with_other_purge());
+	CHECK(found_after_collects(&result));
+	CHECK(result != CARDMARK_EXACT);
+	p = mallocx(16 * BYTES, flags);
+	CHECK(p != NULL);
+	expect_all_dirty(p);
+	dallocx(p, flags);
+	CHECK_EQ(je_arena_do("purge", cardmark_jemalloc_arena(je)), 0);
+	tear_down();
+}
+
+static void a_copy_that_only_hooks_notice(void)
+{
+	unsigned char *p;
+
+	set_up(0);
+	je->hooks_word = 0;
+	replace_hooks(copy_with_other_purge());
+	p = mallocx(16 * BYTES, flags);
+	CHECK(p != NULL);
+	collect();
+	expect_all_dirty(p);
+	tear_down();
+}
+
+static void a_copy_of_ours_in_another_arena(void)
+{
+	unsigned char *p;
+	unsigned arena;
+	size_t size = sizeof arena;
+
+	set_up(0);
+	CHECK_EQ(mallctl("arenas.create", &arena, &size, NULL, 0), 0);
+	CHECK_EQ(je_write_hooks(arena, copy_with_other_purge()), 0);
+	p = mallocx(16 * BYTES, JE_ARENA(arena) | JE_TCACHE_NONE);
+	CHECK(p != NULL);
+	memset(p, 1, 16 * BYTES);
+	CHECK(!cardmark_jemalloc_contains(je, p, 1));
+	CHECK_EQ(je_stats(je).ranges_overflown, 0);
+	dallocx(p, JE_TCACHE_NONE);
+	CHECK_EQ(je_arena_do("purge", arena), 0);
+	CHECK_EQ(je_arena_do("destroy", arena), 0);
+	tear_down();
+}
+
 /* With opt.retain the word becomes zero, else it is unmapped. */
 static void destroy_behind(void *arg)
 {
@@ -291,6 +361,9 @@ static const struct live_case cases[] = {
 	{ "control: unknown memory that is expected", unknown_memory_that_is_expected, 0,
 	  LIVE_ONLY(PAGEMAP) },
 	{ "a wrapper is left in place", a_wrapper_is_left_in_place, 0, 0 },
+	{ "a copy of ours", a_copy_of_ours, 0, 0 },
+	{ "a copy that only hooks notice", a_copy_that_only_hooks_notice, 0, 0 },
+	{ "a copy of ours in another arena", a_copy_of_ours_in_another_arena, 0, 0 },
 	{ "an arena that is destroyed behind us", an_arena_that_is_destroyed_behind_us, 0, 0 },
 };
 

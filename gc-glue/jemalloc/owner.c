@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whose hooks are these? Ours are the first member of an arena's struct, and jemalloc gives
+ * their address to each hook. But a program may copy them, change one and write the copy to
+ * an arena: then there is no struct at that address. So the address is compared with those
+ * of all arenas under watch before anything is read there.
+ *
+ * There is no lock: hooks run under jemalloc's locks, and the lock of the list (fork.c) comes
+ * before these. A hook always finds its own arena: it is added before our hooks are written to
+ * the arena, and removed after jemalloc has destroyed it. What was detached stays, as its struct
+ * does. */
+#include "gc-glue/jemalloc/glue.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define MOST 8192 /* jemalloc 5 has at most 4096 arenas, and a process may have two jemallocs */
+
+static struct {
+	_Atomic(struct cardmark_jemalloc *) je;
+	atomic_uint arena; /* UINT_MAX: not made yet */
+} owners[MOST];
+static atomic_size_t used; /* slots behind these were never used */
+/* Of an arena that is not ours, to which the program wrote a copy of our hooks: jemalloc's own
+ * do the work. */
+static struct cardmark_jemalloc nobody = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = true };
+
+/* One step before a slot is counted no hook looks at it; one step after, it finds the struct
+ * there: release, pairs with the acquire in cm_je_owner(). */
+static void count(size_t slots)
+{
+	size_t known = atomic_load_explicit(&used, memory_order_relaxed);
+
+	while (known < slots &&
+	       !atomic_compare_exchange_weak_explicit(&used, &known, slots, memory_order_release,
+						      memory_order_relaxed))
+		;
+}
+
+int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena, struct cm_je_hooks *default_hooks)
+{
+	struct cm_je_hooks *none = NULL;
+
+	/* Once: nobody has our hooks yet. */
+	(void)__atomic_compare_exchange_n(&nobody.inner, &none, default_hooks, false,
+					  __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < MOST; i++) {
+		struct cardmark_jemalloc *free = NULL;
+
+		if (!atomic_compare_exchange_strong_explicit(
+			    &owners[i].je, &free, je, memory_order_release, memory_order_relaxed))
+			continue;
+		atomic_store_explicit(&owners[i].arena, arena, memory_order_relaxed);
+		count(i + 1);
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static size_t slot_of(const struct cardmark_jemalloc *je)
+{
+	size_t n = atomic_load_explicit(&used, memory_order_acquire), i = 0;
+
+	while (i < n && atomic_load_explicit(&owners[i].je, memory_order_acquire) != je)
+		i++;
+	return i < n ? i : MOST;
+}
+
+void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena)
+{
+	size_t i = slot_of(je);
+
+	if (i < MOST)
+		atomic_store_explicit(&owners[i].arena, arena, memory_order_relaxed);
+}
+
+/* One step before, the arena is destroyed already, and no hook asks for it. */
+void cm_je_owner_remove(const struct cardmark_jemalloc *je)
+{
+	size_t i = slot_of(je);
+
+	if (i == MOST)
+		return;
+	atomic_store_explicit(&owners[i].arena, UINT_MAX, memory_order_relaxed);
+	atomic_store_explicit(&owners[i].je, NULL, memory_order_release);
+}
+
+/* The arena has a copy of our hooks: what it maps by other hooks does not reach us. Two arenas
+ * of that number, in two jemallocs: it may be either. */
+static struct cardmark_jemalloc *by_number(unsigned arena)
+{
+	size_t n = atomic_load_explicit(&used, memory_order_acquire), found = 0;
+	struct cardmark_jemalloc *one = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		struct cardmark_jemalloc *je =
+			atomic_load_explicit(&owners[i].je, memory_order_acquire);
+
+		if (je == NULL ||
+		    atomic_load_explicit(&owners[i].arena, memory_order_relaxed) != arena)
+			continue;
+		cm_je_lose_track(je);
+		one = je;
+		found++;
+	}
+	return found == 1 ? one : &nobody;
+}
+
+struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena)
+{
+	const struct cardmark_jemalloc *je = (const void *)hooks;
+	size_t i = slot_of(je);
+
+	return i < MOST ? atomic_load_explicit(&owners[i].je, memory_order_relaxed)
+			: by_number(arena);
+}
