@@ -67,6 +67,7 @@ dist_man_MANS += \
 	man/cardmark_jemalloc_is_dirty.3 \
 	man/cardmark_jemalloc_next_dirty.3 \
 	man/cardmark_jemalloc_next_range.3 \
+	man/cardmark_jemalloc_reset.3 \
 	man/cardmark_jemalloc_stats.3
 endif
 

@@ -343,6 +343,24 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 	return 0;
 }
 
+int cardmark_jemalloc_reset(struct cardmark_jemalloc *je)
+{
+	static const char call[] = "cardmark_jemalloc_reset";
+	int error;
+
+	if (je == NULL)
+		return cm_fail(-EINVAL, "%s: the arena is NULL", call);
+	/* First: what a cache holds would be handed out a second time. */
+	cm_je_tcaches_flush(je);
+	error = cm_je_reset_arena(je->mallctl, je->arena);
+	if (error != 0)
+		return cm_fail(-ENOTSUP,
+			       "%s: jemalloc does not reset arena %u (%s): free its objects one "
+			       "by one",
+			       call, je->arena, cm_je_words(error));
+	return 0;
+}
+
 int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 {
 	static const char call[] = "cardmark_jemalloc_detach";

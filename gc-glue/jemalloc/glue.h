@@ -63,6 +63,7 @@ int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hoo
 /* With jemalloc's own hooks if hooks is NULL. */
 int cm_je_create_arena(cardmark_mallctl mallctl, unsigned *arena, struct cm_je_hooks *hooks);
 int cm_je_destroy_arena(cardmark_mallctl mallctl, unsigned arena);
+int cm_je_reset_arena(cardmark_mallctl mallctl, unsigned arena);
 /* What such an error means. */
 const char *cm_je_words(int error);
 
@@ -221,7 +222,9 @@ bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsi
 
 /* Gives back the caches of all threads that this arena knows. */
 void cm_je_tcaches_end(struct cardmark_jemalloc *je);
-/* In a fork child: the threads that were giving back caches are not here. */
+/* Empties them. No thread may be allocating in the arena. */
+void cm_je_tcaches_flush(struct cardmark_jemalloc *je);
+/* In a fork child, with the slots held: threads that were at a cache are not here. */
 void cm_je_tcaches_forget(struct cardmark_jemalloc *je);
 /* Over a fork, with signals blocked. False: as cm_je_lock(). */
 bool cm_je_slots_hold(void);

@@ -47,6 +47,14 @@ int cm_je_destroy_arena(cardmark_mallctl mallctl, unsigned arena)
 	return mallctl(name, NULL, NULL, NULL, 0);
 }
 
+int cm_je_reset_arena(cardmark_mallctl mallctl, unsigned arena)
+{
+	char name[64];
+
+	arena_name(name, "arena.%u.reset", arena);
+	return mallctl(name, NULL, NULL, NULL, 0);
+}
+
 int cm_je_create_arena(cardmark_mallctl mallctl, unsigned *arena, struct cm_je_hooks *hooks)
 {
 	size_t size = sizeof *arena;

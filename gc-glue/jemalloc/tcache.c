@@ -20,6 +20,7 @@ struct slot {
 	unsigned tcache;
 	struct slot *next;     /* of the same thread, or free: only its owner */
 	unsigned rounds;       /* of destructors that its thread has been through */
+	bool flushing;         /* lock: another thread has jemalloc empty the cache */
 	struct slot *all_next; /* never changes */
 };
 
@@ -107,6 +108,21 @@ static void give_back(struct cardmark_jemalloc *je, cardmark_mallctl mallctl, un
 void cm_je_tcaches_forget(struct cardmark_jemalloc *je)
 {
 	atomic_store_explicit(&je->giving_back, 0, memory_order_relaxed);
+	for (struct slot *s = all; s != NULL; s = s->all_next)
+		s->flushing = false;
+}
+
+/* The same as lock_slots, when nobody else has jemalloc at work on the cache of s. */
+static bool lock_slot(const struct slot *s, sigset_t *saved)
+{
+	bool locked = lock_slots(saved);
+
+	for (unsigned turn = 0; s->flushing; turn++) {
+		unlock_slots(saved, locked);
+		cm_je_pause(turn);
+		locked = lock_slots(saved);
+	}
+	return locked;
 }
 
 static void end_slots(struct slot *first)
@@ -121,7 +137,7 @@ static void end_slots(struct slot *first)
 		bool locked;
 
 		next = s->next;
-		locked = lock_slots(&saved);
+		locked = lock_slot(s, &saved);
 		je = take_out(s, &mallctl, &tcache);
 		s->next = free_slots;
 		free_slots = s;
@@ -237,4 +253,37 @@ void cm_je_tcaches_end(struct cardmark_jemalloc *je)
 	     atomic_load_explicit(&je->giving_back, memory_order_acquire) != 0 && !cm_je_is_copy();
 	     turn++)
 		cm_je_pause(turn);
+}
+
+/* The thread of the slot may end meanwhile: it waits (lock_slot). */
+static void flush(struct cardmark_jemalloc *je, struct slot *s)
+{
+	unsigned tcache = 0;
+	bool mine, locked;
+	sigset_t saved;
+
+	locked = lock_slot(s, &saved);
+	mine = atomic_load_explicit(&s->owner, memory_order_relaxed) == je;
+	if (mine) {
+		tcache = s->tcache;
+		s->flushing = true;
+	}
+	unlock_slots(&saved, locked);
+	if (!mine)
+		return;
+	(void)je->mallctl("tcache.flush", NULL, NULL, &tcache, sizeof tcache);
+	locked = lock_slots(&saved);
+	s->flushing = false;
+	unlock_slots(&saved, locked);
+}
+
+void cm_je_tcaches_flush(struct cardmark_jemalloc *je)
+{
+	sigset_t saved;
+	bool locked = lock_slots(&saved);
+	struct slot *first = all;
+
+	unlock_slots(&saved, locked);
+	for (struct slot *s = first; s != NULL; s = s->all_next)
+		flush(je, s);
 }

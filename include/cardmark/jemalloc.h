@@ -42,9 +42,8 @@
  * jemalloc 5.3 and later; with all versions by check, destroy, detach, and flags in a
  * thread that has none yet. Give such hooks to the arena first, and then adopt it.
  *
- * Before arena.<i>.reset each thread must flush its cache, as jemalloc demands: mallctl
- * "tcache.flush" with the number ((flags >> 8) & 0xfff) - 2. The adapter does not
- * notice a reset: a cache that was not flushed hands out memory twice.
+ * The adapter does not notice arena.<i>.reset, and the caches of the threads would then hand
+ * out memory twice: call cardmark_jemalloc_reset() instead.
  *
  * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the
  * words. Calls may come from any thread, but none from an extent hook. "May run
@@ -105,6 +104,13 @@ CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct 
  * -ENOTSUP jemalloc does not destroy this arena (one of its automatic ones): only the caches
  * were changed; detach it. -EBUSY clone(2) made this process while a thread was in a hook. */
 CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
+
+/* Frees all objects in the arena at once; the arena, its memory and the threads' flags stay.
+ * Do this instead of arena.<i>.reset: the caches of the threads are emptied first. No thread
+ * may be allocating or freeing in the arena; threads may end. Not while the world is stopped.
+ * -EINVAL je is NULL; -ENOTSUP jemalloc does not reset this arena (one of its automatic
+ * ones): only caches were emptied. */
+CARDMARK_API int cardmark_jemalloc_reset(struct cardmark_jemalloc *je);
 
 /* Gives the arena its former hooks back and stops tracking it; its objects stay. If the
  * program gave it others meanwhile, these stay; they may go on calling ours, which pass on.
