@@ -364,20 +364,19 @@ static bool arm(struct cm_uffd *t, const struct cm_range *range, uintptr_t start
 
 /* Where no userfaultfd watches, a protection bit means nothing: mremap took it along
  * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
-static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece)
+static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece, struct cm_entries *e)
 {
 	struct cm_range anew;
 	uintptr_t at = piece->start;
-	struct cm_entries e;
 	bool sure = true;
 	int found;
 
 	if (is_watched(t, piece->start, piece->end))
 		return true;
 	while ((found = next_unwatched(t, at, piece->end, &anew)) > 0) {
-		cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+		cm_entries_init(e, t->pagemap.fd, t->b.params.counters);
 		if (anew.kind == CM_KIND_PRIVATE) {
-			sure &= cm_entries_fold(&e, &anew, 0, 0, &t->snapshot);
+			sure &= cm_entries_fold(e, &anew, 0, 0, &t->snapshot);
 		} else {
 			cm_cards_set(&t->snapshot, anew.start, anew.end);
 			sure = false;
@@ -392,11 +391,11 @@ static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece)
 /* Makes the snapshot of a piece. What cannot be read counts as written. */
 static bool look(struct cm_uffd *t, const struct cm_range *piece)
 {
-	struct cm_entries e;
+	struct cm_entries e; /* one for both: a mutator's stack may be 16 KiB */
 
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
 	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
-	if (cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot) && add_unwatched(t, piece))
+	if (cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot) && add_unwatched(t, piece, &e))
 		return true;
 	CM_COUNT(t->b.params.counters->guessed);
 	return false;

@@ -27,6 +27,7 @@ live_tests = \
 	tests/live/rest_test \
 	tests/live/sigsegv_test \
 	tests/live/sparse_test \
+	tests/live/stack_test \
 	tests/live/suspect_test \
 	tests/live/suspend_test \
 	tests/live/table_test \
