@@ -401,10 +401,10 @@ void trial_collect(void)
 
 void trial_discarded(void)
 {
-	int result = CARDMARK_EXACT;
+	enum cardmark_collected result = CARDMARK_EXACT;
 
 	cardmark_table_clear(t.table);
-	DO("cardmark_discarded", result = cardmark_discarded(t.cm, t.table));
+	DO("cardmark_discarded", (int)(result = cardmark_discarded(t.cm, t.table)));
 	for (size_t i = 0; i < TRIAL_PAGES; i++) {
 		if (t.gone[i] && !cardmark_table_is_dirty(t.table, page(i)))
 			trial_fail("LOST: page %zu was emptied and is not in discarded", i);
