@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: somebody writes other extent hooks to an arena under watch, for good or for a
- * time, or a copy of ours, or destroys the arena: everything counts as dirty then, and it is said. Controls: where the
- * word that tells is not known, a collect finds nothing and a write is lost; where memory of
- * unknown origin is expected, it raises no alarm. */
+ * Description: the program writes other extent hooks to an arena under watch, for good or for a
+ * time, or a copy of ours, or destroys the arena: everything counts as dirty then, and is reported
+ * so. Controls: without the word in which jemalloc keeps the hooks, a collect finds nothing and a
+ * write is lost; where memory of unknown origin is expected, it raises no alarm. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
 #include "tests/jemalloc/watched.h"
