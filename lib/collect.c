@@ -249,6 +249,8 @@ static enum cardmark_collected collect_span(struct cardmark *cm, struct cardmark
 	kept->guessed += missed;
 	if (missed != 0)
 		cm_keep(cm, &kept->cards, missed, kept);
+	if (missed != 0 && cm->discards)
+		cm_cards_or(&cm->populated, &kept->cards);
 	answer_kept(cm, kept, span, cards);
 	return kept->guessed != 0 ? CARDMARK_GUESSED : CARDMARK_EXACT;
 }

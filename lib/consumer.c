@@ -60,6 +60,8 @@ void cm_keep_run(struct cardmark *cm, struct cardmark_run run, size_t guessed)
 	keep_run(cm, &cm->kept, run, guessed);
 	for (struct cardmark_consumer *c = cm->consumers; c != NULL; c = c->next)
 		keep_run(cm, &c->kept, run, guessed);
+	if (cm->discards && cm->consumers != NULL)
+		cm_ranges_mark(&cm->ranges, run, &cm->populated);
 }
 
 /* ---- Their sets ------------------------------------------------------------ */
@@ -144,6 +146,10 @@ static int enter_list(struct cardmark *cm, struct cardmark_consumer *c)
 		error = reserve(c, cm->ranges.v[i].start, cm->ranges.v[i].end);
 	if (error < 0)
 		return error;
+	/* Without consumers what is kept is noted as populated when it is answered; with them, when
+	 * it is taken. */
+	if (cm->discards && cm->consumers == NULL)
+		cm_cards_or(&cm->populated, &cm->kept.cards);
 	cm_ranges_mark(&cm->ranges, CM_ALL, &c->unseen);
 	c->any_unseen = true;
 	c->owner = cm;

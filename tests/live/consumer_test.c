@@ -264,6 +264,30 @@ static void emptied_is_written_to_each_if_it_counts(void)
 	delete_consumers();
 }
 
+static bool is_discarded(size_t i)
+{
+	CHECK_EQ(madvise(card_at(i), live_card, MADV_DONTNEED), 0);
+	cardmark_table_clear(table);
+	CHECK_EQ(cardmark_discarded(cm, table), CARDMARK_EXACT);
+	return card_dirty(table, i);
+}
+
+/* Of a card that was found empty, and has data again that is kept, not answered. */
+static void what_was_kept_before_the_first_consumer_can_be_emptied(void)
+{
+	begin_on(live_open_flags(CARDMARK_OPEN_DISCARDS));
+	delete_consumers();
+	CHECK(is_discarded(8));
+	store(8);
+	CHECK_EQ(cardmark_preclean(cm), 0);
+	add_consumers();
+	(void)ask(0);
+	CHECK(card_dirty(table, 8));
+	CHECK(is_discarded(8));
+	CHECK(!is_discarded(8)); /* control: it is reported once */
+	delete_consumers();
+}
+
 static void memory_that_is_tracked_anew_is_told_to_each(void)
 {
 	begin();
@@ -511,6 +535,9 @@ int main(int argc, char **argv)
 		{ "the end of a hold is told to each", the_end_of_a_hold_is_told_to_each, 0, 0 },
 		{ "emptied is written to each, if it counts",
 		  emptied_is_written_to_each_if_it_counts, 0, 0 },
+		{ "what was kept before the first consumer can be emptied",
+		  what_was_kept_before_the_first_consumer_can_be_emptied, CARDMARK_CAP_CONCURRENT,
+		  0 },
 		{ "memory that is tracked anew is told to each",
 		  memory_that_is_tracked_anew_is_told_to_each, 0, 0 },
 		{ "everything is dirty to each after a suspend",
