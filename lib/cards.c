@@ -207,7 +207,7 @@ void cm_cards_clear(struct cm_cards *c, uintptr_t start, uintptr_t end)
 		if (c->root[i] != NULL)
 			leaf_clear(c->root[i], first, first + n);
 		else
-			n = (next_leaf(c, i) << LEAF_BITS) - card;
+			n = (next_leaf(c, i + 1) << LEAF_BITS) - card;
 		card += n;
 	}
 }
