@@ -7,7 +7,7 @@
  * 4 KiB pages), and leaves in slabs of our own memory. Reserving allocates;
  * everything else is safe while the world is stopped. A leaf has a summary bit
  * for each of its words, so walking and clearing cost what is dirty, not what
- * is reserved. Not atomic: whoever shares a set brings a lock. */
+ * is reserved. Not atomic: threads that share a set need a lock. */
 #ifndef CM_CARDS_H
 #define CM_CARDS_H
 

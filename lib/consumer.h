@@ -24,20 +24,21 @@ struct cardmark_consumer {
 	struct cardmark_consumer *next; /* of the owner's list */
 	struct cardmark *owner;         /* NULL once the tracker is closed */
 	struct cm_kept kept;
-	/* Tracked before it was made and not asked about since: what holds data is dirty. */
+	/* Tracked before the consumer was made, and not asked about since: cards that hold data
+	 * are dirty. */
 	struct cm_cards unseen;
 	bool any_unseen;
 };
 
-/* Where cards go that are taken from the backend for no consumer's question, and then to all:
- * no other set is needed as long as there are no consumers. */
+/* For cards that are taken from the backend without a consumer's question. cm_take() has the set
+ * to put them in; without consumers that is the tracker's own. cm_taken() gives them to all. */
 struct cm_cards *cm_take(struct cardmark *cm);
 void cm_taken(struct cardmark *cm, size_t guessed);
 
-/* These are in the next answer of all but one. NULL: of all. */
+/* Puts cards in the next answer of all but one. NULL: of all. */
 void cm_keep(struct cardmark *cm, const struct cm_cards *cards, size_t guessed,
 	     const struct cm_kept *but);
-/* What is tracked there is in the next answer of all. */
+/* Puts what is tracked there in the next answer of all. */
 void cm_keep_run(struct cardmark *cm, struct cardmark_run run, size_t guessed);
 
 /* Of all consumers. */

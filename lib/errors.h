@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel said, in words. */
+ * Errors of the kernel, in words. */
 #ifndef CM_ERRORS_H
 #define CM_ERRORS_H
 

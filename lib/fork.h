@@ -17,21 +17,21 @@ struct cm_fork_hooks {
 	void (*rebuild)(struct cm_fork_hooks *hooks, bool intact, bool forked);
 };
 
-/* Marker and handlers: before a lock is taken that a fork must not cut through. register
- * calls it. 0, -ENOMEM or -EBUSY. */
+/* Makes the marker and sets the handlers. Must come before the first lock that a fork must find
+ * free. cm_fork_register() calls it. 0, -ENOMEM or -EBUSY. */
 int cm_fork_set_up(void);
 int cm_fork_register(struct cm_fork_hooks *hooks);
 void cm_fork_unregister(struct cm_fork_hooks *hooks);
 
-/* A fork waits for what is done between these two, so that a child has it whole. Outside of
- * all other locks, with signals blocked. */
+/* A fork waits while a thread is between these two calls, so that a child finds its work whole.
+ * Outside of all other locks, with signals blocked. */
 void cm_fork_lock(void);
 void cm_fork_unlock(void);
 
-/* Are the trackers this process's? In a fork child whoever asks first makes them so, and
- * the others wait. False: another thread is still at it after wait_ns. */
+/* Are the trackers this process's? In a fork child the first thread that asks rebuilds them, and
+ * the others wait. False: another thread is still rebuilding after wait_ns. */
 bool cm_fork_ready(uint64_t wait_ns);
-/* The same without doing anything for it. */
+/* The same, without rebuilding. */
 bool cm_fork_done(void);
 
 #endif

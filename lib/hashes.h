@@ -30,8 +30,8 @@ uint64_t *cm_hashes_at(const struct cm_hashes *h, uintptr_t addr);
 /* Bytes set aside so far. */
 size_t cm_hashes_bytes(const struct cm_hashes *h);
 
-/* Of a whole number of 64-byte lines. A change of one 8-byte word always changes it,
- * any other but for one case in 2^64 or so. Not for an adversary. */
+/* The hash of a whole number of 64-byte lines. A change of one 8-byte word always changes it;
+ * any other change does, except in about one case of 2^64. Not for an adversary. */
 uint64_t cm_hash(const void *data, size_t bytes);
 
 #endif

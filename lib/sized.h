@@ -10,17 +10,17 @@
 
 #include <stddef.h>
 
-/* What the caller set goes into `known`, our struct of len bytes, which holds the defaults: a
- * shorter one leaves those of the fields that it lacks. 0; -EINVAL, and words that begin with
- * the struct's name: no plausible size, or the caller knows fields that we do not, and uses
- * them. */
+/* Copies what the caller set into `known`, our struct of len bytes, which holds the defaults.
+ * Fields that a shorter struct lacks keep their default. 0, or -EINVAL and a message that begins
+ * with the struct's name: its size is not plausible, or the caller uses fields that we do not
+ * know. */
 CM_PRIVATE_EXPORT int cm_sized_take(const char *name, void *known, size_t len, const void *caller);
 
-/* For a struct that is all answer: 0, or -EINVAL and words if its size is not plausible. */
+/* For a struct that is all answer: 0, or -EINVAL and a message if its size is not plausible. */
 CM_PRIVATE_EXPORT int cm_sized_check(const char *name, const void *caller);
 
-/* The answer goes to the caller: as much of it as the struct has room for. Fields that we do
- * not know become 0. Its size has been checked. */
+/* Copies the answer to the caller, as far as its struct has room. Fields that we do not know
+ * become 0. The size has been checked. */
 CM_PRIVATE_EXPORT void cm_sized_give(void *caller, const void *known, size_t len);
 
 #endif

@@ -47,8 +47,8 @@ struct cardmark {
 	struct cm_cards populated;
 	struct cm_verify verify;
 	struct cm_backoff backoff;
-	/* For these three, and for consumers: the cards of one collect or clearing scan, before
-	 * they go where others are already. */
+	/* For these three, and for consumers: the cards of one collect or clearing scan alone,
+	 * before they are added to a set that holds others. */
 	struct cm_cards report;
 	bool has_report;
 	size_t chunk_bytes;
@@ -68,8 +68,8 @@ struct cardmark {
 	char why_no_better[512];
 };
 
-/* Of a call that waits. Not below 0: a handler may have forked meanwhile, and the child
- * begins with none. */
+/* A call stops waiting. Not below 0: a signal handler may have forked meanwhile, and the child
+ * begins with 0. */
 static inline void cm_count_down(_Atomic unsigned *calls)
 {
 	unsigned n = atomic_load_explicit(calls, memory_order_relaxed);
@@ -89,7 +89,7 @@ int cm_tracker_enter(struct cardmark *cm);
 
 /* lib/answer.c. What the backend owes from earlier harvests is kept for the next answer. */
 void cm_tracker_take_owed(struct cardmark *cm);
-/* An answer said that all is dirty, without the lock: nothing is new any more. */
+/* A call answered "all dirty" without having the lock: nothing is new any more. */
 void cm_tracker_told_all(struct cardmark *cm);
 /* True while everything is dirty because no backend works: suspended, or not
  * rebuilt in a fork child, which it tries again. */
@@ -99,16 +99,16 @@ bool cm_tracker_still_lost(struct cardmark *cm);
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
 
 /* lib/discard.c. Moves the cards of span that hold no data any more from populated to a
- * set: how many pieces it had to guess. */
+ * set. Returns how many pieces it had to guess. */
 size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_cards *into,
 		       bool as_written);
 
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			  struct cm_range *out);
-/* Says why the backend does not watch a piece. Returns an error of the closed list. */
+/* Sets the message why the backend does not watch a piece. Returns an error of the closed list. */
 int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, int error);
-/* Before a harvest, and after one or a scan: what came to be mapped anew may be of
+/* Before a harvest, and after a harvest or a scan: memory that was mapped anew may be of
  * another kind. */
 void cm_tracker_recheck(struct cardmark *cm);
 
@@ -116,7 +116,7 @@ void cm_tracker_recheck(struct cardmark *cm);
 int cm_options_resolve(struct cardmark_options *out, const struct cardmark_options *in);
 
 /* lib/probe.c: opens the best backend that can be opened for these options, or the one asked
- * for; fills why with what speaks against better ones. An error of the closed list. */
+ * for; fills why with the reasons against better ones. An error of the closed list. */
 int cm_probe_open(struct cm_backend **out, const struct cardmark_options *options,
 		  const struct cm_backend_params *params, char *why, size_t len);
 

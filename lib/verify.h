@@ -5,13 +5,12 @@
  * memory and page table through descriptors of its own, and asks no backend what
  * holds data.
  *
- * The rule. Let c(k) be the instant at which collect k takes a card, and s(k) later
- * than c(k) the one at which its hash is taken. A hash that differs between s(k-1)
- * and s(k) means a write between them. Writers that stand still in a collect write
- * between s(k-1) and c(k), so the card must be in report k. Otherwise
- * (CARDMARK_OPEN_CONCURRENT) a write after c(k) is in report k+1, and until then the
- * backend must report that the card is written. If it does not, the write is lost. If
- * it does, the old hash stays, so that report k+1 has to have the card.
+ * The rule. Collect k takes a card at the instant c(k); its hash is taken later, at
+ * s(k). If the hash differs between s(k-1) and s(k), there was a write between them.
+ * Writers that stand still in a collect wrote between s(k-1) and c(k), so the card must
+ * be in report k. With CARDMARK_OPEN_CONCURRENT a write may come after c(k). It must be
+ * in report k+1, and until then the backend must report the card as written. If it does
+ * not, the write is lost. If it does, the old hash stays, so report k+1 must have the card.
  *
  * Like every page tracker's report, the rule leaves out cards that were emptied,
  * unless the tracker counts them as written (R7). The tracker's lock protects it. */
@@ -48,16 +47,16 @@ struct cm_verified {
 
 /* With options->verify as resolved. 0, or -errno and why. */
 int cm_verify_open(struct cm_verify *v, const struct cardmark_options *options);
-/* Says how it ended, if anything was missed. */
+/* Prints how it ended, if anything was missed. */
 void cm_verify_close(struct cm_verify *v, const struct cm_backend *backend,
 		     const struct cardmark_stats *stats);
-/* What was inherited by a fork child reads its parent's memory, and a suspended
- * tracker has no descriptors. The next comparison opens them. */
+/* For a fork child, whose inherited descriptors read its parent's memory, and for a
+ * suspended tracker, which has none. The next comparison opens them again. */
 void cm_verify_close_files(struct cm_verify *v);
 
 /* The sets among them are the tracker's to reserve and clear. */
 int cm_verify_reserve(struct cm_verify *v, uintptr_t start, uintptr_t end);
-/* Whatever [start, end) holds from now on, what it held before is forgotten. */
+/* Forgets what [start, end) held until now. */
 void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
 
 /* After a harvest, the cards of span. report has this collect's, and no others of span. Adds to

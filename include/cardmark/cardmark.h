@@ -25,8 +25,8 @@
  *
  * Structs that begin with their size are set up by their _INIT macro. A program and a library
  * of different releases then work together: fields that one of them does not know have their
- * default, or are 0 in an answer. -EINVAL where a program uses a field that is newer than the
- * library.
+ * default, or are 0 in an answer. If a program uses a field that is newer than the library, the
+ * call returns -EINVAL.
  *
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
@@ -104,16 +104,16 @@ CARDMARK_API size_t cardmark_card_size(void);
 /* A short text for an error of the closed list (either sign). Never NULL. */
 CARDMARK_API const char *cardmark_strerror(int error);
 
-/* What was wrong in this thread's last failing call, in words: "" if none has failed. Of
- * all three libraries, this one and the adapters (gc.h, jemalloc.h). Valid until this
- * thread's next failing call; one that succeeds leaves it as it is. */
+/* What was wrong in this thread's last failing call, in words; "" if no call has failed. The
+ * adapters (gc.h, jemalloc.h) and this library share it. Valid until this thread's next
+ * failing call; a call that succeeds leaves it as it is. */
 CARDMARK_API const char *cardmark_last_error(void);
 
 /* "auto", "pagemap", "softdirty", "uffd", "mprotect", "alldirty"; NULL if
  * there is no such backend. */
 CARDMARK_API const char *cardmark_backend_name(enum cardmark_backend backend);
 
-/* The other way round. -EINVAL: unknown name. */
+/* The backend of that name. -EINVAL: unknown name. */
 CARDMARK_API int cardmark_backend_parse(const char *name, enum cardmark_backend *out);
 
 /* ---- Probe --------------------------------------------------------------- */
@@ -146,10 +146,10 @@ struct cardmark_probe {
  *	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
  *		puts(probe.reason);
  *
- * What the kernel did is found out once per process and kept; the first call for a backend
- * maps memory, opens descriptors and may start and end a thread and exchange the SIGSEGV
+ * The trial runs once per process, and its result is kept. The first call for a backend
+ * maps memory and opens descriptors; it may start and end a thread, and replace the SIGSEGV
  * handler for an instant. Not while the world is stopped. -ENOENT there are no more; -EINVAL
- * the struct. */
+ * the struct's size. */
 CARDMARK_API int cardmark_probe(unsigned index, struct cardmark_probe *out);
 
 /* ---- Open and close ------------------------------------------------------ */
@@ -205,10 +205,10 @@ struct cardmark_options {
 	unsigned threads;
 	enum cardmark_huge huge;
 	enum cardmark_verify verify;
-	/* Cards in long runs that were dirty at three collects in a row: for how many
-	 * more collects they are reported without asking the kernel, which saves
-	 * a fault for each. Then the kernel is asked again. 0: it is asked each time. More is
-	 * reported, never less. For backends with CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
+	/* Cards in long runs that were dirty at three collects in a row are reported for this
+	 * many more collects without asking the kernel. That saves a fault for each card. Then
+	 * the kernel is asked again. 0: it is asked each time. The report may contain more, never
+	 * less. For backends with CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
 	unsigned backoff;
 };
 
@@ -221,7 +221,7 @@ struct cardmark_options {
 /* Opens a tracker. options may be NULL; zero fields mean the default. The
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
  * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
- * choose for a program that nobody rebuilt. An empty variable counts as not set. A set-user-ID
+ * choose for a program without rebuilding it. An empty variable counts as not set. A set-user-ID
  * program obeys none. AUTO takes the best that can be opened now; cardmark_describe() reports why
  * better ones cannot. A backend asked for by name is that backend or an error, never another. Freed
  * by cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP
@@ -237,7 +237,7 @@ CARDMARK_API void cardmark_close(struct cardmark **cm);
 
 struct cardmark_description {
 	size_t size;                   /* set by _INIT */
-	enum cardmark_backend backend; /* that runs */
+	enum cardmark_backend backend; /* in use */
 	unsigned capabilities;         /* enum cardmark_capability */
 	/* Why no better backend is in use: "" if this is the best. Lives as long as the
 	 * tracker. */
@@ -249,8 +249,8 @@ struct cardmark_description {
 		sizeof(struct cardmark_description), CARDMARK_BACKEND_AUTO, 0, ""                  \
 	}
 
-/* What this tracker is. Nothing of it changes while it is open. May run while the world is
- * stopped. -EINVAL the struct. */
+/* Which backend this tracker has, and why. The answer is the same as long as it is open. May run
+ * while the world is stopped. -EINVAL the struct's size. */
 CARDMARK_API int cardmark_describe(const struct cardmark *cm, struct cardmark_description *out);
 
 /* ---- Ranges ---------------------------------------------------------------- */
@@ -290,8 +290,8 @@ CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
 
 /* Is every card of [addr, addr + len) tracked? The answer is in *out. Takes no lock and does
  * not wait: a card is tracked from before its track returns until its untrack begins.
- * O(len / 64 cards). May run while the world is stopped. -EINVAL the range is empty; -EBUSY it
- * cannot be told, as clone(2) made this process while a thread was inside the library. *out is
+ * O(len / 64 cards). May run while the world is stopped. -EINVAL the range is empty; -EBUSY the
+ * library cannot know, because clone(2) made this process while a thread was inside. *out is
  * false then, and the memory counts as dirty. */
 CARDMARK_API int cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len, bool *out);
 
@@ -356,15 +356,15 @@ enum cardmark_collected {
 	CARDMARK_EXACT = 0,     /* every card added was reported by the backend */
 	CARDMARK_GUESSED = 1,   /* some ranges were added whole because a call failed */
 	CARDMARK_ALL_DIRTY = 2, /* the table is all dirty; nothing was harvested */
-	/* The call was wrong, as cardmark_last_error() says: a table of another tracker, say. The
-	 * table is all dirty; nothing was harvested. */
+	/* The call was wrong, for example with a table of another tracker; cardmark_last_error()
+	 * has the reason. The table is all dirty; nothing was harvested. */
 	CARDMARK_REFUSED = 3
 };
 
 /* No page-table tracker sees writes through another mapping of the same file,
  * pwrite(2) to the file, io_uring's registered buffers, or pages pinned for long
  * (DMA; process_vm_writev(2) if it pins before a collect and copies after it):
- * take such memory as always dirty yourself. */
+ * put such memory under cardmark_hold(). */
 
 /* The collector's question: adds every card written since it was last asked to
  * table, and arms those cards again. Cannot fail. Made to run while the world
@@ -374,7 +374,7 @@ CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
 						      struct cardmark_table *table);
 
 /* The same for the cards that have a byte of [addr, addr + len), which need not be tracked, nor
- * card-aligned: the remembered set of one region, or an object's cards armed and asked. What
+ * card-aligned: for the remembered set of one region, or for the cards of one object. What
  * else was written stays for the next collect. The time grows with the range and not with the
  * heap; backend softdirty is the exception, because its clear is for the whole process. Cannot
  * fail: if it cannot find out, all of the table is dirty. May run when collect may. */
@@ -383,14 +383,15 @@ CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm,
 							    struct cardmark_table *table);
 
 /* Several consumers: a collector and a snapshot, or two snapshots. cardmark_collect() answers
- * what was written since it was called last, and so takes the answer
- * from every other caller. A consumer's own calls answer what was
- * written since *it* last asked, even if others asked meanwhile. Each consumer costs two bits a
+ * what was written since its last call, by whatever caller. So two callers take each other's
+ * answers. A consumer's own calls answer what was written since *it* last asked, even if
+ * others asked meanwhile. Each consumer costs two bits a
  * card, and a pass over the dirty cards in each answer; a tracker without consumers is as fast as
- * ever. Its first collect reports all cards that hold data, as that of a new tracker does; of file
- * and shared memory all cards. What precleans harvest is kept for each consumer. Scans, discarded
- * and IGNORE_NEW are the tracker's own: what a clearing scan takes is still in the consumers'
- * answers. A fork child has copies of them. Not while the world is stopped. -ENOMEM, -EBUSY. */
+ * ever. A consumer's first collect reports all cards that hold data, as that of a new tracker
+ * does; of file and shared memory all cards. What precleans harvest is kept for each consumer.
+ * Scans, discarded and IGNORE_NEW are the tracker's own, but what a clearing scan takes is still
+ * in the consumers' answers. A fork child has copies of the consumers. Not while the world is
+ * stopped. -ENOMEM, -EBUSY. */
 CARDMARK_API int cardmark_consumer_new(struct cardmark_consumer **out, struct cardmark *cm);
 
 /* NULL and pointer to NULL are fine. Sets *consumer to NULL. May come after cardmark_close(). Not
@@ -412,7 +413,7 @@ cardmark_consumer_collect_range(struct cardmark_consumer *consumer, const void *
  * and after costs two faults. Goes chunk by chunk, blocks this thread's signals in
  * each, lets others in between, and stops early when a collect waits. Not while
  * the world is stopped: call collect there.
- * -ENOTSUP the backend can't clear while mutators write (nothing was done, nothing
+ * -ENOTSUP the backend cannot clear while mutators write (nothing was done, nothing
  * is lost); -EBUSY. */
 CARDMARK_API int cardmark_preclean(struct cardmark *cm);
 
@@ -562,8 +563,8 @@ struct cardmark_stats {
 			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                    \
 	}
 
-/* Fills *stats. Waits for the tracker's lock, for 2 s at most: -EBUSY it did not come. -EINVAL
- * the struct. May run while the world is stopped. */
+/* Fills *stats. Waits for the tracker's lock for 2 s at most; -EBUSY if it did not come. -EINVAL
+ * the struct's size. May run while the world is stopped. */
 CARDMARK_API int cardmark_stats(struct cardmark *cm, struct cardmark_stats *stats);
 
 #ifdef __cplusplus

@@ -13,8 +13,8 @@
  * Whatever is not tracked counts as dirty, in both.
  *
  * What is recorded (nanoseconds of CLOCK_MONOTONIC):
- *   stop   from before libgc asks its threads to stop until all were told to
- *          go on (GC_EVENT_PRE_STOP_WORLD to GC_EVENT_POST_START_WORLD)
+ *   stop   from before libgc asks its threads to stop until it has let all go on
+ *          (GC_EVENT_PRE_STOP_WORLD to GC_EVENT_POST_START_WORLD)
  *   stall  one call into libgc's allocation slow path: the time a
  *          mutator waits for memory, which includes a stop it causes, marking
  *          done on its account, and waiting for the allocation lock
@@ -57,8 +57,8 @@ struct cardmark_gc_options {
 	}
 
 /* Switches incremental collection on, with dirty bits from a tracker. Call it
- * once, early: best instead of GC_INIT(), which it calls; heap that exists
- * already is found, but roots that GC_add_roots() added before are not
+ * once, early: best instead of GC_INIT(), which it calls. Heap that exists
+ * already is found. Roots that GC_add_roots() added before are not
  * corrected (libgc before 8.2.8 misses the last page of an unaligned one). options
  * may be NULL. The environment overrides them: CARDMARK_GC_MODE (auto,
  * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B),

@@ -26,7 +26,7 @@
  * xallocx() and dallocx() what cardmark_jemalloc_flags() returns, and check with
  * cardmark_jemalloc_check() in debug builds. Do not give free() or dallocx()
  * with other flags an object of the arena, nor dallocx() with these flags an
- * object from elsewhere: it would go into the wrong cache.
+ * object from elsewhere: the object would go into the wrong cache.
  *
  * Small objects are allocated and freed without a write to the arena's pages:
  * jemalloc keeps its metadata elsewhere. So a card is dirty when the program wrote
@@ -113,8 +113,8 @@ CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
 CARDMARK_API int cardmark_jemalloc_reset(struct cardmark_jemalloc *je);
 
 /* Gives the arena its former hooks back and stops tracking it; its objects stay. If the
- * program gave it others meanwhile, these stay; they may go on calling ours, which pass on.
- * Other threads may allocate and free in it meanwhile, with the flags they have,
+ * program gave it other hooks, those stay; they may go on calling ours, which pass the call on.
+ * Other threads may allocate and free in the arena meanwhile, with the flags they have,
  * but must not call the adapter: *je is set to NULL. Threads' caches stay with jemalloc:
  * the arena must then not be destroyed before those threads have ended, if ever.
  * One page is left behind, because a thread may just be on its way into a hook. Not while
@@ -127,18 +127,18 @@ CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
 CARDMARK_API unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je);
 
 /* The flags for mallocx() and its kin in this thread: the arena and a cache of this
- * thread's own that holds nothing but objects of the arena. Made at the thread's
+ * thread's own that holds nothing but objects of the arena. The cache is made at the thread's
  * first call, and freed when the thread ends: after its C++ thread_local objects, and
  * in the last but one round of its pthread_key_create() destructors, which may free
- * objects with these flags until then. A destructor that may run
- * later asks for them again. With MALLOCX_TCACHE_NONE in them
- * (slower, as sound) when no cache could be had, or the thread gave it back already; counted. Or
- * other bits to them (alignment, MALLOCX_ZERO). Cannot fail. Keep the result; another thread must
+ * objects with these flags until then. A destructor that may run later asks for the flags
+ * again. If no cache could be had, or the thread gave it back already, the flags have
+ * MALLOCX_TCACHE_NONE (slower, as sound); that is counted. Add other bits (alignment,
+ * MALLOCX_ZERO) with |. Cannot fail. Keep the result; another thread must
  * not use it. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_flags(struct cardmark_jemalloc *je);
 
-/* Is all of [addr, addr + len) memory of the arena, whether in use or not? Takes
- * no lock, O(log ranges), also of memory that jemalloc is just about to unmap. May run while the
+/* Is all of [addr, addr + len) memory of the arena, whether in use or not? Takes no lock,
+ * O(log ranges). Memory that jemalloc is just about to unmap still counts. May run while the
  * world is stopped. */
 CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const void *addr,
 					     size_t len);
@@ -171,10 +171,10 @@ struct cardmark_jemalloc_range {
 /* The first range of the arena that ends above from, in full; false if there is
  * none. Start with 0 and go on from out->end. Neighbours with the same flags are one
  * range. May run while the world is stopped; beside threads that allocate, each
- * answer is right for its moment. One ALWAYS_DIRTY range from from to the end of all
- * addresses: where the arena is has been lost (ranges_overflown; hooks replaced), or can't be known
- * (a thread was stopped in the middle of a hook, by a tracer, for more than 2 s, or clone(2) made
- * this process there). Not all of that can be read; next_dirty answers the same. */
+ * answer is right for its moment. If the adapter has lost where the arena is (ranges_overflown;
+ * hooks replaced), or cannot know it (a tracer stopped a thread in the middle of a hook for more
+ * than 2 s, or clone(2) made this process there), the answer is one ALWAYS_DIRTY range from
+ * `from` to the end of all addresses. Not all of that can be read; next_dirty answers the same. */
 CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uintptr_t from,
 					       struct cardmark_jemalloc_range *out);
 
