@@ -237,10 +237,10 @@ void cm_gc_wayb_feed(void);
 
 /* ---- Dirty pages of large objects (large.c) ---------------------------------------------- */
 
-/* A pass begins. Tells how many runs of dirty cards of the pass before were kept but not
+/* A pass begins. Returns how many runs of dirty cards of the pass before were kept but not
  * marked from since: they are dirty. */
 size_t cm_gc_large_begin(const struct cardmark_run **left);
-/* This dirty card need not be told to libgc: what it holds of a large object will be
+/* This dirty card need not be reported to libgc: what it holds of a large object will be
  * marked from. */
 bool cm_gc_large_keep(uintptr_t card);
 /* A full collection marks everything. */
@@ -281,7 +281,7 @@ cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c);
 /* libgc has fn, which is not the front entry: gives the entry that must stand there. By one
  * thread at a time. */
 cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn);
-/* What the program set by a call that is redirected, and what it is told. */
+/* What the program sets, and gets, by a call that is redirected. */
 void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn);
 cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c);
 
@@ -344,8 +344,7 @@ void cm_gc_record_mark(uint64_t now);
 void cm_gc_record_resume(uint64_t now);
 void cm_gc_record_end(uint64_t now);
 
-/* ---- What libgc reports to us (events.c)
- * ---------------------------------------------------------- */
+/* ---- What libgc reports to us (events.c) ------------------------------------------ */
 
 /* redirect: sees to the calls of objects that were loaded since. */
 void cm_gc_events_install(void (*redirect)(void));
@@ -359,8 +358,7 @@ cm_gc_event_fn *cm_gc_hook_get_on_collection_event(void);
 void cm_gc_hook_set_on_heap_resize(cm_gc_resize_fn *fn);
 cm_gc_resize_fn *cm_gc_hook_get_on_heap_resize(void);
 
-/* ---- Allocations that take long (stall.c) ------------------------------------------------------
- */
+/* ---- Allocations that take long (stall.c) ----------------------------------------- */
 
 void *cm_gc_hook_generic_malloc(size_t lb, int k);
 void cm_gc_hook_generic_malloc_many(size_t lb, int k, void **result);
@@ -389,8 +387,7 @@ void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns);
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
 
-/* ---- Choice and report (config.c, enable.c, report.c, statsfile.c) ----------------------------
- */
+/* ---- Choice and report (config.c, enable.c, report.c, statsfile.c) ---------------- */
 
 struct cm_gc_config {
 	enum cardmark_backend backend;

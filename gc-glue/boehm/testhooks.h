@@ -19,7 +19,7 @@
 	X(NO_LARGE)           /* large objects are as all others */                                \
 	X(NO_ROOT_DEFENCE)    /* the last page of an unaligned root is left to libgc */            \
 	X(NO_SIGNAL_DEFENCE)  /* calls that set SIGSEGV handlers are not redirected */             \
-	X(NO_STACK_DEFENCE)   /* mark stacks in the heap are not told by what libgc reads */       \
+	X(NO_STACK_DEFENCE)   /* stacks in the heap are not known by what libgc reads */           \
 	X(RATE)               /* libgc's constants with this rate, and no pacing */
 
 enum cm_gc_test {

@@ -13,7 +13,7 @@
  * list_lock stands before jemalloc's because fork takes it first; no code calls
  * mallctl with it held. slots_lock (tcache.c) is inside list_lock and nothing is
  * taken in it. With an arena's lock or slots_lock held, every signal is blocked:
- * whoever stops threads by a signal finds none inside.
+ * a collector that stops threads by a signal stops none inside.
  *
  * fork(2) would turn the order round: our handler and the core's run before
  * jemalloc's (handlers run last in, first out, and a malloc is there first), and
@@ -121,7 +121,7 @@ struct cardmark_jemalloc {
 	unsigned track_flags; /* PRIVATE if the inner hooks are jemalloc's own */
 	bool retains;         /* the inner dalloc refuses, always */
 	bool adopted;
-	bool best_effort;               /* it may hold what no hook told of */
+	bool best_effort;               /* it may hold memory that no hook saw */
 	uintptr_t hooks_word;           /* where jemalloc keeps the arena's hooks; 0: not known */
 	struct cardmark_jemalloc *next; /* list_lock */
 
@@ -191,7 +191,7 @@ void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t
 /* With the lock held: enters what was noted, oldest first. */
 void cm_je_enter_notes(struct cardmark_jemalloc *je);
 /* For readers without the lock: is there anything that the map does not have yet? The list
- * first: whoever finds it taken (acquire, of the exchange in cm_je_enter_notes) finds
+ * first: a reader that finds it taken (acquire, of the exchange in cm_je_enter_notes) finds
  * `entering` set, or cleared again (acquire, of the release there) and the map whole. */
 static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
 {
@@ -208,7 +208,7 @@ int cm_je_find_hooks_word(struct cardmark_jemalloc *je);
 void cm_je_look_whose_hooks(struct cardmark_jemalloc *je);
 /* The same by mallctl: not while the world is stopped. False: they are not. */
 bool cm_je_ask_whose_hooks(struct cardmark_jemalloc *je);
-/* The arena has memory that no hook told of. */
+/* The arena has memory that no hook saw. */
 void cm_je_lose_track(struct cardmark_jemalloc *je);
 
 /* ---- Fork (fork.c) ------------------------------------------------------------------ */

@@ -20,8 +20,8 @@
 struct cm_counters {
 	_Atomic uint64_t kernel_calls, faults, guessed, rearmed, reopened;
 	_Atomic int last_errno; /* positive */
-	/* Around all that was found to be mapped anew, so that the tracker can see what
-	 * kind of memory came there; empty when start >= end. Its lock protects it. */
+	/* A span around all that was found to be mapped anew: the tracker then looks what
+	 * kind of memory came there. Empty when start >= end. The tracker's lock protects it. */
 	uintptr_t anew_start, anew_end;
 };
 
@@ -32,8 +32,8 @@ struct cm_counters {
  * to change mappings is only woken when the call ends, and finds the lock taken again
  * by the next call before it is awake: readers may overtake a sleeping writer, until
  * that has waited for two ticks of the kernel's clock (1a728dff855a, Linux 5.11; a tick
- * is 4 ms with HZ=250). So small calls alone do not bound its wait. Standing back for
- * about as long as a wake-up takes does. */
+ * is 4 ms with HZ=250). So small calls alone do not bound its wait. A rest of about the
+ * time of a wake-up does. */
 #define CM_REST_AFTER_NS UINT64_C(500000)
 #define CM_REST_NS UINT64_C(1000) /* the timer's slack makes 50 us of it */
 
@@ -124,7 +124,7 @@ struct cm_backend_ops {
 	 * harvest and scan see to it themselves. NULL: there is nothing to close. */
 	void (*check)(struct cm_backend *b, const struct cm_ranges *all);
 
-	/* What earlier harvests owe (see owed.h) goes into a set that has room for it. How
+	/* Adds what earlier harvests owe (see owed.h) to a set that has room for it. Returns how
 	 * many pieces. harvest does this itself, a scan does not. NULL: nothing is owed. */
 	size_t (*take_owed)(struct cm_backend *b, const struct cm_ranges *all,
 			    struct cm_cards *into);
@@ -144,8 +144,8 @@ struct cm_backend_ops {
 
 	/* In a child that was made while a thread was inside: the books may be half written.
 	 * Closes what acts on the parent, and makes writable what is known to be protected.
-	 * Nothing is called afterwards; of a backend that starts_thread, in a child where none
-	 * may be started, close, suspend and rebuild are. */
+	 * No function is called afterwards, with one exception: of a backend that starts_thread,
+	 * in a child where no thread may be started, close, suspend and rebuild are called. */
 	void (*abandon)(struct cm_backend *b);
 };
 
@@ -158,7 +158,7 @@ extern const struct cm_backend_ops cm_backend_alldirty;
 /* The sink. Ask whether it is full before each put. */
 bool cm_sink_full(const struct cm_sink *s);
 void cm_sink_put(struct cm_sink *s, uintptr_t start, uintptr_t end, uint64_t categories);
-/* A piece reported whole: matches by fiat. Needs one free slot. */
+/* A piece reported whole, as if all of it matched. Needs one free slot. */
 void cm_sink_guess(struct cm_sink *s, uintptr_t start, uintptr_t end, const struct cm_masks *m);
 
 /* For backends that keep their written bits in a set: the full query composed
@@ -172,7 +172,7 @@ void cm_composed_scan(struct cm_backend *b, const struct cm_range *piece,
 		      uintptr_t *resume, const struct cm_cards *written,
 		      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
 
-/* Something else may be mapped there than was tracked. */
+/* What is mapped there may not be what was tracked. */
 static inline void cm_note_anew(struct cm_counters *c, uintptr_t start, uintptr_t end)
 {
 	if (c->anew_start >= c->anew_end) {

@@ -10,9 +10,9 @@
  *                       TAKEN -> LATE -> BACK -> EMPTY
  *
  * A helper that does not finish in time is late: its unit is reported whole. But
- * it may still clear bits, at any later time, also of cards written since. So its
- * unit is owed, by every tracker (owed.h), until the helper has come back. What it
- * brings then is dropped. */
+ * it may still clear bits at any later time, also those of cards written since. So
+ * every tracker owes its unit (owed.h) until the helper has come back. The answer
+ * that it brings then is dropped. */
 #ifndef CM_BACKEND_CREW_H
 #define CM_BACKEND_CREW_H
 

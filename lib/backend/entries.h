@@ -29,7 +29,7 @@ struct cm_entries {
 	uintptr_t start, end; /* what v holds now */
 	bool hole;            /* holds no data, and v nothing of it */
 	bool jump;            /* the last window ended in a hole */
-	bool cannot_jump;     /* the kernel has said so */
+	bool cannot_jump;     /* the kernel refused it */
 	uint64_t v[CM_ENTRIES];
 };
 
@@ -109,7 +109,7 @@ static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t 
 	return 0;
 }
 
-/* Where the entry that was read last ends to hold: behind the card, or a hole. */
+/* Up to where the entry that was read last holds: the end of the card, or of the hole. */
 static inline uintptr_t cm_entries_end(const struct cm_entries *e, uintptr_t addr, uintptr_t limit)
 {
 	return !e->hole ? addr + e->card : e->end < limit ? e->end : limit;

@@ -2,9 +2,9 @@
  *
  * A descriptor, and the file it was opened on. Programs close descriptors they do
  * not know, and then the number is another file's: /dev/null, the pagemap of
- * another process, another userfaultfd. What we keep open has an inode of its own
- * (a userfaultfd since 5.12; each process's files in /proc; a pipe), so the inode
- * tells. An eventfd has not, which is why there is none here. */
+ * another process, another userfaultfd. Each file that we keep open has an inode of
+ * its own (a userfaultfd since 5.12; each process's files in /proc; a pipe), so the
+ * inode shows whether it is ours. An eventfd has none, so we use no eventfd. */
 #ifndef CM_BACKEND_FILES_H
 #define CM_BACKEND_FILES_H
 
@@ -69,9 +69,10 @@ static inline int cm_file_take(struct cm_file *f, int fd)
 	return error;
 }
 
-/* Not what the program has opened there since. No call of the kernel compares and closes in
- * one step: a program that closes our descriptor, and opens another file by that number, just
- * between the two loses that file. It has closed what was not its own. */
+/* Closes the file, but not one that the program has opened by that number since. No call of the
+ * kernel compares and closes in one step. If the program closes our descriptor, and opens another
+ * file by that number, just between our two calls, it loses that file. It has closed what was not
+ * its own. */
 static inline void cm_file_close(struct cm_file *f)
 {
 	if (cm_file_state(f) != CM_FILE_LOST)

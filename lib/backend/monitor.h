@@ -24,7 +24,7 @@ struct cm_uffd {
 	void *nowhere;            /* a card without access */
 };
 
-/* Tried again on EAGAIN: the address space is changing (fork, mremap, munmap under way). */
+/* Tries again on EAGAIN: the address space is changing (fork, mremap, munmap under way). */
 int cm_uffd_protect(struct cm_uffd *t, uintptr_t start, uintptr_t end, bool protect);
 void cm_uffd_close_files(struct cm_uffd *t);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Units of a shared harvest whose helper is late, for the whole process. Such a helper
- * may clear bits at any later time, and the kernel asks only what memory it is, not
- * whose: the tracker that the helper works for may have let go of the memory, and
- * another may have it. So the debt is every tracker's that has cards there.
+ * may clear bits at any later time, and the kernel looks at memory, not at trackers:
+ * the helper's tracker may have given the memory up, and another tracker may have it.
+ * So every tracker that has cards there owes them.
  *
  * The rule. A harvest reports what is owed whole, up to and including the first that
  * begins after the helper has come back. Each tracker notes how many helpers had come
@@ -28,10 +28,10 @@ void cm_owed_forgive(unsigned place);
 /* On the helper, after its last call of the kernel. */
 void cm_owed_back(unsigned place);
 
-/* How many have come back: what a tracker that begins, or a fork child, has seen. */
+/* How many have come back: the first `seen` of a new tracker, and of a fork child. */
 uint64_t cm_owed_seen(void);
-/* Before a harvest: adds what is owed of the tracked ranges to a set and brings *seen
- * up to date. How many pieces. */
+/* Before a harvest: adds what is owed of the tracked ranges to a set, and brings *seen
+ * up to date. Returns how many pieces. */
 size_t cm_owed_mark(uint64_t *seen, const struct cm_ranges *all, struct cm_cards *into);
 /* Is at owed? Lowers *end to how far the answer goes. */
 bool cm_owed_at(uint64_t seen, uintptr_t at, uintptr_t *end);

@@ -16,9 +16,9 @@ struct cm_trap {
 	pthread_t opener;
 	bool other_threads; /* have faulted */
 	bool orphan;        /* its tracker is closed */
-	/* For the handler, which has no access to the tracker's: twice, changed one after the
-	 * other. A child may be cloned in the middle of a change, and has its memory to be
-	 * written to then. */
+	/* For the handler, which cannot read the tracker's ranges. There are two copies, changed
+	 * one after the other: a child may be cloned in the middle of a change, and even then
+	 * its traps must be resolved. */
 	struct cm_ranges copy[2];
 	_Atomic unsigned changing; /* the first or the second; 0: none */
 	struct cm_cards written;
@@ -30,8 +30,8 @@ struct cm_trap {
 /* Of all trackers. */
 extern struct cm_trap *cm_traps;
 
-/* Ranges that are not half changed. Under the lock that is both, but in a child whose parent's
- * thread had it. */
+/* The copy that is not half changed. Under the lock both are whole, except in a child that was
+ * made while a thread had the lock. */
 const struct cm_ranges *cm_trap_ranges(const struct cm_trap *t);
 /* 0, or -ENOMEM: as it was. */
 int cm_trap_reserve_ranges(struct cm_trap *t, size_t n);
@@ -39,8 +39,8 @@ int cm_trap_reserve_ranges(struct cm_trap *t, size_t n);
 void cm_trap_change_ranges(struct cm_trap *t, const struct cm_range *range, bool add);
 
 int cm_trap_protect(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot);
-/* Everything of [start, end) writable and written: where every failure ends. False: there are
- * no more mappings to be had. */
+/* Makes everything of [start, end) writable and written: where every failure ends. False: the
+ * process can have no more mappings. */
 bool cm_trap_make_written(struct cm_trap *t, uintptr_t start, uintptr_t end);
 /* After a fault at addr: may the write be tried again? */
 bool cm_trap_resolve(uintptr_t addr);

@@ -23,7 +23,7 @@ void cm_sigsegv_leave(const sigset_t *before);
 enum cm_handler { CM_HANDLER_IN_PLACE, CM_HANDLER_REPLACED, CM_HANDLER_NOT_IN_PLACE };
 
 /* Puts the handler in front of the program's, if it is not. REPLACED: the program had put
- * another in its place. NOT_IN_PLACE: *error says why. */
+ * another in its place. NOT_IN_PLACE: *error has the reason. */
 enum cm_handler cm_sigsegv_install(int *error);
 /* Puts the program's handler back, unless it has done so itself. */
 void cm_sigsegv_uninstall(void);

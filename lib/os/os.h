@@ -47,8 +47,8 @@ struct cm_os {
 	/* 0 if all of it is mapped, -ENOMEM if it has a hole. Touches nothing. */
 	int (*covered)(uintptr_t addr, size_t len);
 	/* The mapping that holds addr, or the next one above; CM_NO_VMA if there is none. An
-	 * error means that it could not be asked (no /proc, no descriptor left) and nothing about
-	 * the memory: there is none that stands for "nothing is mapped". */
+	 * error means only that it could not be asked (no /proc, no descriptor left): no error
+	 * stands for "nothing is mapped". */
 	int (*vma_at)(uintptr_t addr, struct cm_vma *out);
 	/* 1 or 0: does a write to addr go through, and is there nothing mapped at all in
 	 * [addr, addr + len)? -errno: could not be asked. They need no descriptor. The first
@@ -59,7 +59,7 @@ struct cm_os {
 
 	/* Descriptors: O_CLOEXEC and above 200, out of the program's way. */
 	int (*close)(int fd);
-	/* Tells a file of ours from what the program opened after closing ours. */
+	/* Which file it is: ours, or one that the program opened after closing ours? */
 	int (*fd_id)(int fd, struct cm_file_id *out);
 	/* Does fd's path in /proc/self/fd end so? */
 	bool (*fd_is)(int fd, const char *suffix);
@@ -82,8 +82,8 @@ struct cm_os {
 	/* PAGEMAP_SCAN: regions found, or -errno. */
 	long (*scan)(int fd, struct pm_scan_arg *arg);
 
-	/* Sleeps until the word is woken, or does not if it is not value any
-	 * more; may come back without reason. Wakes at most n. */
+	/* wait sleeps until the word is woken, but not if it is not value any more; it may
+	 * return without reason. wake wakes at most n threads. */
 	int (*futex_wait)(_Atomic uint32_t *word, uint32_t value);
 	int (*futex_wake)(_Atomic uint32_t *word, unsigned n);
 

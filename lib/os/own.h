@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The library's own memory: what is mapped for tables, trackers and the like. Whoever looks
+ * The library's own memory: what is mapped for tables, trackers and the like. Code that looks
  * for memory to track in /proc/self/maps must know it: a table that is tracked reports itself,
- * and the kernel shows names only where it was built to. The adapters are libraries of their own:
+ * and only some kernels show names of mappings. The adapters are libraries of their own:
  * these functions are exported to them, in a version node that promises nothing. */
 #ifndef CM_OS_OWN_H
 #define CM_OS_OWN_H
@@ -13,14 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* As of cm_os, which calls them: any thread, at any time, no lock, no malloc. add is called when
- * the memory is mapped, and remove while it still is. */
+/* cm_os calls these two: from any thread, at any time, without lock and malloc. add is called
+ * when the memory is mapped, and remove while it still is. */
 void cm_own_add(void *addr, size_t len);
 void cm_own_remove(void *addr);
 
-/* The list begins when an adapter that reads it is loaded: where it is not read, nothing is
- * written either, so that a snapshot of a fork child has no page that its parent lacks. What
- * was mapped before is not in it: whoever takes that for the program's reports too much. */
+/* Begins the list, when an adapter that reads it is loaded. Without a reader nothing is
+ * written, so that a snapshot of a fork child has no page that its parent lacks. What
+ * was mapped before is not in the list. An adapter takes that for the program's memory and
+ * reports too much. */
 CM_PRIVATE_EXPORT void cm_own_start(void);
 
 /* The lowest own mapping that ends above addr. False: none. */
