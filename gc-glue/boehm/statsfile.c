@@ -160,8 +160,8 @@ static int named_descriptor(const char *name)
 	return -1;
 }
 
-/* A pipe that nobody reads from would keep the program from its end for ever. Its reader may be
- * just on its way. */
+/* A pipe without a reader would keep the program from its end for ever. The reader may be just
+ * on its way. */
 static int open_for_reader(const char *name)
 {
 	const struct timespec nap = { .tv_nsec = 10000000 };
@@ -268,7 +268,7 @@ static int write_report(const char *name)
 	return cm_gc_fail(-EIO, "the counters cannot be written to %.400s: %s",
 			  strcmp(name, "-") == 0 ? "standard error" : name,
 			  error == EBUSY   ? "another process is writing to that file"
-			  : error == ENXIO ? "it is a pipe that nobody reads from, or a socket"
+			  : error == ENXIO ? "it is a pipe without a reader, or a socket"
 					   : strerror(error));
 }
 

@@ -304,7 +304,7 @@ check "$(cat broken)" 5 "a reader that has gone changes no exit status"
 
 mkfifo lonely
 run 0 "$cardmark" run --stats=lonely -- "$program" collect 1
-said 'lonely: it is a pipe that nobody reads from' "a pipe without a reader does not keep the program"
+said 'lonely: it is a pipe without a reader' "a pipe without a reader does not keep the program"
 cat lonely >late &
 run 0 "$cardmark" run --stats=lonely -- "$program" collect 1
 wait $!
