@@ -37,9 +37,9 @@ static size_t root_bytes(const struct cm_cards *c)
 	return root_entries(c) * sizeof(struct cm_leaf *) + root_entries(c) / 8;
 }
 
-/* The first leaf at or after entry i of the root, or root_entries(). Whoever reads or clears a
- * table may meet a track, which makes room in it: so the end is read once, and an entry that
- * is told to be used has its leaf. Pairs with the releases in cm_cards_reserve(). */
+/* The first leaf at or after entry i of the root, or root_entries(). A thread that reads or clears
+ * a table may meet a track, which makes room in it: so the end is read once, and an entry
+ * that is marked as used has its leaf. Pairs with the releases in cm_cards_reserve(). */
 static size_t next_leaf(const struct cm_cards *c, size_t i)
 {
 	size_t hi = __atomic_load_n(&c->hi, __ATOMIC_ACQUIRE);

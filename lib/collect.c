@@ -96,7 +96,7 @@ static void join_kept(struct cardmark *cm, struct cm_kept *kept, struct cm_cards
 	kept->guessed = 0;
 }
 
-/* What holds data in one piece that a consumer has not been told of. */
+/* Adds what holds data in one piece about which a consumer has not asked yet. */
 static bool join_data(struct cardmark *cm, struct cm_range piece, struct cm_cards *report)
 {
 	static const struct cm_masks data = { .any_of = CARDMARK_PAGE_PRESENT |
@@ -113,8 +113,8 @@ static bool join_data(struct cardmark *cm, struct cm_range piece, struct cm_card
 	return !sink.guessed;
 }
 
-/* A new consumer is told of all there is, as a new tracker's first collect does. How many
- * pieces were guessed. */
+/* Reports all that holds data to a new consumer, as a new tracker's first collect does. Returns
+ * how many pieces were guessed. */
 static size_t join_unseen(struct cardmark *cm, struct cardmark_consumer *consumer,
 			  struct cardmark_run span, struct cm_cards *report)
 {
@@ -184,7 +184,7 @@ static enum cardmark_collected collect_all(struct cardmark *cm, struct cardmark_
 		cm_cards_clear_all(report);
 	now = harvest(cm, CM_ALL, report);
 	guessed += now;
-	/* What is joined from here on the others know, or will be told without this. */
+	/* What is joined from here on, the others know, or get without this. */
 	if (cm->consumers != NULL)
 		cm_keep(cm, report, now, kept);
 	join_held(cm, CM_ALL, report);

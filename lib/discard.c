@@ -192,7 +192,7 @@ enum cardmark_collected cardmark_discarded(struct cardmark *cm, struct cardmark_
 		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
-	/* To consumers it is a write, and none of them has been told. */
+	/* To consumers it is a write, and none of them has it yet. */
 	taken = cm->discard_is_write && cm->consumers != NULL ? &cm->report : &table->cards;
 	if (taken == &cm->report)
 		cm_cards_clear_all(taken);

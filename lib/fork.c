@@ -9,7 +9,7 @@
  *
  * The marker shows whose the trackers are:
  *
- *	0      nobody's: a new child. Whoever sees it first claims it, be it our atfork
+ *	0      a new child's: no process owns them. The first that sees this claims it: our atfork
  *	       handler, another library's that was registered earlier and calls us, or the
  *	       first call after a bare clone(2)
  *	-pid   claimed: one thread rebuilds, with its signals blocked, and the others wait
@@ -188,7 +188,7 @@ static void in_parent(void)
 	cm_signals_restore(&before);
 }
 
-/* Whoever claims the child frees the locks: that may have been an earlier handler, and
+/* The thread that claims the child frees the locks: that may have been an earlier handler, and
  * another thread may have them by now. */
 static void in_child(void)
 {

@@ -66,8 +66,8 @@ void cm_tracker_unlock(struct cardmark *cm)
 }
 
 /* A thread that calls again and again finds the lock free each time, and waiting threads
- * look when their turn on the processor comes: on a busy machine one waited for 2 s. So whoever
- * had it last lets another go first. */
+ * look when their turn on the processor comes: on a busy machine one waited for 2 s. So the
+ * thread that had it last lets another go first. */
 static void let_others_go_first(struct cardmark *cm)
 {
 	for (unsigned i = 0; i < 64; i++) {

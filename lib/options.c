@@ -152,8 +152,8 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 	return 0;
 }
 
-/* NULL: not set, or empty, or not to be obeyed: whoever starts a set-user-ID program sets its
- * environment. */
+/* NULL: not set, or empty, or not to be obeyed: the user who starts a set-user-ID program sets
+ * its environment. */
 static const char *variable(const char *name, bool env)
 {
 	const char *text = env ? secure_getenv(name) : NULL;

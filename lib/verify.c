@@ -208,8 +208,8 @@ struct look {
 };
 
 /* Has a card that changed been emptied (R7)? It holds nothing then, or once it was
- * read the zero page, or the page of a file that is mapped privately. Also what can't
- * be told. */
+ * read the zero page, or the page of a file that is mapped privately. Also true where it
+ * cannot be known. */
 static bool is_emptied(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 {
 	bool of_file = l->range->kind == CM_KIND_FILE;

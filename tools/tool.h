@@ -19,7 +19,7 @@ enum {
 
 enum { TOOL_PATH = 4096 };
 
-/* Where bench writes and report reads, unless told otherwise. */
+/* Where bench writes and report reads, unless an option names another file. */
 #define BENCH_FILE "cardmark-bench.json"
 #define BENCH_MICRO_FILE "cardmark-micro.json"
 #define BENCH_BARRIERS_FILE "cardmark-barriers.json"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How often libgc collects. In incremental mode, whoever finds its dirty pages, it
+ * How often libgc collects. In incremental mode, by any source of dirty pages, it
  * collects after half of the allocation (min_bytes_allocd in alloc.c), and without
  * waiting until its heap is full: two or three times as often as when it stops the
  * world. A program of words took 28 collections for 17, and more time for all of them

@@ -222,7 +222,7 @@ static void stop_ends(bool done)
 {
 	uint64_t now = cm_now_ns(), took = now - t_stop;
 
-	if (!in_stop) /* told twice (chain.c), or it began in a callback that never came back */
+	if (!in_stop) /* called twice (chain.c), or it began in a callback that never came back */
 		return;
 	in_stop = false;
 	t_started = now;

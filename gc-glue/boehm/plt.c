@@ -6,8 +6,8 @@
  *
  * An object is in the list of dl_iterate_phdr() before another thread's dlopen() has relocated
  * it. If a page of it is made read-only, ld.so then crashes, and what is written there is
- * overwritten. That ld.so is at work is told by nothing that can be asked without waiting
- * for it, and it may be waiting for us: constructors allocate. So each slot must show that it
+ * overwritten. We cannot ask whether ld.so is at work without waiting for it, and
+ * it may be waiting for us: constructors allocate. So each slot must show that it
  * is ready, or is left alone until the next time:
  *   - ld.so makes an object's RELRO pages read-only when it has relocated all of it, and never
  *     touches them again. One step before they are writable, and we keep away.

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The preload object of `cardmark run`: the adapter for a program that nobody
- * rebuilt. Told what to do by the environment alone (see the man page of
- * cardmark-run); its constructor runs before the program calls GC_init(). */
+ * The preload object of `cardmark run`: the adapter for a program that was not
+ * rebuilt. The environment alone controls it (see cardmark(1)). Its constructor
+ * runs before the program calls GC_init(). */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>

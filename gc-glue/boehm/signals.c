@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * SIGSEGV handlers of programs that nobody rebuilt. With the mprotect backend writes
+ * SIGSEGV handlers of programs that were not rebuilt. With the mprotect backend writes
  * are found by faults, and a handler set later would take the first of them for a crash
  * (neko, asymptote, Crystal). So what objects call to set one leads to
  * cardmark_sigaction(), as the JVM's libjsig does it for the JVM. */

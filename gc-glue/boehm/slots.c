@@ -47,7 +47,7 @@ static char *hook_secure_getenv(const char *name)
 
 /* ---- Slots -------------------------------------------------------------------- */
 
-/* Way B lives on them. So they stay allowed, and the program is told what it said. */
+/* Way B needs them. So they stay allowed, and the program reads back what it set. */
 static int program_allows_vdb;
 
 static void hook_set_manual_vdb_allowed(int value)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The arena's lock, and what a hook does that cannot have it because of a fork: it
- * pushes a note, and whoever next has the lock enters it. Readers without the lock look
+ * pushes a note, and the next thread that has the lock enters it. Readers without the lock look
  * for notes first. The hook has not returned before its note is there, and a note is in
  * the list, or being entered, until the map has it: so no thread can have been given memory
  * of which a reader finds no trace. */
@@ -107,7 +107,7 @@ static void enter_note(struct cardmark_jemalloc *je, const struct cm_je_note *no
 	switch (note->event) {
 	case CM_JE_MAPPED:
 		/* Not tracked here: a caller that has collected already and now asks for dirty
-		 * cards must still be told of it. The next collect mends it. */
+		 * cards must still get it. The next collect mends it. */
 		cm_je_put(je, note->start, note->end, note->flags);
 		break;
 	case CM_JE_DECOMMITTED:

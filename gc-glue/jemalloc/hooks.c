@@ -19,7 +19,7 @@ static struct span cards(const void *addr, size_t offset, size_t len)
 	return (struct span){ at + offset, (at + offset + len + card - 1) & ~(card - 1) };
 }
 
-/* Of memory that no alloc hook told us of: ours were not the arena's hooks for a time. */
+/* For memory that no alloc hook of ours saw: ours were not the arena's hooks for a time. */
 static void expect_known(struct cardmark_jemalloc *je, struct span s)
 {
 	struct cardmark_jemalloc_range r;
@@ -189,7 +189,7 @@ static bool hook_decommit(struct cm_je_hooks *hooks, void *addr, size_t size, si
 }
 
 /* Entered after the purge: a reader of the list in between sees zeros, and finds the entry later.
- * The other way round the list would have been told for contents that were still there. */
+ * The other way round the list would have it while the contents were still there. */
 static void discarded(struct cardmark_jemalloc *je, struct span s, unsigned flags)
 {
 	int saved_errno = errno;

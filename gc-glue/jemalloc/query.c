@@ -82,7 +82,7 @@ enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 	result = cardmark_collect(je->cm, table);
 	cm_je_look_whose_hooks(je);
 	/* The table is what the core made of it. What could not be entered or tracked is dirty
-	 * beyond the table, for whoever asks here. */
+	 * beyond the table, in the answers of this adapter. */
 	if (result == CARDMARK_EXACT && (!entered || overflown(je) ||
 					 atomic_load_explicit(&je->doubtful, memory_order_relaxed)))
 		result = CARDMARK_GUESSED;

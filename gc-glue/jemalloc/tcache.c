@@ -2,7 +2,7 @@
  *
  * A cache of jemalloc's for each thread and arena, so that a thread's cache holds
  * objects of the arena and of nothing else. Slots are never unmapped: a thread that
- * ends and an arena that is destroyed may meet at one, and whoever takes the
+ * ends and an arena that is destroyed may meet at one, and the thread that takes the
  * cache out of it, with the lock held, gives it back. No mallctl with the lock held: so
  * the arena counts the caches on the way, and is not destroyed before they have arrived.
  *

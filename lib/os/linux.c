@@ -68,8 +68,8 @@ static int linux_map(size_t len, void **out)
 		return error;
 	}
 	/* VM_DONTDUMP differs from any heap's flags, so the kernel never merges
-	 * this mapping with one that is tracked (R14). The name is for people
-	 * who read /proc/PID/maps; kernels without it refuse, no harm done. */
+	 * this mapping with one that is tracked (R14). The name is for a person
+	 * who reads /proc/PID/maps; kernels without it refuse, no harm done. */
 	(void)madvise(p, len, MADV_DONTDUMP);
 	/* Our tables are large and sparse. Where huge pages are on for everyone, one
 	 * byte of them would cost 2 MiB (since 6.7 a mapping that long is aligned to it:

@@ -3,7 +3,7 @@
  * A list without a lock: chunks of slots, which are never given back. A slot is claimed by
  * exchanging its start for 0, and holds a mapping when its end is set. What a reader sees
  *   - before that: nothing. Memory that was mapped a moment ago may look like the program's; it
- *     holds nothing yet, and whoever tracks it reports too much, not too little.
+ *     holds nothing yet, and a tracker that has it reports too much, not too little.
  *   - of a slot that is emptied meanwhile, and perhaps used again: that it was, and looks
  *     again. That the end is the same proves nothing: the first mapping may have come back.
  *

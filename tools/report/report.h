@@ -42,7 +42,7 @@ uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, s
 
 json_t *model_page(const struct report_page *page);
 json_t *model_file(const struct report *r);
-/* Of any results: what was not recorded is said. */
+/* Of any results: what was not recorded is named. */
 void model_environment(json_t *root, const struct bench_env *env);
 /* A cell with this class ("": that of the column). */
 json_t *model_cell(const char *class, const char *format, ...)
