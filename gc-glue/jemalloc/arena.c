@@ -424,7 +424,6 @@ static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
 static bool is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t end)
 {
 	struct cardmark_jemalloc_range r;
-
 	bool tracked;
 
 	(void)cardmark_is_tracked(je->cm, (const void *)first, end - first, &tracked);

@@ -65,6 +65,7 @@ static void in_child(void)
 	sigset_t saved = mine.signals;
 
 	cm_je_process_begins();
+	cm_je_owner_child();
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
 		cm_je_tcaches_forget(je);
 		if (!je->over_fork) /* what its holder did is not known */

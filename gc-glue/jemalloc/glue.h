@@ -164,6 +164,8 @@ void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena);
 void cm_je_owner_remove(const struct cardmark_jemalloc *je);
 /* For a hook, which was given hooks and arena: never NULL. */
 struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena);
+/* In a fork child: what is in no list of arenas has no lock that a thread of the parent had. */
+void cm_je_owner_child(void);
 
 /* The lock, with every signal blocked, and notes entered. For a hook: false when a
  * fork is on its way, or the lock does not come in a copy of the process. */

@@ -106,6 +106,20 @@ static struct cardmark_jemalloc *by_number(unsigned arena)
 	return found == 1 ? one : &nobody;
 }
 
+void cm_je_owner_child(void)
+{
+	size_t n = atomic_load_explicit(&used, memory_order_acquire);
+
+	(void)pthread_mutex_init(&nobody.lock, NULL);
+	for (size_t i = 0; i < n; i++) {
+		struct cardmark_jemalloc *je =
+			atomic_load_explicit(&owners[i].je, memory_order_acquire);
+
+		if (je != NULL && je->gone)
+			(void)pthread_mutex_init(&je->lock, NULL);
+	}
+}
+
 struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena)
 {
 	const struct cardmark_jemalloc *je = (const void *)hooks;

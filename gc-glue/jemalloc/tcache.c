@@ -112,12 +112,13 @@ void cm_je_tcaches_forget(struct cardmark_jemalloc *je)
 		s->flushing = false;
 }
 
-/* The same as lock_slots, when nobody else has jemalloc at work on the cache of s. */
+/* The same as lock_slots, when no other thread has jemalloc at work on the cache of s. In a copy
+ * of the process made by clone(2) that thread is not there. */
 static bool lock_slot(const struct slot *s, sigset_t *saved)
 {
 	bool locked = lock_slots(saved);
 
-	for (unsigned turn = 0; s->flushing; turn++) {
+	for (unsigned turn = 0; s->flushing && !cm_je_is_copy(); turn++) {
 		unlock_slots(saved, locked);
 		cm_je_pause(turn);
 		locked = lock_slots(saved);

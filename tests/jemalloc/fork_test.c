@@ -418,6 +418,37 @@ static void a_fork_in_a_clone_does_not_wait_for_ever(void)
 	tear_down();
 }
 
+/* Hooks that the program wrote over ours go on to call ours after a detach. */
+static int call_detached_hook(struct cardmark_jemalloc *detached)
+{
+	struct cm_je_hooks *hooks = &detached->hooks;
+	bool zero = false, commit = true;
+
+	return hooks->alloc(hooks, NULL, (size_t)2 << 20, live_card, &zero, &commit,
+			    detached->arena) != NULL
+		       ? 0
+		       : 1;
+}
+
+static void hooks_of_a_detached_arena_go_on_in_a_child(void)
+{
+	struct cardmark_jemalloc *detached;
+	pid_t pid;
+
+	if (TAP_TSAN)
+		tap_skip("this sanitizer takes a child's threads for those of the parent");
+	set_up();
+	dallocx(p, flags);
+	detached = je;
+	CHECK_EQ(cardmark_jemalloc_detach(&je), 0);
+	CHECK_EQ(pthread_mutex_lock(&detached->lock), 0); /* as a thread that is in a hook */
+	pid = fork();
+	if (pid == 0)
+		_exit(call_detached_hook(detached));
+	CHECK_EQ(pthread_mutex_unlock(&detached->lock), 0);
+	CHECK(exited_well(pid));
+}
+
 static const struct live_case cases[] = {
 	{ "a child loses nothing, and takes nothing", a_child_loses_nothing, 0, 0 },
 	{ "control: with the parent's descriptors writes are lost",
@@ -426,6 +457,8 @@ static const struct live_case cases[] = {
 	{ "a fork in a clone does not wait for ever", a_fork_in_a_clone_does_not_wait_for_ever, 0,
 	  0 },
 	{ "hooks do not wait for a fork", hooks_do_not_wait_for_a_fork, 0, 0 },
+	{ "hooks of a detached arena go on in a child", hooks_of_a_detached_arena_go_on_in_a_child,
+	  0, 0 },
 };
 
 int main(int argc, char **argv)
