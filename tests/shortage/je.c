@@ -96,10 +96,28 @@ static void *in_thread(void *arg)
 	return arg;
 }
 
+/* jemalloc 5.3.0 itself crashes where the first call of a thread finds no address space for the
+ * automatic arena that the thread is given (tcache_arena_associate() of NULL). So all of them
+ * are made before there is a thread. */
+static bool threads_may_run;
+
+static void make_automatic_arenas(void)
+{
+	unsigned n, zero = 0;
+	size_t size = sizeof n;
+
+	threads_may_run = _rjem_mallctl("opt.narenas", &n, &size, NULL, 0) == 0;
+	for (unsigned i = 0; threads_may_run && i < n; i++)
+		threads_may_run = _rjem_mallctl("thread.arena", NULL, NULL, &i, sizeof i) == 0;
+	(void)_rjem_mallctl("thread.arena", NULL, NULL, &zero, sizeof zero);
+}
+
 static void use_a_thread(void)
 {
 	pthread_t thread;
 
+	if (!threads_may_run)
+		return;
 	if (pthread_create(&thread, NULL, in_thread, NULL) != 0)
 		return;
 	if (strncmp(shortage(), "cancel", 6) == 0)
@@ -193,6 +211,7 @@ int main(int argc, char **argv)
 		return 2;
 	read_fault();
 	rng = shortage_seed() * 71 + 3;
+	make_automatic_arenas();
 	do
 		one_arena(30 + (unsigned)random_below(&rng, 60));
 	while (cm_now_seconds() < end);
