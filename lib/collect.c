@@ -275,7 +275,7 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 	if (!locked) {
 		/* Nothing was cleared, so the next collect reports it all. */
 		table->all_dirty = true;
-		if (consumer == NULL)
+		if (cm != NULL && consumer == NULL)
 			cm_tracker_told_all(cm);
 		else if (cm != NULL) /* what is new is still new to whoever scans */
 			CM_COUNT(cm->all_dirty);

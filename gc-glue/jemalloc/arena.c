@@ -382,6 +382,7 @@ int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 	}
 	*handle = NULL;
 	cm_je_list_remove(je);
+	cm_je_owner_is_detached(je);
 	/* A thread may have read our hooks before they were replaced: what they need
 	 * stays for ever. One step before `gone` a hook enters a range in maps that no call
 	 * reads any more; one step after, it finds `gone`, both with the lock. */

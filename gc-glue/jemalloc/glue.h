@@ -161,6 +161,7 @@ bool cm_je_is_ours(const struct cm_je_hooks *hooks);
 int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena,
 		    struct cm_je_hooks *default_hooks);
 void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena);
+void cm_je_owner_is_detached(const struct cardmark_jemalloc *je);
 void cm_je_owner_remove(const struct cardmark_jemalloc *je);
 /* For a hook, which was given hooks and arena: never NULL. */
 struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena);

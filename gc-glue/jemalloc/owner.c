@@ -18,7 +18,8 @@
 
 static struct {
 	_Atomic(struct cardmark_jemalloc *) je;
-	atomic_uint arena; /* UINT_MAX: not made yet */
+	atomic_uint arena;    /* UINT_MAX: not made yet */
+	atomic_bool detached; /* the struct stays; the arena may be adopted again */
 } owners[MOST];
 static atomic_size_t used; /* slots behind these were never used */
 /* Of an arena that is not ours, to which the program wrote a copy of our hooks: jemalloc's own
@@ -37,6 +38,17 @@ static void count(size_t slots)
 		;
 }
 
+static bool take_slot(size_t i, struct cardmark_jemalloc *from, struct cardmark_jemalloc *to,
+		      unsigned arena)
+{
+	if (!atomic_compare_exchange_strong_explicit(&owners[i].je, &from, to, memory_order_release,
+						     memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&owners[i].arena, arena, memory_order_relaxed);
+	count(i + 1);
+	return true;
+}
+
 int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena, struct cm_je_hooks *default_hooks)
 {
 	struct cm_je_hooks *none = NULL;
@@ -44,16 +56,15 @@ int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena, struct cm_je_h
 	/* Once: nobody has our hooks yet. */
 	(void)__atomic_compare_exchange_n(&nobody.inner, &none, default_hooks, false,
 					  __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-	for (size_t i = 0; i < MOST; i++) {
-		struct cardmark_jemalloc *free = NULL;
-
-		if (!atomic_compare_exchange_strong_explicit(
-			    &owners[i].je, &free, je, memory_order_release, memory_order_relaxed))
-			continue;
-		atomic_store_explicit(&owners[i].arena, arena, memory_order_relaxed);
-		count(i + 1);
-		return 0;
-	}
+	for (size_t i = 0; i < MOST; i++)
+		if (take_slot(i, NULL, je, arena))
+			return 0;
+	/* After so many that were detached, no thread is still on its way into the first one's. */
+	for (size_t i = 0; i < MOST; i++)
+		if (atomic_exchange_explicit(&owners[i].detached, false, memory_order_relaxed) &&
+		    take_slot(i, atomic_load_explicit(&owners[i].je, memory_order_relaxed), je,
+			      arena))
+			return 0;
 	return -ENOMEM;
 }
 
@@ -74,6 +85,14 @@ void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena)
 		atomic_store_explicit(&owners[i].arena, arena, memory_order_relaxed);
 }
 
+void cm_je_owner_is_detached(const struct cardmark_jemalloc *je)
+{
+	size_t i = slot_of(je);
+
+	if (i < MOST)
+		atomic_store_explicit(&owners[i].detached, true, memory_order_relaxed);
+}
+
 /* One step before, the arena is destroyed already, and no hook asks for it. */
 void cm_je_owner_remove(const struct cardmark_jemalloc *je)
 {
@@ -90,7 +109,7 @@ void cm_je_owner_remove(const struct cardmark_jemalloc *je)
 static struct cardmark_jemalloc *by_number(unsigned arena)
 {
 	size_t n = atomic_load_explicit(&used, memory_order_acquire), found = 0;
-	struct cardmark_jemalloc *one = NULL;
+	struct cardmark_jemalloc *one = NULL, *detached = NULL;
 
 	for (size_t i = 0; i < n; i++) {
 		struct cardmark_jemalloc *je =
@@ -99,10 +118,16 @@ static struct cardmark_jemalloc *by_number(unsigned arena)
 		if (je == NULL ||
 		    atomic_load_explicit(&owners[i].arena, memory_order_relaxed) != arena)
 			continue;
+		if (atomic_load_explicit(&owners[i].detached, memory_order_relaxed)) {
+			detached = je;
+			continue;
+		}
 		cm_je_lose_track(je);
 		one = je;
 		found++;
 	}
+	if (found == 0 && detached != NULL)
+		return detached;
 	return found == 1 ? one : &nobody;
 }
 

@@ -306,6 +306,25 @@ static void a_copy_that_only_hooks_notice(void)
 	tear_down();
 }
 
+/* Of an arena that was detached and adopted again: the struct of the first time is still there. */
+static void a_copy_after_a_detach(void)
+{
+	unsigned arena;
+	unsigned char *p;
+
+	set_up(0);
+	arena = cardmark_jemalloc_arena(je);
+	CHECK_EQ(cardmark_jemalloc_detach(&je), 0);
+	CHECK_EQ(cardmark_jemalloc_adopt(&je, cm, mallctl, arena, CARDMARK_JEMALLOC_BEST_EFFORT),
+		 0);
+	replace_hooks(copy_with_other_purge());
+	p = mallocx(16 * BYTES, flags);
+	CHECK(p != NULL);
+	collect();
+	expect_all_dirty(p);
+	tear_down();
+}
+
 static void a_copy_of_ours_in_another_arena(void)
 {
 	unsigned char *p;
@@ -363,6 +382,7 @@ static const struct live_case cases[] = {
 	{ "a wrapper is left in place", a_wrapper_is_left_in_place, 0, 0 },
 	{ "a copy of ours", a_copy_of_ours, 0, 0 },
 	{ "a copy that only hooks notice", a_copy_that_only_hooks_notice, 0, 0 },
+	{ "a copy after a detach", a_copy_after_a_detach, 0, 0 },
 	{ "a copy of ours in another arena", a_copy_of_ours_in_another_arena, 0, 0 },
 	{ "an arena that is destroyed behind us", an_arena_that_is_destroyed_behind_us, 0, 0 },
 };
