@@ -31,9 +31,9 @@
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
  * different trackers are independent. No call is a cancellation point. No call but open and probe
- * needs more than 9 KiB of stack. Where a comment says "may run while the world is stopped", the
- * call also promises to return (with everything dirty, or -EBUSY) when a stopped thread is inside
- * the library.
+ * needs more than 9 KiB of stack (13 KiB if clang built the library). Where a comment says "may
+ * run while the world is stopped", the call also promises to return (with everything dirty, or
+ * -EBUSY) when a stopped thread is inside the library.
  */
 #ifndef CARDMARK_CARDMARK_H
 #define CARDMARK_CARDMARK_H
