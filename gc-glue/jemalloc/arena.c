@@ -421,27 +421,32 @@ static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
 		       addr, len, je->arena);
 }
 
-/* Watched, or known not to be and always dirty. */
-static bool is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t end)
+/* Watched, or known not to be and always dirty: 1, 0, or -EBUSY where that cannot be known. */
+static int is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t end)
 {
 	struct cardmark_jemalloc_range r;
 	bool tracked;
+	int error = cardmark_is_tracked(je->cm, (const void *)first, end - first, &tracked);
 
-	(void)cardmark_is_tracked(je->cm, (const void *)first, end - first, &tracked);
-	return tracked ||
-	       (cm_je_map_find(&je->ranges, first, &r) != CM_JE_NONE && r.start <= first &&
-		r.flags != 0) ||
-	       atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0;
+	if (tracked ||
+	    (cm_je_map_find(&je->ranges, first, &r) != CM_JE_NONE && r.start <= first &&
+	     r.flags != 0) ||
+	    atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0)
+		return 1;
+	return error;
 }
 
 int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size_t len)
 {
 	size_t card = cardmark_card_size();
 	uintptr_t first = (uintptr_t)addr & ~(card - 1);
-	uintptr_t end = ((uintptr_t)addr + len + card - 1) & ~(card - 1);
-	bool covered;
+	uintptr_t end;
 	sigset_t saved;
+	int covered;
 
+	if (len == 0) /* malloc(0) returns an address, too */
+		len = 1;
+	end = ((uintptr_t)addr + len + card - 1) & ~(card - 1);
 	if (je->hooks_word == 0)
 		(void)cm_je_ask_whose_hooks(je);
 	else
@@ -454,16 +459,17 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 			       je->arena);
 	if (!cardmark_jemalloc_contains(je, addr, len))
 		return not_here(je, addr, len);
-	if (is_covered(je, first, end))
-		return 0;
+	covered = is_covered(je, first, end);
+	if (covered != 0)
+		return covered > 0 ? 0 : covered;
 	/* Between those two looks it may have become tracked. No thread can do that while we
 	 * have the lock. */
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
 		return no_lock("cardmark_jemalloc_check");
 	covered = is_covered(je, first, end);
 	cm_je_leave(je, &saved);
-	if (covered)
-		return 0;
+	if (covered != 0)
+		return covered > 0 ? 0 : covered;
 	return cm_fail(-ENOENT,
 		       "%p is in arena %u, but the tracker does not watch it: was it untracked?",
 		       addr, je->arena);

@@ -144,8 +144,9 @@ CARDMARK_API bool cardmark_jemalloc_contains(struct cardmark_jemalloc *je, const
 					     size_t len);
 
 /* For debug builds: did this allocation land in the arena, and is it watched? 0, or
- * -ENOENT with the reason in cardmark_last_error(); -EBUSY if a thread stays in the
- * arena's hooks. Any address may be asked for. Not while the world is stopped. */
+ * -ENOENT with the reason in cardmark_last_error(); -EBUSY where that cannot be known: a
+ * thread stays in the arena's hooks, or clone(2) made this process in the middle of a call. Any
+ * address may be asked for. Not while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr,
 					 size_t len);
 

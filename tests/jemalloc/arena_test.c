@@ -4,6 +4,8 @@
  * dirty, allocating is not writing, and what cannot be done is refused with a reason. */
 #include "tests/jemalloc/watched.h"
 
+#include "lib/tracker.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -416,6 +418,28 @@ static void each_thread_has_a_cache(void)
 	tear_down();
 }
 
+/* In a process that clone(2) made in the middle of a call: not known is not "not watched". */
+static void check_when_torn(void *arg)
+{
+	cm->torn = true;
+	CHECK_EQ(cardmark_jemalloc_check(je, arg, 100), -EBUSY);
+}
+
+static void what_cannot_be_known_is_busy(void)
+{
+	unsigned char *p;
+
+	if (TAP_TSAN)
+		tap_skip(
+			"this sanitizer has no room for the locks that jemalloc holds over a fork");
+	set_up(0);
+	p = mallocx(100, cardmark_jemalloc_flags(je));
+	CHECK_EQ(tap_in_child(check_when_torn, p), 0);
+	CHECK_EQ(cardmark_jemalloc_check(je, p, 100), 0);
+	CHECK_EQ(cardmark_jemalloc_check(je, p, 0), 0);
+	tear_down();
+}
+
 /* ---- Reset ------------------------------------------------------------------------------ */
 
 #define OBJECTS 500
@@ -545,6 +569,7 @@ static const struct live_case cases[] = {
 	{ "arena numbers are used again", numbers_are_used_again, 0, 0 },
 	{ "two arenas share a tracker", two_arenas_share_a_tracker, 0, 0 },
 	{ "an allocation without a cache of its own is found out", the_trap_is_noticed, 0, 0 },
+	{ "check: what cannot be known is busy", what_cannot_be_known_is_busy, 0, 0 },
 	{ "an arena is reset", an_arena_is_reset, 0, 0 },
 	{ "control: a reset behind us hands objects out twice", a_reset_behind_us_hands_out_twice,
 	  0, LIVE_ONLY(PAGEMAP) },
