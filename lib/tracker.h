@@ -39,7 +39,7 @@ struct cardmark {
 	struct cardmark_table *tables;
 	struct cm_cards fresh; /* tracked and not cleared since: SCAN_IGNORE_NEW */
 	bool any_fresh;
-	struct cm_kept kept; /* by precleans, and by consumers, for the next answer */
+	struct cm_kept kept; /* for the next answer: cards that precleans and consumers took */
 	struct cardmark_consumer *consumers;
 	struct cm_holds holds;
 	/* With CARDMARK_OPEN_DISCARDS: reported with data and not found empty since. */

@@ -27,7 +27,7 @@ static atomic_size_t used; /* slots behind these were never used */
 static struct cardmark_jemalloc nobody = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = true };
 
 /* One step before a slot is counted no hook looks at it; one step after, it finds the struct
- * there: release, pairs with the acquire in cm_je_owner(). */
+ * there: release, pairs with the acquires in slot_of() and by_number(). */
 static void count(size_t slots)
 {
 	size_t known = atomic_load_explicit(&used, memory_order_relaxed);
@@ -41,6 +41,10 @@ static void count(size_t slots)
 static bool take_slot(size_t i, struct cardmark_jemalloc *from, struct cardmark_jemalloc *to,
 		      unsigned arena)
 {
+	/* One step before, the slot has no number, so no copy of other hooks leads to it; one step
+	 * after, an arena that is being made or adopted. */
+	if (from != NULL)
+		atomic_store_explicit(&owners[i].arena, UINT_MAX, memory_order_relaxed);
 	if (!atomic_compare_exchange_strong_explicit(&owners[i].je, &from, to, memory_order_release,
 						     memory_order_relaxed))
 		return false;
@@ -59,7 +63,7 @@ int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena, struct cm_je_h
 	for (size_t i = 0; i < MOST; i++)
 		if (take_slot(i, NULL, je, arena))
 			return 0;
-	/* After so many that were detached, no thread is still on its way into the first one's. */
+	/* The first of so many that were detached: no thread is still on its way into its hooks. */
 	for (size_t i = 0; i < MOST; i++)
 		if (atomic_exchange_explicit(&owners[i].detached, false, memory_order_relaxed) &&
 		    take_slot(i, atomic_load_explicit(&owners[i].je, memory_order_relaxed), je,

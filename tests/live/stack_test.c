@@ -3,6 +3,8 @@
  * Description: a mutator's stack may be as small as PTHREAD_STACK_MIN (16 KiB on x86-64, and the
  * C library takes a part of it): the library's calls, and the traps, leave it room. Control: a call
  * that needs more is measured as such. */
+#include <cardmark/process.h>
+
 #include "tests/support/backends.h"
 #include "tests/support/live.h"
 
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define STACK ((size_t)256 << 10)
 /* Of 16 KiB, of which a thread begins with 5 here. */
@@ -73,9 +76,15 @@ static void *all_calls(void *arg)
 				    .regions = regions,
 				    .capacity = 8 };
 	struct cardmark_stats stats = { .size = sizeof stats };
+	struct cardmark_description description = CARDMARK_DESCRIPTION_INIT;
+	struct cardmark_consumer *consumer = NULL;
+	struct cardmark_process *process = NULL;
+	struct cardmark_run run;
 	bool tracked;
 
 	live_store(mem, 1);
+	(void)cardmark_consumer_new(&consumer, cm);
+	(void)cardmark_describe(cm, &description);
 	(void)cardmark_collect(cm, table);
 	live_store(mem + 3 * live_card, 2);
 	(void)cardmark_scan(cm, &q);
@@ -83,6 +92,8 @@ static void *all_calls(void *arg)
 	(void)cardmark_track(cm, other, CARDS * live_card, 0);
 	live_store(other, 1);
 	(void)cardmark_hold(cm, other, 1);
+	if (consumer != NULL)
+		(void)cardmark_consumer_collect(consumer, table);
 	(void)cardmark_collect_range(cm, other, CARDS * live_card, table);
 	(void)cardmark_release(cm, other, 1);
 	(void)madvise(other, live_card, MADV_DONTNEED);
@@ -98,6 +109,21 @@ static void *all_calls(void *arg)
 		   -1, 0) == mem);
 	CHECK_EQ(munmap(mem + 2 * live_card, live_card), 0);
 	(void)cardmark_collect(cm, table);
+	(void)cardmark_table_set_range(table, other, live_card);
+	(void)cardmark_table_next(table, 0, UINTPTR_MAX, &run);
+	(void)cardmark_table_clear_range(table, other, live_card);
+	if (cardmark_process_open(&process, getpid()) == 0) {
+		q = (struct cardmark_query){ .size = sizeof q,
+					     .start = other,
+					     .len = CARDS * live_card,
+					     .op = CARDMARK_SCAN_GET,
+					     .required = CARDMARK_PAGE_PRESENT,
+					     .regions = regions,
+					     .capacity = 8 };
+		(void)cardmark_process_scan(process, &q);
+	}
+	cardmark_process_close(&process);
+	cardmark_consumer_delete(&consumer);
 	(void)cardmark_suspend(cm);
 	(void)cardmark_resume(cm);
 	return arg;
@@ -144,6 +170,12 @@ static void calls_leave_room_with_discards(void)
 	measure(CARDMARK_OPEN_DISCARD_IS_WRITE, CARDMARK_VERIFY_OFF);
 }
 
+static void calls_leave_room_in_verify_mode(void)
+{
+	frames_are_the_usual();
+	measure(0, CARDMARK_VERIFY_HASH);
+}
+
 static void what_needs_more_is_seen(void)
 {
 	frames_are_the_usual(); /* or the array is elsewhere */
@@ -155,6 +187,7 @@ int main(int argc, char **argv)
 	static const struct live_case cases[] = {
 		{ "calls leave room on a small stack", calls_leave_room, 0, 0 },
 		{ "calls leave room, with discards", calls_leave_room_with_discards, 0, 0 },
+		{ "calls leave room, in verify mode", calls_leave_room_in_verify_mode, 0, 0 },
 		{ "control: what needs more is seen", what_needs_more_is_seen, 0,
 		  LIVE_ONLY(ALLDIRTY) },
 	};
