@@ -25,6 +25,7 @@
 #include "cardmark/cardmark.h"
 #include "lib/os/os.h"
 #include "common/signals.h"
+#include "common/wait.h"
 #include "lib/waits.h"
 
 #include <errno.h>
@@ -131,7 +132,7 @@ static void claim(_Atomic int *word, int seen)
 bool cm_fork_ready(uint64_t wait_ns)
 {
 	_Atomic int *word = marker_word();
-	uint64_t start = 0;
+	struct cm_wait wait = { .bound_ns = wait_ns };
 
 	for (;;) {
 		int seen = atomic_load_explicit(word, memory_order_acquire);
@@ -143,9 +144,7 @@ bool cm_fork_ready(uint64_t wait_ns)
 			claim(word, seen);
 			continue;
 		}
-		if (start == 0)
-			start = cm_os->now();
-		else if (cm_os->now() - start >= wait_ns)
+		if (cm_wait_is_over(&wait, cm_os->now()))
 			return false;
 		(void)sched_yield();
 	}

@@ -8,6 +8,7 @@
 #include "lib/fork.h"
 #include "lib/os/os.h"
 #include "common/signals.h"
+#include "common/wait.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -28,7 +29,7 @@ static bool try_lock(struct cardmark *cm)
 
 static bool wait_for_lock(struct cardmark *cm, uint64_t wait_ns)
 {
-	uint64_t start = cm_os->now();
+	struct cm_wait wait = { .bound_ns = wait_ns };
 
 	do {
 		if (cm_fork_ready(wait_ns)) {
@@ -38,7 +39,7 @@ static bool wait_for_lock(struct cardmark *cm, uint64_t wait_ns)
 				return true;
 		}
 		(void)sched_yield();
-	} while (cm_os->now() - start < wait_ns);
+	} while (!cm_wait_is_over(&wait, cm_os->now()));
 	return false;
 }
 

@@ -33,15 +33,13 @@ bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved)
 
 bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns)
 {
-	uint64_t since = 0;
+	struct cm_wait wait = { .bound_ns = wait_ns };
 
 	if (wait_ns > CM_JE_WAIT_LONG_NS && cm_je_is_copy())
-		wait_ns = CM_JE_WAIT_LONG_NS; /* the thread that has it may not exist */
+		wait.bound_ns = CM_JE_WAIT_LONG_NS; /* the thread that has it may not exist */
 	cm_signals_block(saved);
 	for (unsigned turn = 0; !try_enter(je); turn++) {
-		if (since == 0)
-			since = cm_now_ns();
-		else if (cm_now_ns() - since > wait_ns) {
+		if (cm_wait_is_over(&wait, cm_now_ns())) {
 			cm_signals_restore(saved);
 			return false;
 		}

@@ -144,7 +144,8 @@ struct cardmark_jemalloc_range cm_je_anything_from(uintptr_t addr)
 enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 				struct cardmark_jemalloc_range *out)
 {
-	uint64_t since = 0;
+	struct cm_wait brief = { .bound_ns = CM_JE_WAIT_NS };
+	struct cm_wait wait = { .bound_ns = CM_JE_WAIT_LONG_NS };
 
 	for (unsigned turn = 1;; turn++) {
 		unsigned version = atomic_load_explicit(&map->version, memory_order_acquire);
@@ -166,13 +167,11 @@ enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 			 * in a copy of the process it does not exist. */
 			uint64_t now = cm_now_ns();
 
-			if (since == 0)
-				since = now;
-			else if (now - since > CM_JE_WAIT_NS) {
-				if (now - since > CM_JE_WAIT_LONG_NS || cm_je_is_copy()) {
-					*out = cm_je_anything_from(addr);
-					return CM_JE_UNKNOWN;
-				}
+			bool over = cm_wait_is_over(&wait, now);
+
+			if (cm_wait_is_over(&brief, now) && (over || cm_je_is_copy())) {
+				*out = cm_je_anything_from(addr);
+				return CM_JE_UNKNOWN;
 			}
 			cm_je_pause(turn - 1);
 		}

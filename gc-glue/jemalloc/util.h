@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/signals.h"
+#include "common/wait.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -53,16 +53,12 @@ void cm_je_pause(unsigned turn)
 
 bool cm_je_lock(pthread_mutex_t *lock)
 {
-	uint64_t since = 0;
+	struct cm_wait wait = { .bound_ns = CM_JE_WAIT_LONG_NS };
 
 	if (!cm_je_is_copy())
 		return pthread_mutex_lock(lock) == 0;
 	for (unsigned turn = 0; pthread_mutex_trylock(lock) != 0; turn++) {
-		uint64_t now = cm_now_ns();
-
-		if (since == 0)
-			since = now;
-		else if (now - since > CM_JE_WAIT_LONG_NS)
+		if (cm_wait_is_over(&wait, cm_now_ns()))
 			return false;
 		cm_je_pause(turn);
 	}

@@ -2,6 +2,7 @@
 #include "lib/backend/crew.h"
 #include "lib/backend/owed.h"
 #include "common/signals.h"
+#include "common/wait.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -283,7 +284,8 @@ static void take_back(struct cm_crew_shared *s)
 void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
 {
 	struct cm_crew_shared *s = crew->shared;
-	uint64_t idle_since = 0;
+	const struct cm_wait patience = { .bound_ns = CM_CREW_WAIT_NS };
+	struct cm_wait wait = patience;
 	bool more = true;
 
 	take_back(s);
@@ -297,14 +299,12 @@ void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
 		if (u != NULL) {
 			job->do_it(job->arg, u);
 			set_empty(u);
-			idle_since = 0;
+			wait = patience;
 			continue;
 		}
 		if (!more && !any_taken(s))
 			return;
-		if (idle_since == 0)
-			idle_since = cm_os->now();
-		else if (cm_os->now() - idle_since > CM_CREW_WAIT_NS)
+		if (cm_wait_is_over(&wait, cm_os->now()))
 			give_up_taken(s, job);
 		(void)sched_yield();
 	}
@@ -313,14 +313,14 @@ void cm_crew_run(struct cm_crew *crew, const struct cm_crew_job *job)
 bool cm_crew_settle(struct cm_crew *crew, uint64_t wait_ns)
 {
 	const struct cm_crew_shared *s = crew->shared;
-	uint64_t start = cm_os->now();
+	struct cm_wait wait = { .bound_ns = wait_ns };
 
 	for (;;) {
 		bool away = false;
 
 		for (size_t i = 0; s != NULL && i < s->units; i++)
 			away |= state_of(&s->unit[i]) == LATE;
-		if (!away || cm_os->now() - start >= wait_ns)
+		if (!away || cm_wait_is_over(&wait, cm_os->now()))
 			return !away;
 		(void)sched_yield();
 	}

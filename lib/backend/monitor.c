@@ -20,6 +20,7 @@
 #include "lib/backend/monitor.h"
 
 #include "common/signals.h"
+#include "common/wait.h"
 #include "lib/os/os.h"
 
 #include <errno.h>
@@ -215,7 +216,7 @@ bool cm_monitor_is_parked(struct cm_uffd *t)
 
 bool cm_monitor_recall(struct cm_uffd *t)
 {
-	uint64_t start = cm_os->now();
+	struct cm_wait wait = { .bound_ns = WAIT_PARK_NS };
 
 	if (!t->running || cm_monitor_is_parked(t))
 		return t->running;
@@ -225,7 +226,7 @@ bool cm_monitor_recall(struct cm_uffd *t)
 		(void)sched_yield();
 		if (cm_monitor_is_parked(t))
 			return true;
-	} while (cm_os->now() - start < WAIT_PARK_NS);
+	} while (!cm_wait_is_over(&wait, cm_os->now()));
 	if (was_recalled(t))
 		return false;
 	while (!cm_monitor_is_parked(t)) /* it took it, and has nothing left to do but to park */

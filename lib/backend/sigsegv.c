@@ -6,6 +6,7 @@
 
 #include "cardmark/cardmark.h"
 #include "common/signals.h"
+#include "common/wait.h"
 #include "lib/backend/protection.h"
 #include "lib/errors.h"
 #include "lib/os/os.h"
@@ -34,15 +35,13 @@ static struct {
 static bool lock_for(uint64_t wait_ns)
 {
 	atomic_int *word = atomic_load_explicit(&lock_word, memory_order_acquire);
-	uint64_t start = 0;
+	struct cm_wait wait = { .bound_ns = wait_ns };
 
 	for (unsigned i = 0;; i++) {
 		/* Pairs with the release in unlock(). */
 		if (atomic_exchange_explicit(word, 1, memory_order_acquire) == 0)
 			return true;
-		if (start == 0)
-			start = cm_os->now();
-		else if (cm_os->now() - start >= wait_ns)
+		if (cm_wait_is_over(&wait, cm_os->now()))
 			return false;
 		if (i % 64 == 63) /* lets a holder of lower priority run, too */
 			(void)cm_os->poll(NULL, 0, 1);

@@ -28,6 +28,7 @@ live_tests = \
 	tests/live/sigsegv_test \
 	tests/live/sparse_test \
 	tests/live/stack_test \
+	tests/live/standstill_test \
 	tests/live/suspect_test \
 	tests/live/suspend_test \
 	tests/live/table_test \
