@@ -362,9 +362,20 @@ static bool arm(struct cm_uffd *t, const struct cm_range *range, uintptr_t start
 	return error == 0;
 }
 
+/* Adds the cards of a piece that hold data and have no bit of mask. Not inlined: its window is off
+ * the stack again when /proc/self/maps is read, and a mutator's may be 16 KiB. */
+static __attribute__((noinline)) bool fold(struct cm_uffd *t, const struct cm_range *piece,
+					   uint64_t mask)
+{
+	struct cm_entries e;
+
+	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
+	return cm_entries_fold(&e, piece, mask, 0, &t->snapshot);
+}
+
 /* Where no userfaultfd watches, a protection bit means nothing: mremap took it along
  * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
-static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece, struct cm_entries *e)
+static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece)
 {
 	struct cm_range anew;
 	uintptr_t at = piece->start;
@@ -374,9 +385,8 @@ static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece, struc
 	if (is_watched(t, piece->start, piece->end))
 		return true;
 	while ((found = next_unwatched(t, at, piece->end, &anew)) > 0) {
-		cm_entries_init(e, t->pagemap.fd, t->b.params.counters);
 		if (anew.kind == CM_KIND_PRIVATE) {
-			sure &= cm_entries_fold(e, &anew, 0, 0, &t->snapshot);
+			sure &= fold(t, &anew, 0);
 		} else {
 			cm_cards_set(&t->snapshot, anew.start, anew.end);
 			sure = false;
@@ -391,11 +401,8 @@ static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece, struc
 /* Makes the snapshot of a piece. What cannot be read counts as written. */
 static bool look(struct cm_uffd *t, const struct cm_range *piece)
 {
-	struct cm_entries e; /* one for both: a mutator's stack may be 16 KiB */
-
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
-	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
-	if (cm_entries_fold(&e, piece, PME_UFFD_WP, 0, &t->snapshot) && add_unwatched(t, piece, &e))
+	if (fold(t, piece, PME_UFFD_WP) && add_unwatched(t, piece))
 		return true;
 	CM_COUNT(t->b.params.counters->guessed);
 	return false;

@@ -145,8 +145,7 @@ static void measure(unsigned flags, enum cardmark_verify verify)
 	(void)cardmark_collect(cm, table);
 	depth = depth_of(all_calls) - base;
 	printf("# %zu bytes of stack\n", depth);
-	/* softdirty runs only on other kernels, where it was not measured yet. */
-	CHECK(depth <= (live_backend == CARDMARK_BACKEND_SOFTDIRTY ? (size_t)13 << 10 : MOST));
+	CHECK(depth <= MOST);
 }
 
 static void frames_are_the_usual(void)
