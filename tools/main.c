@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  * The cardmark command: finds the subcommand. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
 #include "tools/tool.h"
 
 static const struct {
@@ -35,13 +35,18 @@ static void print_help(void)
 	       "a shell does.\n");
 }
 
+static void message(const char *sub, const char *fmt, va_list ap)
+{
+	fprintf(stderr, "cardmark%s%s: ", sub ? " " : "", sub ? sub : "");
+	vfprintf(stderr, fmt, ap);
+}
+
 int tool_usage_error(const char *sub, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "cardmark%s%s: ", sub ? " " : "", sub ? sub : "");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	message(sub, fmt, ap);
 	va_end(ap);
 	fprintf(stderr, " (see 'cardmark %s%s--help')\n", sub ? sub : "", sub ? " " : "");
 	return TOOL_USAGE;
@@ -51,9 +56,8 @@ void tool_message(const char *sub, const char *fmt, ...)
 {
 	va_list ap;
 
-	fprintf(stderr, "cardmark%s%s: ", sub ? " " : "", sub ? sub : "");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	message(sub, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
 }
@@ -91,26 +95,19 @@ bool tool_parse_count(const char *text, uint64_t min, uint64_t max, uint64_t *ou
 
 bool tool_is_utf8(const char *text)
 {
-	json_t *one = json_string(text);
-
-	json_decref(one);
-	return one != NULL;
+	while (*text != '\0' && cm_utf8_length(text) > 0)
+		text += cm_utf8_length(text);
+	return *text == '\0';
 }
 
 void tool_make_utf8(char *text)
 {
-	while (*text != '\0') {
-		json_t *one = NULL;
-		size_t n = 0, left = strlen(text);
-
-		while (one == NULL && n < 4 && n < left)
-			one = json_stringn(text, ++n);
-		if (one == NULL) {
+	for (size_t n; *text != '\0'; text += n) {
+		n = cm_utf8_length(text);
+		if (n == 0) {
 			*text = '?';
 			n = 1;
 		}
-		json_decref(one);
-		text += n;
 	}
 }
 

@@ -1,53 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 #include "dump.h"
 
+#include "common/maps.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static uintptr_t hex(const char **p)
-{
-	uintptr_t v = 0;
-
-	for (;; (*p)++) {
-		char c = **p;
-		unsigned digit;
-
-		if (c >= '0' && c <= '9')
-			digit = (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			digit = (unsigned)(c - 'a') + 10;
-		else
-			return v;
-		v = v << 4 | digit;
-	}
-}
-
 static bool starts(const char *name, const char *with)
 {
 	return strncmp(name, with, strlen(with)) == 0;
 }
 
-/* "start-end rwxp offset dev inode      name". False: not for us. */
-static bool parse(const char *p, struct snap_mapping *out)
+/* False: not for us. */
+static bool parse(const char *text, struct snap_mapping *out)
 {
-	bool shared;
+	struct cm_maps_line line;
+	const char *name;
 
-	out->start = hex(&p);
-	p++;
-	out->end = hex(&p);
-	p++;
-	out->writable = p[1] == 'w';
-	shared = p[3] == 's';
-	for (unsigned field = 0; field < 3; field++)
-		p += strcspn(p, " ") + 1;
-	out->file = *p != '0';
-	p += strcspn(p, " ");
-	p += strspn(p, " ");
-	return !shared && !starts(p, "[vdso") && !starts(p, "[vvar") && !starts(p, "[vsyscall") &&
-	       !starts(p, "[anon:libcardmark");
+	if (!cm_maps_parse(text, &line))
+		return false;
+	out->start = line.start;
+	out->end = line.end;
+	out->writable = line.write;
+	out->file = *line.rest != '0';
+	name = cm_maps_name(line.rest);
+	return !line.shared && !starts(name, "[vdso") && !starts(name, "[vvar") &&
+	       !starts(name, "[vsyscall") && !starts(name, "[anon:libcardmark");
 }
 
 static int open_maps(int pid)
@@ -62,33 +43,20 @@ static int open_maps(int pid)
 
 long snap_read_maps(int pid, struct snap_mapping *v, size_t max)
 {
-	char buf[8192];
-	size_t n = 0, have = 0;
-	ssize_t got = 0;
-	int fd = open_maps(pid);
+	struct cm_maps maps = { .fd = open_maps(pid) };
+	size_t n = 0;
+	char *text;
+	int found;
 
-	if (fd < 0)
+	if (maps.fd < 0)
 		return -errno;
-	for (;;) {
-		char *line = buf, *end;
-
-		got = read(fd, buf + have, sizeof buf - 1 - have);
-		if (got <= 0)
+	while ((found = cm_maps_next(&maps, &text)) > 0) {
+		if (n == max) {
+			found = -E2BIG;
 			break;
-		have += (size_t)got;
-		for (; (end = memchr(line, '\n', have - (size_t)(line - buf))) != NULL;
-		     line = end + 1) {
-			*end = '\0';
-			if (n == max) {
-				(void)close(fd);
-				return -E2BIG;
-			}
-			n += parse(line, &v[n]);
 		}
-		have -= (size_t)(line - buf);
-		memmove(buf, line, have);
+		n += parse(text, &v[n]);
 	}
-	got = got < 0 ? -errno : 0;
-	(void)close(fd);
-	return got < 0 ? got : (long)n;
+	(void)close(maps.fd);
+	return found < 0 ? found : (long)n;
 }

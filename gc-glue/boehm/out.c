@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gc-glue/boehm/out.h"
 
+#include "common/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -46,49 +48,20 @@ void cm_gc_put(struct cm_gc_out *o, const char *format, ...)
 		o->n += (size_t)n < left ? (size_t)n : left - 1;
 }
 
-/* The length of the UTF-8 sequence at s, which a 0 ends; 0 if it is none. */
-static size_t utf8_length(const unsigned char *s)
+void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *s)
 {
-	unsigned char low = 0x80, high = 0xbf; /* of the second byte */
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (s[0] == 0xe0)
-		low = 0xa0; /* shorter ones exist */
-	else if (s[0] == 0xed)
-		high = 0x9f; /* surrogates */
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f; /* above U+10FFFF */
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return n;
-}
-
-void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-
 	cm_gc_put(o, "  \"%s\": \"", key);
 	while (*s) {
-		size_t n = utf8_length(s);
+		size_t n = cm_utf8_length(s);
 
 		if (n == 0)
 			cm_gc_put(o, "\\ufffd");
 		else if (*s == '"' || *s == '\\')
 			cm_gc_put(o, "\\%c", *s);
-		else if (*s < 0x20)
-			cm_gc_put(o, "\\u%04x", *s);
+		else if ((unsigned char)*s < 0x20)
+			cm_gc_put(o, "\\u%04x", (unsigned)*s);
 		else
-			cm_gc_put(o, "%.*s", (int)n, (const char *)s);
+			cm_gc_put(o, "%.*s", (int)n, s);
 		s += n ? n : 1;
 	}
 	cm_gc_put(o, "\",\n");

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/maps.h"
 #include "tools/bench/bench.h"
 
 extern char **environ;
@@ -118,19 +119,16 @@ _Noreturn static void become(const struct bench_command *c, int out, int err)
 
 static uint64_t count_mappings(pid_t pid)
 {
-	char path[40], buffer[1 << 16];
+	struct cm_maps maps = { .fd = -1 };
+	char path[40], *line;
 	uint64_t lines = 0;
-	ssize_t n;
-	int fd;
 
 	snprintf(path, sizeof path, "/proc/%ld/maps", (long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	while ((n = read(fd, buffer, sizeof buffer)) > 0)
-		for (const char *p = buffer; (p = memchr(p, '\n', (size_t)(buffer + n - p))); p++)
-			lines++;
-	close(fd);
+	maps.fd = open(path, O_RDONLY | O_CLOEXEC);
+	while (maps.fd >= 0 && cm_maps_next(&maps, &line) > 0)
+		lines++;
+	if (maps.fd >= 0)
+		close(maps.fd);
 	return lines;
 }
 

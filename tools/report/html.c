@@ -1,38 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/report/html.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at s, or 0 if it is none. */
-static size_t character(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+#include "common/utf8.h"
 
-	if (s[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms, surrogates, and above U+10FFFF. */
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	/* U+0080 to U+009F are control characters too. */
-	if (s[0] == 0xc2 && s[1] < 0xa0)
-		return 0;
-	return n;
+/* U+0080 to U+009F are control characters, too. */
+static bool is_control(const char *s)
+{
+	unsigned char c = (unsigned char)*s;
+
+	return (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
+	       (c == 0xc2 && (unsigned char)s[1] < 0xa0);
 }
 
-void html_text(FILE *f, const char *text)
+void html_text(FILE *f, const char *s)
 {
-	const unsigned char *s = (const unsigned char *)text;
-
 	while (*s != '\0') {
-		size_t n = character(s);
+		size_t n = cm_utf8_length(s);
 
-		if (n == 0 || *s == 0x7f || (*s < 0x20 && *s != '\n' && *s != '\t')) {
+		if (n == 0 || is_control(s)) {
 			fputs("\xef\xbf\xbd", f);
 			s++;
 			continue;
@@ -58,18 +46,6 @@ void html_text(FILE *f, const char *text)
 		}
 		s += n;
 	}
-}
-
-void html_printf(FILE *f, const char *format, ...)
-{
-	char *text = NULL;
-	va_list args;
-
-	va_start(args, format);
-	if (vasprintf(&text, format, args) >= 0)
-		html_text(f, text);
-	va_end(args);
-	free(text);
 }
 
 void markdown_text(FILE *f, const char *s)

@@ -8,8 +8,6 @@
 /* As text or as the value of a quoted attribute. Control characters, and bytes that are
  * not UTF-8, become U+FFFD. */
 void html_text(FILE *f, const char *s);
-/* printf(), and then html_text(). */
-void html_printf(FILE *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Text within a table or a line of Markdown: nothing in it is markup. */
 void markdown_text(FILE *f, const char *s);
