@@ -60,7 +60,7 @@ static int measure(struct barriers *b, const char *file)
 					      "written");
 		return bench_interrupted() != 0 ? 128 + bench_interrupted() : TOOL_CANNOT;
 	}
-	written = barriers_write(b, file);
+	written = bench_write_results(barriers_results_json(b), file, BENCH_COMPACT);
 	good = all_good(b);
 	barriers_print(b, out);
 	if (written && !piped)

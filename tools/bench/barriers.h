@@ -127,16 +127,15 @@ void barriers_free_run(struct barriers_run *run);
  * after each ("": not at all). False, with a message, if there is nothing to run. */
 bool barriers_schedule(struct barriers *b, const char *file);
 
-/* ---- barriers_json.c, barriers_load.c ------------------------------------------------------ */
+/* ---- barriers_file.c ----------------------------------------------------------------------- */
 
-/* What both have in a file as numbers. */
-enum { BARRIERS_RUN_FIELDS = 5, BARRIERS_POINT_FIELDS = 6 };
+/* What the results file has of a run as numbers. All but the first are in minigc's statistics,
+ * too. */
+enum { BARRIERS_RUN_FIELDS = 5 };
 extern const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS];
-extern const struct bench_field barriers_point_fields[BARRIERS_POINT_FIELDS];
 
 /* What the results file has. */
 json_t *barriers_results_json(const struct barriers *b);
-bool barriers_write(const struct barriers *b, const char *file);
 /* False, with what is wrong printed as cardmark report. */
 bool barriers_load(const char *file, struct barriers *b);
 

@@ -193,7 +193,7 @@ bool barriers_schedule(struct barriers *b, const char *file)
 		bench_env_update(&b->env);
 		/* Whatever comes, this much is kept. */
 		if (kept && bench_interrupted() == 0)
-			good = barriers_write(b, file);
+			good = bench_write_results(barriers_results_json(b), file, BENCH_COMPACT);
 	}
 	bench_end_progress(&c.progress);
 	b->interrupted = bench_interrupted() != 0;

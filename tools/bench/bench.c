@@ -6,26 +6,24 @@
 
 #include "tools/bench/bench.h"
 
-/* A program of its own, because it makes no use of a collector. unit: its option for the
- * amount of work, which is full at 100 per cent. */
-static int become(struct bench_options *opt, const char *program, const char *unit, uint64_t full,
-		  bool seeded)
+/* Becomes the program of this subcommand. */
+static int become(const struct bench_subcommand *which, const struct bench_options *opt)
 {
 	struct bench_command c = { .argc = 0 };
 
-	if (!tool_find_bench(program, c.path)) {
+	if (!tool_find_bench(which->program, c.path)) {
 		tool_message("bench", "%s is missing: was it built and installed?", c.path);
 		return TOOL_CANNOT;
 	}
-	bench_add_argument(&c, "%s", program);
+	bench_add_argument(&c, "%s", which->program);
 	if (opt->size_given) {
-		uint64_t amount = full * opt->size / 100;
+		uint64_t amount = which->full * opt->size / 100;
 
-		bench_add_argument(&c, "--%s=%" PRIu64, unit, amount > 0 ? amount : 1);
+		bench_add_argument(&c, "--%s=%" PRIu64, which->unit, amount > 0 ? amount : 1);
 	}
 	if (opt->blocks_given)
 		bench_add_argument(&c, "--repeats=%u", opt->blocks);
-	if (seeded)
+	if (which->seeded)
 		bench_add_argument(&c, "--seed=%" PRIu64, opt->seed > 0 ? opt->seed : 1);
 	fflush(NULL);
 	if (!c.failed)
@@ -33,21 +31,6 @@ static int become(struct bench_options *opt, const char *program, const char *un
 	tool_message("bench", "cannot start %s: %s", c.path,
 		     c.failed ? "out of memory" : strerror(errno));
 	return TOOL_CANNOT;
-}
-
-static int overhead(struct bench_options *opt)
-{
-	return become(opt, "cardmark-overhead", "size-mb", 1024, false);
-}
-
-static int lock_wait(struct bench_options *opt)
-{
-	return become(opt, "cardmark-lockwait", "size-mb", 4096, true);
-}
-
-static int jemalloc(struct bench_options *opt)
-{
-	return become(opt, "cardmark-jemalloc", "pairs", 400000, true);
 }
 
 const struct bench_subcommand bench_subcommands[] = {
@@ -71,15 +54,23 @@ const struct bench_subcommand bench_subcommands[] = {
 	{ .name = "overhead",
 	  .what = "the library's cost above the bare system call",
 	  .size = "1 GiB",
-	  .run = overhead },
+	  .program = "cardmark-overhead",
+	  .unit = "size-mb",
+	  .full = 1024 },
 	{ .name = "jemalloc",
 	  .what = "what allocating in a tracked arena of jemalloc costs",
 	  .size = "400000 pairs of malloc and free",
-	  .run = jemalloc },
+	  .program = "cardmark-jemalloc",
+	  .unit = "pairs",
+	  .full = 400000,
+	  .seeded = true },
 	{ .name = "lock-wait",
 	  .what = "how long other threads' mmap and munmap wait for a collect",
 	  .size = "4 GiB",
-	  .run = lock_wait },
+	  .program = "cardmark-lockwait",
+	  .unit = "size-mb",
+	  .full = 4096,
+	  .seeded = true },
 	{ .name = "resume",
 	  .what = "go on with an interrupted 'bench programs' that was to write FILE",
 	  .files = "[FILE]",
@@ -101,5 +92,7 @@ int tool_bench(int argc, char **argv)
 	struct bench_options opt;
 	int status = bench_parse(argc, argv, &opt, &which);
 
-	return status < 0 ? which->run(&opt) : status;
+	if (status >= 0)
+		return status;
+	return which->run != NULL ? which->run(&opt) : become(which, &opt);
 }

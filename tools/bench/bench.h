@@ -47,6 +47,11 @@ struct bench_subcommand {
 	const char *presets[PRESETS]; /* in the help: what each does */
 	const char *size, *json;      /* in the help: what 100 % are, and the file; or NULL */
 	int (*run)(struct bench_options *opt);
+	/* Without run, a program of its own, because it makes no use of a collector; the option
+	 * of it for the amount of work, and how much is 100 per cent. */
+	const char *program, *unit;
+	uint64_t full;
+	bool seeded;
 };
 
 /* Which subcommand is meant, and its options. -1 to go on, or the exit status. */
@@ -162,8 +167,9 @@ void bench_env_begin(struct bench_env *env, const struct bench_options *opt);
 void bench_env_update(struct bench_env *env);
 void bench_env_end(struct bench_env *env);
 double bench_env_steal_percent(const struct bench_env *env);
-json_t *bench_env_json(const struct bench_env *env);
-void bench_load_env(const json_t *o, struct bench_env *env);
+/* With the command, into the root of a file and back. */
+void bench_put_env(json_t *root, const struct bench_env *env);
+void bench_get_env(const json_t *root, struct bench_env *env);
 
 /* ---- results.c -------------------------------------------------------------------- */
 
@@ -174,6 +180,8 @@ json_t *bench_ratio_json(struct stat_ratio r);
 
 /* Nothing in a file is believed: what is not there or of another type is 0 or "". */
 uint64_t bench_count_of(const json_t *o, const char *key);
+/* Of a list. False: it is none. */
+bool bench_count_at(const json_t *list, size_t i, uint64_t *out);
 double bench_number_of(const json_t *o, const char *key);
 const char *bench_string_of(const json_t *o, const char *key);
 void bench_text_of(const json_t *o, const char *key, char *out, size_t n);
@@ -188,6 +196,7 @@ void bench_get_counts(const json_t *o, const struct bench_field *fields, size_t 
 
 /* Takes over root. Never half a file, whatever ends us. False, with a message. "-" is
  * standard output. */
+enum { BENCH_COMPACT = JSON_COMPACT | JSON_REAL_PRECISION(9) };
 bool bench_write_results(json_t *root, const char *file, size_t flags);
 /* NULL, with a message in the name of sub, if it is no file of this format and version. */
 json_t *bench_read_results(const char *sub, const char *file, const char *format, int version);

@@ -161,7 +161,7 @@ static const struct bench_field ticks[] = {
 
 enum { TEXTS = sizeof texts / sizeof *texts };
 
-json_t *bench_env_json(const struct bench_env *env)
+void bench_put_env(json_t *root, const struct bench_env *env)
 {
 	json_t *o = json_object();
 
@@ -171,14 +171,18 @@ json_t *bench_env_json(const struct bench_env *env)
 	json_object_set_new(o, "cpus", json_integer(env->cpus));
 	bench_put_counts(o, ticks, sizeof ticks / sizeof *ticks, env);
 	json_object_set_new(o, "steal_percent", bench_number_json(bench_env_steal_percent(env)));
-	return o;
+	json_object_set_new(root, "environment", o);
+	json_object_set_new(root, "command", json_string(env->command));
 }
 
-void bench_load_env(const json_t *o, struct bench_env *env)
+void bench_get_env(const json_t *root, struct bench_env *env)
 {
+	const json_t *o = json_object_get(root, "environment");
+
 	memset(env, 0, sizeof *env);
 	for (size_t i = 0; i < TEXTS; i++)
 		bench_text_of(o, texts[i].key, (char *)env + texts[i].offset, texts[i].size);
 	env->cpus = (long)bench_count_of(o, "cpus");
 	bench_get_counts(o, ticks, sizeof ticks / sizeof *ticks, env);
+	bench_text_of(root, "command", env->command, sizeof env->command);
 }

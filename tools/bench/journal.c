@@ -65,8 +65,7 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 		json_array_append_new(argv, json_string(plan->opt->argv[i]));
 	line = json_pack("{s:s, s:i, s:o, s:o, s:s}", "format", "cardmark-bench-journal", "version",
 			 BENCH_VERSION, "argv", argv, "rows", labels(plan), "best", plan->best);
-	json_object_set_new(line, "environment", bench_env_json(&j->env));
-	json_object_set_new(line, "command", json_string(j->env.command));
+	bench_put_env(line, &j->env);
 	bench_journal_add(j, line, 0);
 	return true;
 }
@@ -102,7 +101,7 @@ void bench_journal_close(struct bench_journal *j)
 
 bool bench_journal_read(struct bench_journal *j, const char *file)
 {
-	const char *format;
+	const json_t *first;
 	char *text = NULL;
 	size_t room = 0;
 	ssize_t n;
@@ -132,9 +131,9 @@ bool bench_journal_read(struct bench_journal *j, const char *file)
 	}
 	free(text);
 	fclose(f);
-	format = json_string_value(json_object_get(json_array_get(j->lines, 0), "format"));
-	if (format != NULL && strcmp(format, "cardmark-bench-journal") == 0 &&
-	    bench_count_of(json_array_get(j->lines, 0), "version") == BENCH_VERSION)
+	first = json_array_get(j->lines, 0);
+	if (strcmp(bench_string_of(first, "format"), "cardmark-bench-journal") == 0 &&
+	    bench_count_of(first, "version") == BENCH_VERSION)
 		return true;
 	tool_message("bench", "%s is not a journal of this version", j->path);
 	j->path[0] = '\0';
@@ -188,8 +187,7 @@ bool bench_journal_go_on(struct bench_journal *j, struct bench_plan *plan)
 	bool same = json_equal(mine, json_object_get(first, "rows"));
 
 	json_decref(mine);
-	bench_load_env(json_object_get(first, "environment"), &j->env);
-	bench_text_of(first, "command", j->env.command, sizeof j->env.command);
+	bench_get_env(first, &j->env);
 	if (!same || strcmp(now.kernel, j->env.kernel) != 0 || strcmp(now.cpu, j->env.cpu) != 0 ||
 	    strcmp(now.library, j->env.library) != 0 || strcmp(now.libgc, j->env.libgc) != 0 ||
 	    strcmp(now.thp, j->env.thp) != 0) {

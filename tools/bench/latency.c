@@ -19,7 +19,7 @@ static json_t *kind_json(const struct histogram *h)
 {
 	json_t *o = json_object(), *buckets = json_array();
 
-	json_object_set_new(o, "count", json_integer((json_int_t)h->count));
+	json_object_set_new(o, "count", bench_count_json(h->count));
 	json_object_set_new(o, "sum_ns", json_integer((json_int_t)h->sum));
 	json_object_set_new(o, "p50_ns", percentile_json(h, 0.5));
 	json_object_set_new(o, "p90_ns", percentile_json(h, 0.9));
@@ -53,18 +53,16 @@ static bool parse_kind(const json_t *o, struct histogram *h)
 		return false;
 	for (size_t i = 0; i < json_array_size(buckets); i++) {
 		const json_t *pair = json_array_get(buckets, i);
-		const json_t *end = json_array_get(pair, 0), *times = json_array_get(pair, 1);
+		uint64_t end, times;
 
-		if (!json_is_integer(end) || !json_is_integer(times) ||
-		    json_integer_value(end) < 0 || json_integer_value(times) <= 0)
+		if (!bench_count_at(pair, 0, &end) || !bench_count_at(pair, 1, &times) ||
+		    times == 0)
 			return false;
 		/* In order, and each at the end of its bucket, or it is of another histogram. */
-		if ((i > 0 && (uint64_t)json_integer_value(end) <= last) ||
-		    hist_bound((uint64_t)json_integer_value(end)) !=
-			    (uint64_t)json_integer_value(end))
+		if ((i > 0 && end <= last) || hist_bound(end) != end)
 			return false;
-		last = (uint64_t)json_integer_value(end);
-		hist_add_many(h, last, (uint64_t)json_integer_value(times));
+		last = end;
+		hist_add_many(h, end, times);
 	}
 	if (h->count != bench_count_of(o, "count") || hist_bound(max) != last)
 		return false;

@@ -78,7 +78,9 @@ static int measure(struct bench_plan *plan, const char *json, struct bench_journ
 	}
 	print_all(plan, &journal->env, out);
 	good = all_good(plan);
-	journal->finished = *json == '\0' || bench_write_json(plan, &journal->env, json);
+	journal->finished =
+		*json == '\0' ||
+		bench_write_results(bench_results_json(plan, &journal->env), json, BENCH_COMPACT);
 	if (journal->finished && kept)
 		fprintf(out,
 			"\nAll figures are in %s: 'cardmark report%s%s' makes a page of them.\n",

@@ -131,7 +131,7 @@ void bench_run_child(const struct bench_plan *plan, const struct bench_program *
 		     const struct bench_row *row, uint64_t seed, double timeout_s,
 		     enum bench_kind kind, struct bench_run *out);
 
-/* ---- statistics.c, run_json.c ------------------------------------------- */
+/* ---- run_statistics.c, run_json.c --------------------------------------- */
 
 /* Reads the statistics that the preload object wrote into *out. False, with out->error
  * set, if they are missing or strange. */
@@ -141,7 +141,7 @@ bool bench_read_statistics(const char *path, struct bench_run *out);
 bool bench_parse_stops(const json_t *list, struct bench_run *out);
 void bench_free_run(struct bench_run *run);
 
-/* A run in the results file and the journal, and back. */
+/* A run in the results file and the journal, null if there was none; and back. */
 json_t *bench_run_json(const struct bench_run *run, uint64_t seed);
 bool bench_parse_run(const json_t *o, struct bench_run *out);
 
@@ -198,19 +198,18 @@ double bench_resolution(const struct bench_plan *plan, unsigned program, enum be
  * print, names each that has not. */
 bool bench_hashes_agree(const struct bench_plan *plan, unsigned program, bool print);
 
-/* ---- programs_table.c, programs_json.c ---------------------- */
+/* ---- programs_table.c ---------------------------------------------------------- */
 
 void bench_env_print(const struct bench_env *env, const struct bench_plan *plan, FILE *f);
 void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f);
 void bench_print_notes(const struct bench_plan *plan, FILE *f);
 void bench_print_verdict(const struct bench_plan *plan, FILE *f);
+
+/* ---- programs_file.c ----------------------------------------------------------- */
+
 /* What the results file has. */
 json_t *bench_results_json(const struct bench_plan *plan, const struct bench_env *env);
-bool bench_write_json(const struct bench_plan *plan, const struct bench_env *env, const char *file);
-
-/* ---- programs_load.c -------------------------------------------------------------- */
-
-/* A results file. False, with what is wrong printed in the name of sub. */
+/* False, with what is wrong printed in the name of sub. */
 bool bench_load(const char *sub, const char *file, struct bench_plan *plan, struct bench_env *env);
 void bench_free_plan(struct bench_plan *plan);
 

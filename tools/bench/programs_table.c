@@ -101,22 +101,15 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 
 void bench_print_notes(const struct bench_plan *plan, FILE *f)
 {
-	fprintf(f, "\nTotal and CPU: medians over blocks, of the whole process, seen from outside. "
-		   "Stops: "
-		   "of all blocks\n"
-		   "together; p99 of fewer than 100 stops is their largest. Stall: the longest "
-		   "time in one "
-		   "allocation.\n"
-		   "VMAs: one more run of each row, not timed, because counting disturbs it. Dirty "
-		   "cards: "
-		   "a run's sum.\n"
-		   "GCs: the rows collect at different times and so not equally often; totals "
-		   "include that.\n"
-		   "Ratios: geometric mean over blocks [95 %% interval]; a block is a "
-		   "process of each "
-		   "row,\n"
-		   "in random order, with one seed. A block with two different results fails the "
-		   "bench.\n");
+	fputs("\nTotal and CPU: medians over blocks, of the whole process, seen from outside. "
+	      "Stops: of all blocks\ntogether; p99 of fewer than 100 stops is their largest. "
+	      "Stall: the longest time in one allocation.\nVMAs: one more run of each row, not "
+	      "timed, because counting disturbs it. Dirty cards: a run's sum.\nGCs: the rows "
+	      "collect at different times and so not equally often; totals include that.\n"
+	      "Ratios: geometric mean over blocks [95 % interval]; a block is a process of each "
+	      "row,\nin random order, with one seed. A block with two different results fails the "
+	      "bench.\n",
+	      f);
 	for (unsigned k = 0; k < plan->program_count; k++)
 		if (plan->programs[k].left_out[0] == '\0' && plan->programs[k].blocks < 6) {
 			fprintf(f,
@@ -183,8 +176,7 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 		if (resolution > 0.1 && !isinf(resolution))
 			fprintf(f,
 				"  %s: too noisy to trust: the same row run twice differed by up "
-				"to "
-				"%.0f %%. Is the machine busy?\n",
+				"to %.0f %%. Is the machine busy?\n",
 				p->name, 100 * resolution);
 		if (our_row(plan, k, false, &plain) >= 0)
 			fprintf(f,

@@ -31,6 +31,15 @@ uint64_t bench_count_of(const json_t *o, const char *key)
 	return i > 0 ? (uint64_t)i : 0;
 }
 
+bool bench_count_at(const json_t *list, size_t i, uint64_t *out)
+{
+	const json_t *v = json_array_get(list, i);
+	bool good = json_is_integer(v) && json_integer_value(v) >= 0;
+
+	*out = good ? (uint64_t)json_integer_value(v) : 0;
+	return good;
+}
+
 double bench_number_of(const json_t *o, const char *key)
 {
 	return json_number_value(json_object_get(o, key));

@@ -21,15 +21,6 @@ void bench_free_run(struct bench_run *run)
 	run->stop_count = 0;
 }
 
-static bool read_ns(const json_t *list, size_t i, uint64_t *out)
-{
-	const json_t *v = json_array_get(list, i);
-
-	*out = json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v)
-								: 0;
-	return json_is_integer(v) && json_integer_value(v) >= 0;
-}
-
 bool bench_parse_stops(const json_t *list, struct bench_run *out)
 {
 	size_t n = json_array_size(list);
@@ -46,12 +37,12 @@ bool bench_parse_stops(const json_t *list, struct bench_run *out)
 	for (size_t i = 0; i < n; i++) {
 		const json_t *stop = json_array_get(list, i);
 		struct pause *p = &out->pauses[i];
-		bool good = read_ns(stop, 0, &p->start) && read_ns(stop, 1, &p->end);
+		bool good = bench_count_at(stop, 0, &p->start) && bench_count_at(stop, 1, &p->end);
 
 		/* In order, or a share of the time in pauses means nothing. */
 		good = good && p->start <= p->end && (i == 0 || p->start >= p[-1].end);
 		for (size_t ph = 0; ph < PHASES; ph++)
-			good = good && read_ns(stop, 2 + ph, &out->phases[i][ph]);
+			good = good && bench_count_at(stop, 2 + ph, &out->phases[i][ph]);
 		if (!good) {
 			bench_free_run(out);
 			return false;
@@ -99,10 +90,10 @@ static json_t *stops_json(const struct bench_run *r)
 	for (size_t i = 0; i < r->stop_count; i++) {
 		json_t *stop = json_array();
 
-		json_array_append_new(stop, json_integer((json_int_t)r->pauses[i].start));
-		json_array_append_new(stop, json_integer((json_int_t)r->pauses[i].end));
+		json_array_append_new(stop, bench_count_json(r->pauses[i].start));
+		json_array_append_new(stop, bench_count_json(r->pauses[i].end));
 		for (size_t ph = 0; ph < PHASES; ph++)
-			json_array_append_new(stop, json_integer((json_int_t)r->phases[i][ph]));
+			json_array_append_new(stop, bench_count_json(r->phases[i][ph]));
 		json_array_append_new(list, stop);
 	}
 	return list;
@@ -110,10 +101,13 @@ static json_t *stops_json(const struct bench_run *r)
 
 json_t *bench_run_json(const struct bench_run *r, uint64_t seed)
 {
-	json_t *o = json_pack("{s:I, s:b, s:f, s:f}", "seed", (json_int_t)seed, "ok", (int)r->ok,
-			      "wall_s", r->wall_s, "cpu_s", r->cpu_s);
+	json_t *o;
 	char hash[24];
 
+	if (!r->done)
+		return json_null();
+	o = json_pack("{s:I, s:b, s:f, s:f}", "seed", (json_int_t)seed, "ok", (int)r->ok, "wall_s",
+		      r->wall_s, "cpu_s", r->cpu_s);
 	if (r->has_hash) {
 		snprintf(hash, sizeof hash, "%016" PRIx64, r->hash);
 		json_object_set_new(o, "hash", json_string(hash));

@@ -6,8 +6,7 @@
 
 #include "tools/report/report.h"
 
-/* ---- Ratios ------------------------------------------------------------------------------------
- */
+/* ---- Ratios ----------------------------------------------------------------------------- */
 
 static void ratios(const struct report *r, unsigned k, enum bench_metric metric, const char *name)
 {
@@ -40,8 +39,7 @@ static void ratios(const struct report *r, unsigned k, enum bench_metric metric,
 	chart_end(&c);
 }
 
-/* ---- Phases ------------------------------------------------------------------------------------
- */
+/* ---- Phases ----------------------------------------------------------------------------- */
 
 bool phase_parts(const struct report *r, unsigned k, unsigned row, double out[PHASE_PARTS])
 {
@@ -94,8 +92,7 @@ static void phases(const struct report *r, unsigned k)
 	chart_end(&c);
 }
 
-/* ---- What is no chart --------------------------------------------------------------------------
- */
+/* ---- What is no chart ------------------------------------------------------------------- */
 
 static void legend(const struct report *r)
 {
@@ -120,8 +117,7 @@ static void histogram(const struct report *r, unsigned k, unsigned row)
 	free(h);
 }
 
-/* ---- Their names -------------------------------------------------------------------------------
- */
+/* ---- Their names ------------------------------------------------------------------------ */
 
 static bool draw_barriers(const struct report_page *page, FILE *f, const char *name, unsigned i)
 {

@@ -5,8 +5,7 @@
 
 #include "tools/report/report.h"
 
-/* ---- Along an axis -----------------------------------------------------------------------------
- */
+/* ---- Along an axis ---------------------------------------------------------------------- */
 
 void charts_barriers_legend(FILE *f, const struct barriers *b)
 {
@@ -115,8 +114,7 @@ void charts_sweep(FILE *f, const struct barriers *b, enum barriers_axis axis, bo
 	chart_end(&c);
 }
 
-/* ---- The map -----------------------------------------------------------------------------------
- */
+/* ---- The map ---------------------------------------------------------------------------- */
 
 enum { CELL = 46, MAP_LEFT = 62 };
 

@@ -32,8 +32,7 @@ uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, s
 	return all;
 }
 
-/* ---- Stops --------------------------------------------------------------------------------------
- */
+/* ---- Stops ------------------------------------------------------------------------------ */
 
 void charts_stops(const struct report *r, unsigned k)
 {
@@ -70,8 +69,7 @@ void charts_stops(const struct report *r, unsigned k)
 		free(stops[row]);
 }
 
-/* ---- Minimum mutator utilisation ---------------------------------------------------------------
- */
+/* ---- Minimum mutator utilisation -------------------------------------------------------- */
 
 const double utilisation_ms[UTILISATION_WINDOWS] = { 1,   2,   5,    10,   20,   50,   100,
 						     200, 500, 1000, 2000, 5000, 10000 };
@@ -141,8 +139,7 @@ void charts_utilisation(const struct report *r, unsigned k)
 	chart_end(&c);
 }
 
-/* ---- Latency -----------------------------------------------------------------------------------
- */
+/* ---- Latency ---------------------------------------------------------------------------- */
 
 static struct times times_of(const struct report *r, unsigned row, enum latency_kind kind,
 			     const struct bench_latency *pool)

@@ -9,8 +9,7 @@
 #include "tools/report/report.h"
 #include "tools/report/times.h"
 
-/* ---- Values ------------------------------------------------------------------------------------
- */
+/* ---- Values ----------------------------------------------------------------------------- */
 
 json_t *model_cell(const char *class, const char *format, ...)
 {
@@ -46,8 +45,7 @@ static json_t *quantiles(const struct times *t)
 			 quantile(t, 0.999));
 }
 
-/* ---- A row -------------------------------------------------------------------------------------
- */
+/* ---- A row ------------------------------------------------------------------------------ */
 
 /* Names of metrics in templates. */
 static const char *const metrics[METRICS] = {
@@ -174,8 +172,7 @@ static void add_to_row(const struct report *r, unsigned k, unsigned row, json_t 
 	json_object_set_new(o, "utilisation", shares(r, k, row));
 }
 
-/* ---- Latency -----------------------------------------------------------------------------------
- */
+/* ---- Latency ---------------------------------------------------------------------------- */
 
 static json_t *latency_row(const char *label, const struct bench_latency *pool,
 			   enum latency_kind kind)
@@ -215,8 +212,7 @@ static json_t *latency(const struct report *r, unsigned k, json_t *rows)
 	return kinds;
 }
 
-/* ---- A program, and a file ---------------------------------------------------------------------
- */
+/* ---- A program, and a file -------------------------------------------------------------- */
 
 static json_t *noise(const struct report *r, unsigned k)
 {

@@ -18,8 +18,7 @@ static void add_row(json_t *table, const char *label, json_t *cells)
 			      json_pack("{s:s, s:o}", "label", label, "cells", cells));
 }
 
-/* ---- Along an axis -----------------------------------------------------------------------------
- */
+/* ---- Along an axis ---------------------------------------------------------------------- */
 
 enum figure { RATIO, MEDIAN, DIRTY };
 
@@ -89,8 +88,7 @@ static json_t *sweep(const struct barriers *b, enum barriers_axis axis)
 			   "Dirty cards (oracle: objects) in a young collection"));
 }
 
-/* ---- Less or more ------------------------------------------------------------------------------
- */
+/* ---- Less or more ----------------------------------------------------------------------- */
 
 /* In how many points a row of ours costs less than software cards, more, or neither. */
 static json_t *score(const struct barriers *b, unsigned row, enum barriers_metric m)
@@ -127,8 +125,7 @@ static json_t *scores(const struct barriers *b)
 	return list;
 }
 
-/* ---- The map -----------------------------------------------------------------------------------
- */
+/* ---- The map ---------------------------------------------------------------------------- */
 
 static json_t *level_with(const struct barriers *b, const struct barriers_winner *w)
 {
@@ -195,8 +192,7 @@ static json_t *map(const struct barriers *b)
 	return list;
 }
 
-/* ---- All of it ---------------------------------------------------------------------------------
- */
+/* ---- All of it -------------------------------------------------------------------------- */
 
 static void count_runs(const struct barriers *b, json_t *root)
 {
@@ -250,8 +246,7 @@ json_t *model_barriers(const struct barriers *b, const char *file, const struct 
 	return root;
 }
 
-/* ---- Pauses ------------------------------------------------------------------------------------
- */
+/* ---- Pauses ----------------------------------------------------------------------------- */
 
 static bool fill_run(const struct barriers_run *from, struct bench_run *to)
 {

@@ -35,8 +35,7 @@ static const char *const metric_names[METRICS] = {
 	[METRIC_LATENCY_P999] = "99.9 % latency",
 };
 
-/* ---- Finding -----------------------------------------------------------------------------------
- */
+/* ---- Finding ---------------------------------------------------------------------------- */
 
 static bool losses_begin(struct losses *l, size_t comparisons)
 {

@@ -37,8 +37,7 @@ static inline bool report_ran(const struct report *r, unsigned program)
 /* Stops of all good runs of a row, sorted; NULL if there are none. To be freed. */
 uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, size_t *n);
 
-/* ---- model.c: results as the templates see them -------------------------------------------------
- */
+/* ---- model.c: results as the templates see them ----------------------------------------- */
 
 json_t *model_page(const struct report_page *page);
 json_t *model_file(const struct report *r);
@@ -62,8 +61,7 @@ bool barriers_as_file(const struct barriers *b, struct report *out);
 /* NULL, with a message: it is no JSON file of Google Benchmark. */
 json_t *model_micro(const char *file);
 
-/* ---- charts.c, charts_times.c, charts_barriers.c ------------------------------------------------
- */
+/* ---- charts.c, charts_times.c, charts_barriers.c ---------------------------------------- */
 
 /* What {{> name}} draws at this place of a template. */
 bool charts_draw(const struct template *t, const char *name);

@@ -10,8 +10,7 @@
 
 enum { NAME = 64, TAG = 512 };
 
-/* ---- Values ------------------------------------------------------------------------------------
- */
+/* ---- Values ----------------------------------------------------------------------------- */
 
 static const json_t *member(const json_t *value, const char *name, size_t n)
 {
@@ -79,8 +78,7 @@ static void write_value(const struct template *t, const json_t *v)
 		fputc('-', t->f);
 }
 
-/* ---- Tables ------------------------------------------------------------------------------------
- */
+/* ---- Tables ----------------------------------------------------------------------------- */
 
 static void cell(const struct template *t, const char *name, const char *class)
 {
@@ -145,8 +143,7 @@ static void table_begin(const struct template *t, char *list, bool folded)
 	fputs("</tr></thead><tbody>\n", t->f);
 }
 
-/* ---- Tags --------------------------------------------------------------------------------------
- */
+/* ---- Tags ------------------------------------------------------------------------------- */
 
 static void expand(struct template *t, const char *text, const char *end);
 

@@ -1,9 +1,143 @@
 /* SPDX-License-Identifier: MIT
- * A results file of barriers back into memory. Nothing in it is believed. */
+ * The results file of barriers, and back into memory. Nothing in a file is believed. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "tools/bench/barriers.h"
+
+const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS] = {
+	{ "peak_rss_kb", offsetof(struct barriers_run, peak_rss_kb) },
+	{ "pauses_cpu_ns", offsetof(struct barriers_run, pauses_cpu_ns) },
+	{ "allocated_bytes", offsetof(struct barriers_run, allocated) },
+	{ "live_bytes", offsetof(struct barriers_run, live) },
+	{ "all_dirty", offsetof(struct barriers_run, all_dirty) },
+};
+
+enum { POINT_FIELDS = 6 };
+static const struct bench_field point_fields[POINT_FIELDS] = {
+	{ "size", offsetof(struct barriers_point, size) },
+	{ "words", offsetof(struct barriers_point, words) },
+	{ "objects", offsetof(struct barriers_point, objects) },
+	{ "churn", offsetof(struct barriers_point, churn) },
+	{ "heap_limit_bytes", offsetof(struct barriers_point, heap_limit) },
+	{ "nursery_bytes", offsetof(struct barriers_point, nursery) },
+};
+
+/* ---- Out ------------------------------------------------------------------------------ */
+
+/* [full, start, end, phases..., dirty, scanned] */
+static json_t *pause_json(const struct barriers_pause *p)
+{
+	json_t *list = json_array();
+
+	json_array_append_new(list, bench_count_json(p->full));
+	json_array_append_new(list, bench_count_json(p->start));
+	json_array_append_new(list, bench_count_json(p->end));
+	for (unsigned i = 0; i < BARRIERS_PHASES; i++)
+		json_array_append_new(list, bench_count_json(p->phase[i]));
+	json_array_append_new(list, bench_count_json(p->dirty));
+	json_array_append_new(list, bench_count_json(p->scanned));
+	return list;
+}
+
+static json_t *run_json(const struct barriers_run *run)
+{
+	json_t *o, *pauses;
+	char hash[20];
+
+	if (!run->done)
+		return json_null();
+	o = json_pack("{s:b, s:f, s:f}", "ok", run->ok, "wall_s", run->wall_s, "cpu_s", run->cpu_s);
+	if (!run->ok) {
+		json_object_set_new(o, "error", json_string(run->error));
+		return o;
+	}
+	snprintf(hash, sizeof hash, "%016" PRIx64, run->hash);
+	json_object_set_new(o, "hash", json_string(hash));
+	bench_put_counts(o, barriers_run_fields, BARRIERS_RUN_FIELDS, run);
+	pauses = json_array();
+	for (size_t i = 0; i < run->n_pauses; i++)
+		json_array_append_new(pauses, pause_json(&run->pauses[i]));
+	json_object_set_new(o, "pauses_ns", pauses);
+	return o;
+}
+
+static json_t *point_json(const struct barriers *b, unsigned point, unsigned begun)
+{
+	const struct barriers_point *p = &b->points[point];
+	json_t *o = json_pack("{s:s, s:f}", "program", p->program, "written_percent", p->written);
+	json_t *rows = json_array();
+
+	bench_put_counts(o, point_fields, POINT_FIELDS, p);
+	json_object_set_new(o, "resolution",
+			    bench_number_json(barriers_resolution(b, point, BARRIERS_CPU)));
+	json_object_set_new(o, "results_agree",
+			    json_boolean(barriers_results_agree(b, point, false)));
+	for (unsigned row = 0; row < b->n_rows; row++) {
+		json_t *runs = json_array();
+
+		for (unsigned i = 0; i < begun; i++)
+			json_array_append_new(runs, run_json(barriers_run(b, point, row, i)));
+		json_array_append_new(
+			rows,
+			json_pack("{s:s, s:o, s:o, s:o}", "label", b->rows[row].label,
+				  "cpu_to_cards",
+				  bench_ratio_json(barriers_ratio(b, point, row, BARRIERS_CPU)),
+				  "total_to_cards",
+				  bench_ratio_json(barriers_ratio(b, point, row, BARRIERS_TOTAL)),
+				  "runs", runs));
+	}
+	json_object_set_new(o, "rows", rows);
+	return o;
+}
+
+static json_t *sweep_json(const struct barriers_sweep *s)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < s->count; i++)
+		json_array_append_new(list, json_pack("{s:f, s:f, s:i}", "x", s->at[i].x, "y",
+						      s->at[i].y, "point", (int)s->at[i].point));
+	return list;
+}
+
+json_t *barriers_results_json(const struct barriers *b)
+{
+	json_t *root = json_pack("{s:s, s:i, s:s, s:b, s:s, s:f}", "format", "cardmark-barriers",
+				 "version", BARRIERS_VERSION, "preset",
+				 bench_preset_names[b->preset], "interrupted", b->interrupted,
+				 "sweep_program", b->sweep_program, "live_mb", b->live_mb);
+	json_t *rows = json_array(), *phases = json_array(), *points = json_array();
+	json_t *sweeps = json_object();
+	unsigned begun = barriers_begun(b);
+
+	json_object_set_new(root, "seed", bench_count_json(b->seed));
+	json_object_set_new(root, "work_percent", bench_count_json(b->work));
+	json_object_set_new(root, "blocks", bench_count_json(begun));
+	json_object_set_new(root, "least_heap_bytes",
+			    b->least_heap > 0 ? bench_count_json(b->least_heap) : json_null());
+	bench_put_env(root, &b->env);
+	for (unsigned row = 0; row < b->n_rows; row++)
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:s, s:s, s:s}", "label", b->rows[row].label,
+						"barrier", b->rows[row].barrier, "backend",
+						b->rows[row].backend, "role",
+						barriers_role_names[b->rows[row].role]));
+	json_object_set_new(root, "barriers", rows);
+	for (unsigned i = 0; i < BARRIERS_PHASES; i++)
+		json_array_append_new(phases, json_string(barriers_phase_names[i]));
+	json_object_set_new(root, "phases", phases);
+	for (unsigned p = 0; p < b->n_points; p++)
+		json_array_append_new(points, point_json(b, p, begun));
+	json_object_set_new(root, "points", points);
+	for (unsigned axis = 0; axis < AXES; axis++)
+		json_object_set_new(sweeps, barriers_axis_names[axis],
+				    sweep_json(&b->sweeps[axis]));
+	json_object_set_new(root, "sweeps", sweeps);
+	return root;
+}
+
+/* ---- In ------------------------------------------------------------------------------- */
 
 static bool load_pause(const json_t *list, struct barriers_pause *p)
 {
@@ -12,13 +146,9 @@ static bool load_pause(const json_t *list, struct barriers_pause *p)
 
 	if (json_array_size(list) != n)
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		json_t *x = json_array_get(list, i);
-
-		if (!json_is_integer(x) || json_integer_value(x) < 0)
+	for (size_t i = 0; i < n; i++)
+		if (!bench_count_at(list, i, &v[i]))
 			return false;
-		v[i] = (uint64_t)json_integer_value(x);
-	}
 	p->full = v[0] != 0;
 	p->start = v[1];
 	p->end = v[2];
@@ -92,7 +222,7 @@ static bool load_point(const json_t *o, struct barriers *b, unsigned point)
 	const json_t *rows = json_object_get(o, "rows");
 
 	bench_text_of(o, "program", p->program, sizeof p->program);
-	bench_get_counts(o, barriers_point_fields, BARRIERS_POINT_FIELDS, p);
+	bench_get_counts(o, point_fields, POINT_FIELDS, p);
 	p->written = bench_number_of(o, "written_percent");
 	if (json_array_size(rows) != b->n_rows)
 		return false;
@@ -145,8 +275,7 @@ static bool load_root(const json_t *root, struct barriers *b)
 	b->live_mb = bench_number_of(root, "live_mb");
 	b->interrupted = json_is_true(json_object_get(root, "interrupted"));
 	bench_text_of(root, "sweep_program", b->sweep_program, sizeof b->sweep_program);
-	bench_load_env(json_object_get(root, "environment"), &b->env);
-	bench_text_of(root, "command", b->env.command, sizeof b->env.command);
+	bench_get_env(root, &b->env);
 	b->runs = calloc((size_t)b->n_points * b->n_rows * b->blocks + 1, sizeof *b->runs);
 	if (b->runs == NULL)
 		return false;
