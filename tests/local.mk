@@ -20,6 +20,7 @@ tests_libsupport_la_SOURCES = \
 	tests/support/gate.h tests/support/gated_os.h \
 	tests/support/inject_os.c tests/support/inject_os.h \
 	tests/support/live.c tests/support/live.h \
+	tests/support/sized.h \
 	tests/support/smaps.c tests/support/smaps.h \
 	tests/support/page_hash.h tests/support/random.h \
 	tests/support/taken_away.h \

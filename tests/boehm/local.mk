@@ -22,6 +22,7 @@ boehm_tests = \
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
+once_tests += tests/boehm/sized_test
 check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc \
 	tests/boehm/loading tests/boehm/pace \
 	tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
@@ -69,6 +70,9 @@ tests_boehm_pace_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_roots_CFLAGS = $(boehm_cflags)
 tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
+
+tests_boehm_sized_test_CFLAGS = $(boehm_cflags)
+tests_boehm_sized_test_LDADD = gc-glue/boehm/libcmgc.la tests/libsupport.la $(BDWGC_LIBS) $(PTHREAD_LIBS)
 
 tests_boehm_stacks_CFLAGS = $(boehm_cflags)
 tests_boehm_stacks_LDADD = $(BDWGC_LIBS)

@@ -11,6 +11,7 @@ backend_tests += \
 	tests/jemalloc/hooks_prefixed_test \
 	tests/jemalloc/replaced_prefixed_test \
 	tests/jemalloc/rows_prefixed_test
+once_tests += tests/jemalloc/sized_test
 jemalloc_shared_tests = \
 	tests/jemalloc/arena_test \
 	tests/jemalloc/cancel_test \
@@ -99,6 +100,10 @@ tests_jemalloc_rows_test_LDADD = $(jemalloc_shared)
 tests_jemalloc_rows_prefixed_test_SOURCES = tests/jemalloc/rows_test.c $(oracle_sources)
 tests_jemalloc_rows_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_jemalloc_rows_prefixed_test_LDADD = $(jemalloc_prefixed)
+
+tests_jemalloc_sized_test_SOURCES = tests/jemalloc/sized_test.c tests/jemalloc/je.h
+tests_jemalloc_sized_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_sized_test_LDADD = $(jemalloc_prefixed)
 
 # A million changed pages in each row: make soak-jemalloc [PAGES=1000000] [SEED=7]
 PAGES = 1000000

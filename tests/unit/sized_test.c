@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: structs that begin with their size: shorter, longer, and longer with something
- * set that the library does not know. */
-#include "cardmark/cardmark.h"
-#include "lib/sized.h"
-#include "tests/support/unit.h"
+ * Description: structs of <cardmark/cardmark.h> and what <cardmark/process.h> takes that begin
+ * with their size: shorter, longer, and longer with something set that the library does not
+ * know. Those of the adapters: tests/boehm/sized_test.c, tests/jemalloc/sized_test.c. */
+#include "cardmark/process.h"
+#include "tests/support/sized.h"
 
-#include <errno.h>
-#include <stddef.h>
-#include <string.h>
-
-#define ROOM 1024
-
-/* A caller's struct of any length, and one call that takes it. */
-union caller {
-	size_t size;
-	unsigned char byte[ROOM];
-	struct cardmark_probe probe;
-	struct cardmark_options options;
-	struct cardmark_description description;
-	struct cardmark_query query;
-	struct cardmark_stats stats;
-};
+#include <dirent.h>
+#include <unistd.h>
 
 static struct cardmark *tracker(void)
 {
@@ -35,107 +21,119 @@ static struct cardmark *tracker(void)
 	return cm;
 }
 
-static int probe(union caller *c)
+static int probe(void *caller)
 {
-	return cardmark_probe(0, &c->probe);
+	return cardmark_probe(0, caller);
 }
 
-static int open_and_close(union caller *c)
+static int open_and_close(void *caller)
 {
 	struct cardmark *cm = NULL;
-	int error = cardmark_open(&cm, &c->options);
+	int error = cardmark_open(&cm, caller);
 
 	cardmark_close(&cm);
 	return error;
 }
 
-static int describe(union caller *c)
+static int describe(void *caller)
 {
-	return cardmark_describe(tracker(), &c->description);
+	return cardmark_describe(tracker(), caller);
 }
 
-static int scan(union caller *c)
+static struct cardmark_query *question(void *caller)
 {
 	static struct cardmark_region region;
+	struct cardmark_query *q = caller;
 
-	c->query.start = (void *)(uintptr_t)cardmark_card_size();
-	c->query.len = cardmark_card_size();
-	c->query.regions = &region;
-	c->query.capacity = 1;
-	c->query.op = CARDMARK_SCAN_GET;
-	return cardmark_scan(tracker(), &c->query);
+	q->start = (void *)(uintptr_t)cardmark_card_size();
+	q->len = cardmark_card_size();
+	q->regions = &region;
+	q->capacity = 1;
+	q->op = CARDMARK_SCAN_GET;
+	return q;
 }
 
-static int stats(union caller *c)
+static int scan(void *caller)
 {
-	return cardmark_stats(tracker(), &c->stats);
+	return cardmark_scan(tracker(), question(caller));
 }
 
-static const struct {
-	int (*call)(union caller *c);
-	size_t len, least; /* what the call needs of it */
-	bool answer;       /* all of it: what is beyond becomes 0 */
-} structs[] = {
-	{ probe, sizeof(struct cardmark_probe), sizeof(size_t), true },
-	{ open_and_close, sizeof(struct cardmark_options), sizeof(size_t), false },
-	{ describe, sizeof(struct cardmark_description), sizeof(size_t), true },
-	{ scan, sizeof(struct cardmark_query), offsetof(struct cardmark_query, count), false },
-	{ stats, sizeof(struct cardmark_stats), sizeof(size_t), true },
+static int process_scan(void *caller)
+{
+	static struct cardmark_process *view;
+	struct cardmark_query *q = question(caller);
+
+	if (view == NULL) {
+		int error = cardmark_process_open(&view, (int)getpid());
+
+		if (error == -ENOTSUP)
+			return cardmark_scan(tracker(), q); /* the same struct: see the note */
+		CHECK_EQ(error, 0);
+	}
+	return cardmark_process_scan(view, q);
+}
+
+static int stats(void *caller)
+{
+	return cardmark_stats(tracker(), caller);
+}
+
+static const struct sized_struct structs[] = {
+	{ "probe", probe, sizeof(struct cardmark_probe), sizeof(size_t), true },
+	{ "options", open_and_close, sizeof(struct cardmark_options), sizeof(size_t), false },
+	{ "description", describe, sizeof(struct cardmark_description), sizeof(size_t), true },
+	{ "query", scan, sizeof(struct cardmark_query), offsetof(struct cardmark_query, count),
+	  false },
+	{ "query", process_scan, sizeof(struct cardmark_query),
+	  offsetof(struct cardmark_query, count), false },
+	{ "stats", stats, sizeof(struct cardmark_stats), sizeof(size_t), true },
 };
 
-#define EACH(i) for (size_t i = 0; i < sizeof structs / sizeof *structs; i++)
+static const struct sized_list list = { "cardmark.h", structs, sizeof structs / sizeof *structs };
 
 static void equal_and_shorter_work(void)
 {
-	EACH(i)
-	for (size_t size = structs[i].len; size >= structs[i].least; size -= 8) {
-		union caller c;
-
-		memset(&c, 0, sizeof c);
-		memset(c.byte + size, 0x5a, ROOM - size);
-		c.size = size;
-		CHECK_EQ(structs[i].call(&c), 0);
-		CHECK_EQ(c.size, size);
-		/* Nothing beyond what the caller has is written. */
-		for (size_t k = size; k < ROOM; k++)
-			CHECK_EQ(c.byte[k], 0x5a);
-	}
+	sized_equal_and_shorter_work(&list);
 }
 
 static void longer_works_if_what_we_do_not_know_is_0(void)
 {
-	EACH(i)
-	{
-		union caller c;
-
-		memset(&c, 0, sizeof c);
-		c.size = structs[i].len + 64;
-		CHECK_EQ(structs[i].call(&c), 0);
-		memset(&c, 0, sizeof c);
-		c.size = structs[i].len + 64;
-		c.byte[structs[i].len + 63] = 1;
-		CHECK_EQ(structs[i].call(&c), structs[i].answer ? 0 : -EINVAL);
-		if (structs[i].answer)
-			CHECK_EQ(c.byte[structs[i].len + 63], 0);
-		else
-			CHECK(strstr(cardmark_last_error(), "newer") != NULL);
-	}
+	sized_longer_works_if_the_rest_is_0(&list);
 }
 
 static void a_size_that_was_not_set_is_refused(void)
 {
-	static const size_t bad[] = { 0, 1, sizeof(size_t) - 1, 4097, SIZE_MAX };
-
-	EACH(i)
-	for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
-		union caller c;
-
-		memset(&c, 0, sizeof c);
-		c.size = bad[k];
-		CHECK_EQ(structs[i].call(&c), -EINVAL);
-		CHECK(strstr(cardmark_last_error(), "_INIT") != NULL);
-	}
+	sized_not_set_is_refused(&list);
 	CHECK_EQ(cardmark_stats(tracker(), NULL), -EINVAL);
+}
+
+static void each_struct_of_the_header_is_here(void)
+{
+	sized_each_of_the_header_is_here(&list);
+}
+
+/* Each header has a test: process.h takes only what cardmark.h has. */
+static void each_header_has_its_test(void)
+{
+	static const char *const tested[] = { "cardmark.h", "gc.h", "jemalloc.h", "process.h" };
+	const char *top = getenv("CARDMARK_SRCDIR");
+	char path[4096];
+	DIR *folder;
+
+	(void)snprintf(path, sizeof path, "%s/include/cardmark", top != NULL ? top : ".");
+	folder = opendir(path);
+	if (folder == NULL)
+		tap_skip("%s cannot be read: CARDMARK_SRCDIR is the source tree", path);
+	for (const struct dirent *e; (e = readdir(folder)) != NULL;) {
+		size_t known = 0;
+
+		for (size_t i = 0; i < sizeof tested / sizeof *tested; i++)
+			known += strcmp(e->d_name, tested[i]) == 0;
+		if (known == 0 && e->d_name[0] != '.' && strstr(e->d_name, ".h") != NULL)
+			tap_note("%s has no test of its structs", e->d_name);
+		CHECK(known == 1 || e->d_name[0] == '.' || strstr(e->d_name, ".h") == NULL);
+	}
+	(void)closedir(folder);
 }
 
 int main(int argc, char **argv)
@@ -144,6 +142,8 @@ int main(int argc, char **argv)
 		UNIT_CASE(equal_and_shorter_work),
 		UNIT_CASE(longer_works_if_what_we_do_not_know_is_0),
 		UNIT_CASE(a_size_that_was_not_set_is_refused),
+		UNIT_CASE(each_struct_of_the_header_is_here),
+		UNIT_CASE(each_header_has_its_test),
 	};
 
 	return unit_main(argc, argv, UNIT_CASES(cases));

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: structs of <cardmark/jemalloc.h> that begin with their size: shorter, longer, and
+ * longer with something set that the adapter does not know. */
+#include "tests/jemalloc/je.h"
+#include "tests/support/sized.h"
+
+static struct cardmark_jemalloc *arena(void)
+{
+	static struct cardmark_jemalloc *je;
+	static struct cardmark *cm;
+	struct cardmark_options o = CARDMARK_OPTIONS_INIT;
+
+	o.backend = CARDMARK_BACKEND_ALLDIRTY;
+	o.flags = CARDMARK_OPEN_NO_ENV;
+	if (je == NULL) {
+		CHECK_EQ(cardmark_open(&cm, &o), 0);
+		CHECK_EQ(cardmark_jemalloc_create(&je, cm, mallctl, 0), 0);
+	}
+	return je;
+}
+
+static int stats(void *caller)
+{
+	return cardmark_jemalloc_stats(arena(), caller);
+}
+
+static const struct sized_struct structs[] = {
+	{ "jemalloc_stats", stats, sizeof(struct cardmark_jemalloc_stats), sizeof(size_t), true },
+};
+
+static const struct sized_list list = { "jemalloc.h", structs, sizeof structs / sizeof *structs };
+
+static void equal_and_shorter_work(void)
+{
+	sized_equal_and_shorter_work(&list);
+}
+
+static void longer_works(void)
+{
+	sized_longer_works_if_the_rest_is_0(&list);
+}
+
+static void a_size_that_was_not_set_is_refused(void)
+{
+	sized_not_set_is_refused(&list);
+}
+
+static void each_struct_of_the_header_is_here(void)
+{
+	sized_each_of_the_header_is_here(&list);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct unit_case cases[] = {
+		UNIT_CASE(equal_and_shorter_work),
+		UNIT_CASE(longer_works),
+		UNIT_CASE(a_size_that_was_not_set_is_refused),
+		UNIT_CASE(each_struct_of_the_header_is_here),
+	};
+
+	return unit_main(argc, argv, UNIT_CASES(cases));
+}
