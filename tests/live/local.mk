@@ -6,6 +6,7 @@ live_tests = \
 	tests/live/collect_range_test \
 	tests/live/collect_test \
 	tests/live/consumer_test \
+	tests/live/descriptors_taken_test \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
 	tests/live/forkchild_test \
@@ -34,7 +35,10 @@ live_tests = \
 	tests/live/table_test \
 	tests/live/threads_test \
 	tests/live/track_test \
+	tests/live/verify_memory_test \
 	tests/live/verify_test \
+	tests/live/view_errors_test \
 	tests/live/view_test \
 	tests/live/watched_test
 backend_tests += $(live_tests)
+tests_libsupport_la_SOURCES += tests/live/descriptors.h tests/live/view.h

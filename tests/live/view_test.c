@@ -1,159 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the query on another process, compared for random masks with what its
- * pagemap entries and mappings say; and processes that end, exec or refuse. Takes a
- * seed. */
-#include "cardmark/process.h"
-#include "tests/support/broken_os.h"
-#include "tests/support/live.h"
-#include "tests/support/random.h"
+ * pagemap entries and mappings say. Takes a seed. */
+#include "tests/live/view.h"
 #include "tests/support/smaps.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#define ARENA_PAGES ((size_t)4096)
-#define HOLE_PAGES ((size_t)65536)
-#define SPAN_PAGES (ARENA_PAGES + HOLE_PAGES)
-#define MAX_REGIONS (2 * SPAN_PAGES)
-
 #define HOLE_UNKNOWN CARDMARK_PAGE_WRITTEN /* of a hole: differs between kernels */
-
-static uint64_t rng;
-static unsigned char *arena; /* at one address here and in the target */
-static pid_t target;
-static struct cardmark_process *view;
-
-/* ---- The target ------------------------------------------------------------------ */
-
-static void touch_some(unsigned char *p, size_t pages, unsigned one_in)
-{
-	for (size_t i = 0; i < pages; i++)
-		if (random_below(&rng, one_in) == 0)
-			live_store(p + i * live_card, 1);
-}
-
-static void put(size_t page, size_t pages, int flags, int fd)
-{
-	void *p = mmap(arena + page * live_card, pages * live_card, PROT_READ | PROT_WRITE,
-		       flags | MAP_FIXED, fd, 0);
-
-	CHECK(p != MAP_FAILED);
-}
-
-/* Kinds of memory side by side: private, tracked and half written again, shared,
- * zero pages, a file's, emptied, without access, unmapped, and a long hole. */
-static void furnish(void)
-{
-	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
-	struct cardmark *cm = NULL;
-	struct cardmark_table *table;
-	FILE *file = tmpfile();
-	unsigned char *p = arena;
-	volatile unsigned char sum = 0;
-
-	CHECK(file != NULL && ftruncate(fileno(file), (off_t)(512 * live_card)) == 0);
-	touch_some(p, 512, 3); /* 0: private */
-	options.backend = CARDMARK_BACKEND_PAGEMAP;
-	options.flags = CARDMARK_OPEN_NO_ENV;
-	CHECK_EQ(cardmark_open(&cm, &options), 0);
-	CHECK_EQ(cardmark_table_new(&table, cm), 0);
-	p += 512 * live_card; /* 512: tracked */
-	touch_some(p, 512, 2);
-	CHECK_EQ(cardmark_track(cm, p, 512 * live_card, 0), 0);
-	(void)cardmark_collect(cm, table);
-	touch_some(p, 512, 4);
-	put(1024, 256, MAP_SHARED | MAP_ANONYMOUS, -1);
-	touch_some(arena + 1024 * live_card, 256, 2);
-	for (size_t i = 1280; i < 1536; i += 1 + random_below(&rng, 4)) /* zero pages */
-		sum ^= *(volatile unsigned char *)(arena + i * live_card);
-	put(1536, 512, MAP_PRIVATE, fileno(file));
-	for (size_t i = 1536; i < 2048; i += 1 + random_below(&rng, 4)) {
-		sum ^= *(volatile unsigned char *)(arena + i * live_card);
-		if (random_below(&rng, 2) == 0)
-			live_store(arena + i * live_card, sum);
-	}
-	touch_some(arena + 2048 * live_card, 512, 2);
-	for (size_t i = 2048; i < 2560; i += 1 + random_below(&rng, 16))
-		CHECK(madvise(arena + i * live_card, live_card, MADV_DONTNEED) == 0);
-	touch_some(arena + 2560 * live_card, 128, 2);
-	CHECK(mprotect(arena + 2560 * live_card, 256 * live_card, PROT_NONE) == 0);
-	CHECK(munmap(arena + 2816 * live_card, 256 * live_card) == 0);
-	touch_some(arena + 3072 * live_card, 1024, 100);
-	touch_some(arena + ARENA_PAGES * live_card, HOLE_PAGES, 4000);
-}
-
-/* A child that becomes what fn makes of it, then waits to be killed. */
-static pid_t spawn(void (*fn)(void))
-{
-	int ready[2];
-	char byte;
-	pid_t pid;
-
-	CHECK(pipe(ready) == 0);
-	pid = fork();
-	if (pid == 0) {
-		(void)close(ready[0]);
-		(void)alarm(60);
-		fn();
-		if (write(ready[1], "r", 1) != 1)
-			_exit(1);
-		for (;;)
-			(void)pause();
-	}
-	CHECK(pid > 0);
-	target = pid;
-	(void)close(ready[1]);
-	CHECK(read(ready[0], &byte, 1) == 1);
-	(void)close(ready[0]);
-	return pid;
-}
-
-static void nothing(void)
-{
-}
-
-static void reap(void)
-{
-	if (target == 0)
-		return;
-	(void)kill(target, SIGKILL);
-	(void)waitpid(target, NULL, 0);
-	target = 0;
-}
-
-/* What the case before left, however it ended; and an arena. */
-static void start(size_t cards)
-{
-	broken_os_end();
-	cardmark_process_close(&view);
-	reap();
-	live_clean_up();
-	if (cards > 0)
-		arena = live_map(cards);
-}
-
-static void open_view(pid_t pid)
-{
-	int error = cardmark_process_open(&view, (int)pid);
-
-	if (error < 0)
-		tap_note("open: %s", cardmark_last_error());
-	CHECK_EQ(error, 0);
-}
-
-static void set_up(void)
-{
-	start(SPAN_PAGES);
-	(void)spawn(furnish);
-	open_view(target);
-}
 
 /* ---- The reference ---------------------------------------------------------------- */
 
@@ -231,21 +83,6 @@ static bool matches(const struct cardmark_query *q, uint64_t c)
 
 /* ---- Questions -------------------------------------------------------------------- */
 
-static struct cardmark_region regions[MAX_REGIONS];
-static size_t n_regions;
-
-static struct cardmark_query question(void)
-{
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = arena,
-				    .len = SPAN_PAGES * live_card,
-				    .op = CARDMARK_SCAN_GET,
-				    .regions = regions,
-				    .capacity = MAX_REGIONS };
-
-	return q;
-}
-
 static uint64_t random_categories(unsigned one_in)
 {
 	uint64_t c = 0;
@@ -268,6 +105,8 @@ static void random_masks(struct cardmark_query *q)
 		q->any_of = (CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED) & ~q->excluded;
 	q->returned = random_categories(2);
 }
+
+static size_t n_regions;
 
 /* All answers to q, asked in bites of the given sizes. */
 static void ask(struct cardmark_query q, size_t capacity, size_t max_pages)
@@ -466,187 +305,6 @@ static void the_whole_address_space_can_be_asked(void)
 	CHECK(found);
 }
 
-/* ---- What goes wrong ---------------------------------------------------------------- */
-
-static void scan_is(int want)
-{
-	struct cardmark_query q = question();
-	int error;
-
-	q.any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED;
-	error = cardmark_process_scan(view, &q);
-	if (error != want)
-		tap_note("scan: %d %s", error, cardmark_last_error());
-	CHECK_EQ(error, want);
-	CHECK(want == 0 || cardmark_last_error()[0] != '\0');
-}
-
-static void a_process_that_ended_is_an_error(void)
-{
-	struct cardmark_process *other = NULL;
-
-	start(SPAN_PAGES);
-	(void)spawn(nothing);
-	open_view(target);
-	scan_is(0);
-	CHECK(kill(target, SIGKILL) == 0);
-	/* A zombie, which has no memory, and then nothing. */
-	for (unsigned i = 0; i < 2; i++) {
-		siginfo_t info;
-
-		CHECK(waitid(P_PID, (id_t)target, &info, WEXITED | (i == 0 ? WNOWAIT : 0)) == 0);
-		scan_is(-ENOENT);
-		CHECK_EQ(cardmark_process_open(&other, (int)target), -ENOENT);
-		CHECK(other == NULL);
-	}
-	target = 0;
-}
-
-static bool kill_target;
-
-/* The process ends while a query is under way. */
-static long deadly_scan(int fd, struct pm_scan_arg *arg)
-{
-	siginfo_t info;
-	long n = cm_os_linux.scan(fd, arg);
-
-	if (kill_target && target != 0) {
-		(void)kill(target, SIGKILL);
-		(void)waitid(P_PID, (id_t)target, &info, WEXITED | WNOWAIT);
-	}
-	return n;
-}
-
-static void a_process_that_ends_meanwhile_is_an_error(void)
-{
-	set_up();
-	broken_os_begin()->scan = deadly_scan;
-	kill_target = false;
-	scan_is(0);
-	kill_target = true;
-	scan_is(-ENOENT);
-}
-
-static void executes_when_told(void)
-{
-	char byte;
-
-	if (read(told[0], &byte, 1) != 1)
-		_exit(1);
-	(void)execl("/bin/sleep", "sleep", "60", (char *)NULL);
-	_exit(1);
-}
-
-static void an_exec_is_noticed(void)
-{
-	int go[2], gone[2];
-	char byte;
-
-	start(SPAN_PAGES);
-	CHECK(pipe2(go, O_CLOEXEC) == 0 && pipe2(gone, O_CLOEXEC) == 0);
-	target = fork();
-	if (target == 0) {
-		(void)close(gone[0]);
-		told[0] = go[0];
-		executes_when_told();
-	}
-	(void)close(gone[1]);
-	open_view(target);
-	scan_is(0);
-	CHECK(write(go[1], "g", 1) == 1);
-	CHECK(read(gone[0], &byte, 1) == 0); /* closed on exec */
-	scan_is(-ENOENT);
-	(void)close(gone[0]);
-	(void)close(go[0]);
-	(void)close(go[1]);
-}
-
-static void wrong_arguments_are_refused(void)
-{
-	struct cardmark_process *other = (struct cardmark_process *)1;
-	struct cardmark_query q;
-
-	CHECK_EQ(cardmark_process_open(&other, 0), -EINVAL);
-	CHECK(other == NULL);
-	CHECK_EQ(cardmark_process_open(&other, -5), -EINVAL);
-	CHECK_EQ(cardmark_process_open(&other, 2147483647), -ENOENT);
-	cardmark_process_close(&other);
-	cardmark_process_close(NULL);
-	start(SPAN_PAGES);
-	open_view(getpid());
-	for (unsigned i = 0; i < 9; i++) {
-		int want = -EINVAL;
-
-		q = question();
-		q.required = q.returned = CARDMARK_PAGE_WRITTEN;
-		switch (i) {
-		case 0:
-			q.op = CARDMARK_SCAN_GET_AND_CLEAR;
-			break;
-		case 1:
-			q.op = CARDMARK_SCAN_CLEAR;
-			break;
-		case 2:
-			q.flags = CARDMARK_SCAN_IGNORE_NEW;
-			break;
-		case 3:
-			q.size = 0;
-			break;
-		case 4:
-			q.start = (char *)q.start + 1;
-			break;
-		case 5:
-			q.capacity = 0;
-			break;
-		case 6:
-			q.excluded = CARDMARK_PAGE_WRITTEN;
-			break;
-		case 7:
-			q.start = (void *)((uintptr_t)0 - live_card);
-			q.len = live_card;
-			break;
-		default:
-			q.returned = CARDMARK_PAGE_ALL & ~cardmark_process_categories(view);
-			want = q.returned == 0 ? 0 : -ENOTSUP;
-		}
-		CHECK_EQ(cardmark_process_scan(view, &q), want);
-	}
-}
-
-static void others_people_are_refused(void *arg)
-{
-	struct cardmark_process *other = NULL;
-
-	(void)arg;
-	CHECK(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
-	CHECK_EQ(cardmark_process_open(&other, (int)getppid()), -EPERM);
-	CHECK(other == NULL);
-}
-
-static void permission_is_needed(void)
-{
-	if (geteuid() != 0)
-		tap_skip("only root can become somebody else");
-	CHECK_EQ(tap_in_child(others_people_are_refused, NULL), 0);
-}
-
-static void a_closed_descriptor_is_an_error(void *arg)
-{
-	(void)arg;
-	start(SPAN_PAGES);
-	open_view(getpid());
-	scan_is(0);
-	for (int fd = 3; fd < 1024; fd++)
-		(void)close(fd);
-	scan_is(-EIO);
-	cardmark_process_close(&view);
-}
-
-static void closing_all_descriptors_is_survived(void)
-{
-	CHECK_EQ(tap_in_child(a_closed_descriptor_is_an_error, NULL), 0);
-}
-
 /* A dense process is looked at in bounded pieces, a hole in one. */
 static unsigned long most_pages, scans;
 
@@ -695,15 +353,6 @@ static const struct live_case cases[] = {
 	{ "only looks", only_looks, 0, LIVE_ONLY(PAGEMAP) },
 	{ "looks at itself", looks_at_itself, 0, LIVE_ONLY(PAGEMAP) },
 	{ "the whole address space can be asked", the_whole_address_space_can_be_asked, 0,
-	  LIVE_ONLY(PAGEMAP) },
-	{ "a process that ended is an error", a_process_that_ended_is_an_error, 0,
-	  LIVE_ONLY(PAGEMAP) },
-	{ "a process that ends meanwhile is an error", a_process_that_ends_meanwhile_is_an_error, 0,
-	  LIVE_ONLY(PAGEMAP) },
-	{ "an exec is noticed", an_exec_is_noticed, 0, LIVE_ONLY(PAGEMAP) },
-	{ "wrong arguments are refused", wrong_arguments_are_refused, 0, LIVE_ONLY(PAGEMAP) },
-	{ "permission is needed", permission_is_needed, 0, LIVE_ONLY(PAGEMAP) },
-	{ "closing all descriptors is survived", closing_all_descriptors_is_survived, 0,
 	  LIVE_ONLY(PAGEMAP) },
 	{ "one call walks a bounded number of cards", one_call_walks_a_bounded_number_of_cards, 0,
 	  LIVE_ONLY(PAGEMAP) },

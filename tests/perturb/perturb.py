@@ -61,7 +61,8 @@ def all_jobs():
     for test, share in [('fork', 20), ('arena', 30), ('hooks', 6), ('handover', 6), ('rows', 4)]:
         jobs.append(Job('jemalloc %s pagemap' % test, ['tests/jemalloc/%s_prefixed_test' % test, 'pagemap'], share,
                         SHORT_US))
-    jobs.append(Job('crew', ['tests/unit/crew_test'], 4, SHORT_US))
+    for test in ['crew', 'crew_late']:
+        jobs.append(Job(test, ['tests/unit/%s_test' % test], 4, SHORT_US))
     return jobs
 
 

@@ -2,6 +2,7 @@
 # tests/soundness/NAME_test.c is a line here.
 soundness_tests = \
 	tests/soundness/controls_test \
+	tests/soundness/events_mappings_test \
 	tests/soundness/events_test \
 	tests/soundness/inject_test \
 	tests/soundness/program_controls_test \
@@ -15,6 +16,7 @@ tests_libsupport_la_SOURCES += \
 	tests/soundness/attempt.c tests/soundness/attempt.h \
 	tests/soundness/duel.c tests/soundness/duel.h tests/soundness/duel_sides.c \
 	tests/soundness/duel_stage.h \
+	tests/soundness/events.h \
 	tests/soundness/program.h tests/soundness/program_state.h \
 	tests/soundness/program_consumer.c \
 	tests/soundness/program_make.c tests/soundness/program_memory.c \
@@ -23,7 +25,8 @@ tests_libsupport_la_SOURCES += \
 	tests/soundness/program_text.c tests/soundness/program_writes.c \
 	tests/soundness/scenarios.c tests/soundness/scenarios.h \
 	tests/soundness/sweep.c tests/soundness/sweep.h \
-	tests/soundness/trial.c tests/soundness/trial.h \
+	tests/soundness/trial.c tests/soundness/trial.h tests/soundness/trial_questions.c \
+	tests/soundness/trial_state.h \
 	tests/soundness/world.c tests/soundness/world.h \
 	tests/soundness/world_state.h tests/soundness/world_writers.c
 

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Makes the tables of docs/soundness.md from what tests/soundness/events_test printed:
+# Makes the tables of docs/soundness.md from what tests/soundness/events_test and
+# events_mappings_test printed:
 # a table for each backend, a row for each event, a column for each kernel.
-# Usage: table.sh LABEL=LOG...   (LOG: a .log or .tap file that has the lines)
+# Usage: table.sh LABEL=LOG...   (LOG: a .log or .tap file that has the lines; a LABEL may have several)
 set -eu
 [ $# -gt 0 ] || {
 	echo "usage: $0 LABEL=LOG..." >&2
@@ -15,7 +16,7 @@ for pair in "$@"; do
 		exit 2
 	}
 	# label|backend|event|what|kind: the log may hold other tests, too.
-	sed -nE -e 's/^(ok|not ok)( [0-9]+)? - (events_test: )?/\1 - /' \
+	sed -nE -e 's/^(ok|not ok)( [0-9]+)? - (events_(mappings_)?test: )?/\1 - /' \
 		-e 's/^# cell\|([^|]*)\|([^|]*)\|(.*)$/\2|\1|\3|event/p' \
 		-e 's/^not ok - ([a-z]+): ([^#]*[^# ]).*$/\1|\2|**lost**/p' \
 		-e 's/^ok - ([a-z]+): ([^#]*[^# ]) # SKIP [a-z]+ lacks the capability ([A-Z_]+)$/\1|\2|no (\3)/p' \

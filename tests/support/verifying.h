@@ -5,6 +5,7 @@
 #ifndef CM_TESTS_VERIFYING_H
 #define CM_TESTS_VERIFYING_H
 
+#include "lib/os/os.h"
 #include "tests/support/fixture.h"
 
 #include <sys/mman.h>
@@ -20,6 +21,20 @@ static inline void set_up_verifying(unsigned open_flags)
 static inline uint64_t missed(void)
 {
 	return live_stats(cm).verify_missed;
+}
+
+/* Descriptors of this process named so: how many, and where the last one is. */
+static inline unsigned descriptors(const char *suffix, int *last)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		if (!cm_os_linux.fd_is(fd, suffix))
+			continue;
+		*last = fd;
+		n++;
+	}
+	return n;
 }
 
 static char said[8192];

@@ -2,6 +2,7 @@
 unit_tests = \
 	tests/unit/cards_test \
 	tests/unit/composed_test \
+	tests/unit/crew_late_test \
 	tests/unit/crew_test \
 	tests/unit/hashes_test \
 	tests/unit/maps_test \
@@ -15,3 +16,4 @@ unit_tests = \
 	tests/unit/sized_test \
 	tests/unit/softdirty_test
 once_tests += $(unit_tests)
+tests_libsupport_la_SOURCES += tests/unit/crew.h
