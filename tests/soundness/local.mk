@@ -25,7 +25,8 @@ tests_libsupport_la_SOURCES += \
 	tests/soundness/program_text.c tests/soundness/program_writes.c \
 	tests/soundness/scenarios.c tests/soundness/scenarios.h \
 	tests/soundness/sweep.c tests/soundness/sweep.h \
-	tests/soundness/trial.c tests/soundness/trial.h tests/soundness/trial_questions.c \
+	tests/soundness/trial.c tests/soundness/trial.h tests/soundness/trial_consumers.c \
+	tests/soundness/trial_questions.c \
 	tests/soundness/trial_state.h \
 	tests/soundness/world.c tests/soundness/world.h \
 	tests/soundness/world_state.h tests/soundness/world_writers.c

@@ -276,6 +276,84 @@ static void tables(void)
 	finish();
 }
 
+/* A collector, and two others that ask now and then. */
+static void two_consumers(void)
+{
+	begin_armed(0);
+	trial_consumer_new(0);
+	trial_store(5);
+	trial_collect(); /* takes nothing from it */
+	trial_consumer_collect(0);
+	trial_store(7);
+	trial_consumer_new(1);
+	trial_collect();
+	trial_store_all(20, 24);
+	trial_consumer_collect(1);
+	trial_store(9);
+	trial_store(21); /* armed again by the consumer's collect */
+	trial_consumer_collect(0);
+	trial_consumer_collect_range(1, 8, 24);
+}
+
+void scenario_consumers(void)
+{
+	two_consumers();
+	trial_consumer_collect(1);
+	trial_collect();
+	finish();
+}
+
+/* What else takes from the tracker, and leaves it to them. */
+static void consumers_beside_others(void)
+{
+	begin_armed(0);
+	trial_consumer_new(0);
+	if (trial_can(CARDMARK_CAP_CONCURRENT))
+		trial_preclean();
+	trial_store(3);
+	trial_take(0, 12);
+	trial_consumer_collect(0);
+	trial_hold(30, 32);
+	trial_untrack(14, 18);
+	trial_store(15);
+	trial_take_blindly(0, 8);
+	trial_track(14, 18);
+	trial_consumer_collect(0);
+	trial_suspend();
+	trial_consumer_new(1);
+	trial_store(6);
+	trial_consumer_collect(0);
+	trial_resume();
+	trial_consumer_collect(1);
+	trial_release(30, 32);
+	trial_collect();
+	trial_consumer_collect(0);
+	finish();
+}
+
+static void consumers_in_a_child(void)
+{
+	pid_t pid;
+
+	two_consumers();
+	pid = fork();
+	if (pid == 0) {
+		trial_is_child();
+		trial_consumer_collect(1);
+		trial_store(6);
+		trial_collect();
+		trial_consumer_collect(0);
+		trial_close();
+		_exit(0);
+	}
+	await(pid);
+	trial_store(7);
+	trial_consumer_collect(0);
+	trial_collect();
+	trial_consumer_collect(1);
+	finish();
+}
+
 /* ---- Bad ones: the frame must see what is wrong with them ----------------------- */
 
 static void crashes(void)
@@ -305,6 +383,12 @@ static void leaks_a_mapping(void)
 	trial_end(0);
 }
 
+static void takes_from_others(void)
+{
+	trial_consumers_take_from_others();
+	scenario_consumers();
+}
+
 const struct scenario scenarios[] = {
 	{ "first open", first_open, 0, true, false },
 	{ "probe", probe, 0, true, true },
@@ -323,15 +407,21 @@ const struct scenario scenarios[] = {
 	{ "threads", threads, CARDMARK_CAP_CATEGORIES, false, false },
 	{ "view", view, CARDMARK_CAP_CATEGORIES, false, false },
 	{ "tables", tables, 0, false, false },
+	{ "consumers", scenario_consumers, 0, false, false },
+	{ "consumers beside others", consumers_beside_others, 0, false, false },
+	{ "consumers in a child", consumers_in_a_child, 0, false, false },
 };
 
 const size_t n_scenarios = sizeof scenarios / sizeof *scenarios;
 
 const struct bad_scenario bad_scenarios[] = {
-	{ "crashes", crashes, CRASHED, "signal" },
-	{ "hangs", hangs, HUNG, "" },
-	{ "leaks a descriptor", leaks_a_descriptor, COMPLAINED, "descriptors" },
-	{ "leaks a mapping", leaks_a_mapping, COMPLAINED, "mappings" },
+	{ "crashes", crashes, 0, CRASHED, "signal" },
+	{ "hangs", hangs, 0, HUNG, "" },
+	{ "leaks a descriptor", leaks_a_descriptor, 0, COMPLAINED, "descriptors" },
+	{ "leaks a mapping", leaks_a_mapping, 0, COMPLAINED, "mappings" },
+	/* Where everything is dirty, nothing can be taken. */
+	{ "takes a consumer's answer from another", takes_from_others, CARDMARK_CAP_PRECISE,
+	  COMPLAINED, "in a consumer's answer" },
 };
 
 const size_t n_bad_scenarios = sizeof bad_scenarios / sizeof *bad_scenarios;

@@ -23,6 +23,7 @@ extern const size_t n_scenarios;
 struct bad_scenario {
 	const char *does;
 	void (*act)(void);
+	unsigned needs;   /* enum cardmark_capability */
 	int outcome;      /* enum outcome */
 	const char *text; /* in its complaint */
 };
@@ -32,7 +33,8 @@ enum outcome { FINE, COMPLAINED, CRASHED, HUNG };
 extern const struct bad_scenario bad_scenarios[];
 extern const size_t n_bad_scenarios;
 
-/* The one in which an error taken as clean must show. */
+/* Those in which an error taken as clean must show: to the tracker, and to consumers. */
 void scenario_collect(void);
+void scenario_consumers(void);
 
 #endif

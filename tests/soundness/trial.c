@@ -162,7 +162,9 @@ void trial_open(unsigned flags)
 void trial_close(void)
 {
 	cardmark_table_delete(&t.table);
+	trial_consumer_delete(0);
 	cardmark_close(&t.cm);
+	trial_consumer_delete(1); /* after it, which is allowed */
 	memset(t.tracked, 0, sizeof t.tracked);
 	memset(t.held, 0, sizeof t.held);
 	memset(t.due, 0, sizeof t.due);
@@ -190,7 +192,7 @@ void trial_track(size_t from, size_t to)
 	} while (!trial_over("cardmark_track", error));
 	for (size_t i = from; i < to; i++) {
 		t.tracked[i] = true;
-		t.due[i] = t.full[i] || t.held[i];
+		set_due(i, t.full[i] || t.held[i]);
 	}
 	check_tracked("cardmark_track");
 }
@@ -205,8 +207,10 @@ void trial_untrack(size_t from, size_t to)
 		if (error < 0)
 			check_tracked("a cardmark_untrack that failed");
 	} while (!trial_over("cardmark_untrack", error));
-	for (size_t i = from; i < to; i++)
-		t.tracked[i] = t.due[i] = t.known_full[i] = t.gone[i] = false;
+	for (size_t i = from; i < to; i++) {
+		t.tracked[i] = t.known_full[i] = t.gone[i] = false;
+		set_due(i, false);
+	}
 	check_tracked("cardmark_untrack");
 }
 
@@ -220,7 +224,7 @@ void trial_hold(size_t from, size_t to)
 	DO("cardmark_hold", cardmark_hold(t.cm, page(from), (to - from) * t.card));
 	for (size_t i = from; i < to; i++) {
 		t.held[i] = true;
-		t.due[i] = t.tracked[i];
+		set_due(i, t.tracked[i]);
 	}
 }
 
@@ -234,7 +238,7 @@ void trial_release(size_t from, size_t to)
 static void all_is_due(void)
 {
 	for (size_t i = 0; i < TRIAL_PAGES; i++)
-		t.due[i] = t.tracked[i] && t.full[i];
+		set_due(i, t.tracked[i] && t.full[i]);
 }
 
 void trial_suspend(void)
@@ -257,7 +261,7 @@ void trial_store(size_t i)
 {
 	*(volatile unsigned char *)page(i) = ++t.value[i];
 	t.full[i] = true;
-	t.due[i] = t.tracked[i];
+	set_due(i, t.tracked[i]);
 	t.gone[i] = false;
 }
 
@@ -272,7 +276,7 @@ static void emptied(size_t i)
 	t.gone[i] = t.discards && t.tracked[i] && t.full[i] && t.known_full[i];
 	t.full[i] = false;
 	t.value[i] = 0;
-	t.due[i] = t.held[i] && t.tracked[i]; /* dropping is no write (R7) */
+	set_due(i, t.held[i] && t.tracked[i]); /* dropping is no write (R7) */
 }
 
 void trial_drop(size_t from, size_t to)
@@ -300,7 +304,7 @@ void trial_is_child(void)
 {
 	t.child = true;
 	all_is_due();
-	t.guesses = trial_stats().guessed_ranges + trial_stats().all_dirty;
+	t.guesses = trial_guesses();
 }
 
 /* The uffd backend starts no thread while the world is stopped: a fork child whose
@@ -313,7 +317,8 @@ static bool may_stay_inexact(void)
 
 static bool is_exact(void)
 {
-	return t.result == CARDMARK_EXACT && (t.extra == 0 || !trial_can(CARDMARK_CAP_PRECISE));
+	return t.result == CARDMARK_EXACT && (t.extra == 0 || !trial_can(CARDMARK_CAP_PRECISE)) &&
+	       trial_consumers_exact();
 }
 
 /* Nothing written, then some pages. */
@@ -321,12 +326,15 @@ static bool is_well(void)
 {
 	bool exact;
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		trial_collect();
+		trial_consumers_collect();
+	}
 	exact = is_exact();
 	for (size_t i = 3; i < TRIAL_PAGES; i += 4)
 		trial_store(i);
 	trial_collect();
+	trial_consumers_collect();
 	return exact && is_exact();
 }
 

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #define TRIAL_PAGES 40
+#define TRIAL_CONSUMERS 2
 
 /* What a trial starts with: once, before anything else. Messages go to report. */
 void trial_begin(enum cardmark_backend backend, unsigned capabilities, int report);
@@ -49,6 +50,14 @@ void trial_look(size_t from, size_t to);         /* GET of what was written, and
 void trial_take(size_t from, size_t to);         /* GET_AND_CLEAR, in small pieces */
 void trial_view(void);                           /* cardmark_process_scan */
 void trial_take_blindly(size_t from, size_t to); /* CLEAR */
+
+/* Consumer number k: what was written since it last asked must be in its answer, whoever else
+ * asked meanwhile. It goes when the tracker does. */
+void trial_consumer_new(size_t k);
+void trial_consumer_collect(size_t k);
+void trial_consumer_collect_range(size_t k, size_t from, size_t to);
+/* Negative control: a consumer asks by cardmark_collect(), and so takes from the others. */
+void trial_consumers_take_from_others(void);
 
 /* In a fork child: everything is due. */
 void trial_is_child(void);
