@@ -122,12 +122,13 @@ static const char *behaviour(struct trial *t, unsigned caps)
 		if (t->error == -EFAULT)
 			t->error = 0; /* it does what it promised not to do: a fact */
 		else if (t->error < 0)
-			return "no pipe can be opened for the trial";
+			return "the kernel writes nothing for the trial: neither poll(2) nor a "
+			       "read(2) of a pipe works";
 		else if (reported(t) != 0x4)
-			return "it misses a read(2) into watched memory";
+			return "it misses what a system call writes into watched memory";
 		else
 			return reported(t) == 0 ? "" : "clearing has no effect";
-		return "read(2) into watched memory fails";
+		return "a system call cannot write into watched memory";
 	}
 	return reported(t) == 0 ? "" : "clearing has no effect";
 }

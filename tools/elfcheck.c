@@ -15,11 +15,27 @@
 enum { OUR_CLASS = ELFCLASS64 };
 typedef Elf64_Ehdr Ehdr;
 typedef Elf64_Phdr Phdr;
+typedef Elf64_Dyn Dyn;
 #else
 enum { OUR_CLASS = ELFCLASS32 };
 typedef Elf32_Ehdr Ehdr;
 typedef Elf32_Phdr Phdr;
+typedef Elf32_Dyn Dyn;
 #endif
+
+/* Is it a library? Of those that can be run, the dynamic linker is the one that matters: it loads
+ * a preload object into the program that it is given. */
+static bool is_library(int fd, const Phdr *dynamic)
+{
+	Dyn d = { .d_tag = DT_NULL };
+
+	for (size_t at = 0; at + sizeof d <= dynamic->p_filesz; at += sizeof d) {
+		if (pread(fd, &d, sizeof d, (off_t)(dynamic->p_offset + at)) != (ssize_t)sizeof d ||
+		    d.d_tag == DT_NULL || d.d_tag == DT_SONAME)
+			break;
+	}
+	return d.d_tag == DT_SONAME;
+}
 
 static const char *elf_obstacle(int fd, const Ehdr *eh)
 {
@@ -31,7 +47,7 @@ static const char *elf_obstacle(int fd, const Ehdr *eh)
 
 		if (pread(fd, &ph, sizeof ph, at) != (ssize_t)sizeof ph)
 			return NULL;
-		if (ph.p_type == PT_INTERP)
+		if (ph.p_type == PT_INTERP || (ph.p_type == PT_DYNAMIC && is_library(fd, &ph)))
 			return NULL;
 	}
 	return "it is statically linked";

@@ -74,7 +74,7 @@ static bool absolute(const char *name, char out[TOOL_PATH])
 		tool_message("run",
 			     "the full path of %s is not known, because the current directory "
 			     "cannot be read: %s",
-			     name, strerror(errno));
+			     name, errno == ERANGE ? "its own path is too long" : strerror(errno));
 		return false;
 	}
 	if (n > 0 && n < TOOL_PATH)

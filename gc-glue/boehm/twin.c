@@ -14,6 +14,9 @@ void *cm_gc_find_other(const char *name, const void *ours)
 	/* A program that exports its own comes before the preloaded one. */
 	if (other == ours)
 		other = dlsym(RTLD_NEXT, name);
+	/* That there is none is no error, and no text for the program's next dlerror(). */
+	if (other == NULL)
+		(void)dlerror();
 	return other == ours ? NULL : other;
 }
 

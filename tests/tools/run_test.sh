@@ -73,6 +73,27 @@ if ${CC:-cc} -static -o "$scratch/static" "$scratch/static.c" 2>/dev/null; then
 	status 5 "$cardmark" run "$scratch/static"
 	said err "statically linked"
 fi
+linker=$(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 2>/dev/null | head -n 1)
+if [ -n "$linker" ]; then
+	status 3 "$cardmark" run -- "$linker" /bin/sh -c 'exit 3'
+	said err "does not use libgc"
+	grep -q "statically linked" "$scratch/err" && fail "the dynamic linker is called static"
+fi
+
+# The path of the current directory may be longer than any that can be given.
+deep=$scratch/deep
+mkdir "$deep"
+status 1 sh -c '
+	cd "$1" || exit 9
+	name=$(printf "%0200d" 0)
+	i=0
+	while [ $i -lt 22 ]; do
+		mkdir "$name" && cd -P "$name" || exit 9
+		i=$((i + 1))
+	done
+	exec "$2" run --stats=file true' sh "$deep" "$cardmark"
+said err "too long"
+rm -rf "$deep"
 
 # The cause, not only "not found", for a program that is there.
 printf '#!%s\n' "$scratch/no-such-interpreter" >"$scratch/script"
