@@ -352,7 +352,6 @@ int main(int argc, char **argv)
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
 	const char *me = "cardmark-lockwait";
-	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
 	struct rusage usage;
 	unsigned repeats = 15;
 	size_t mb = 4096;
@@ -382,12 +381,8 @@ int main(int argc, char **argv)
 		}
 	}
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	if (cardmark_probe(0, &probe) < 0 || probe.backend != CARDMARK_BACKEND_PAGEMAP ||
-	    !probe.usable) {
-		printf("The pagemap backend cannot work here, so there is nothing to measure: %s\n",
-		       probe.reason);
+	if (!pagemap_is_usable("measure"))
 		return 0;
-	}
 	map_buffer(mb);
 	printf("cardmark %s on backend pagemap, %zu MiB, seed %llu\n", cardmark_version(), mb,
 	       (unsigned long long)seed);

@@ -8,7 +8,10 @@
 #include "common/die.h"
 #include "common/random.h"
 
+#include <cardmark/cardmark.h>
+
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +70,19 @@ static inline void print_machine(void)
 		load[0] = 0;
 	printf("%s %s, %s, %ld CPUs, load average %.1f before\n", u.sysname, u.release, model,
 	       sysconf(_SC_NPROCESSORS_ONLN), load[0]);
+}
+
+/* False, with words: what compares with the bare system call has nothing to do here. */
+static inline bool pagemap_is_usable(const char *to_do)
+{
+	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
+	bool usable = cardmark_probe(0, &probe) >= 0 && probe.backend == CARDMARK_BACKEND_PAGEMAP &&
+		      probe.usable;
+
+	if (!usable)
+		printf("The pagemap backend cannot work here, so there is nothing to %s: %s\n",
+		       to_do, probe.reason);
+	return usable;
 }
 
 #endif

@@ -235,11 +235,6 @@ static void case_gaps(size_t ranges, unsigned repeats)
 	side_free(&gaps);
 }
 
-static unsigned long number(const char *text, unsigned long min, unsigned long max)
-{
-	return parse_number("cardmark-overhead", text, min, max);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "size-mb", required_argument, NULL, 's' },
@@ -248,7 +243,7 @@ int main(int argc, char **argv)
 						 { "goals", no_argument, NULL, 'g' },
 						 { "help", no_argument, NULL, 'h' },
 						 { NULL, 0, NULL, 0 } };
-	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
+	const char *me = "cardmark-overhead";
 	unsigned repeats = 31;
 	size_t mb = 1024, ranges = 10000;
 	int c;
@@ -256,13 +251,13 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
-			mb = number(optarg, 1, 65536);
+			mb = parse_number(me, optarg, 1, 65536);
 			break;
 		case 'r':
-			ranges = number(optarg, 1, 1000000);
+			ranges = parse_number(me, optarg, 1, 1000000);
 			break;
 		case 'n':
-			repeats = (unsigned)number(optarg, 3, MAX_REPEATS);
+			repeats = (unsigned)parse_number(me, optarg, 3, MAX_REPEATS);
 			break;
 		case 'g':
 			goals = true;
@@ -279,12 +274,8 @@ int main(int argc, char **argv)
 		}
 	}
 	page = (size_t)sysconf(_SC_PAGESIZE);
-	if (cardmark_probe(0, &probe) < 0 || probe.backend != CARDMARK_BACKEND_PAGEMAP ||
-	    !probe.usable) {
-		printf("The pagemap backend cannot work here, so there is nothing to compare: %s\n",
-		       probe.reason);
+	if (!pagemap_is_usable("compare"))
 		return 0;
-	}
 	if (!bare_open(&bare_loop))
 		die_of("cannot open a userfaultfd or /proc/self/pagemap");
 	fprintf(stderr, "cardmark-overhead: takes about 15 s and %zu MiB\n", 3 * mb);

@@ -10,46 +10,32 @@ static int steps[] = { TRACK, ARM, UNTRACK };
 static void arm(struct gbench_state *state, void *user)
 {
 	enum step step = (enum step) * (const int *)user;
-	size_t pages = ((size_t)gbench_argument(state, 0) << 20) / micro.page;
-	struct samples times = { NULL, 0, 0 };
-	struct subject s;
-	struct heap h;
+	struct frame f;
+	bool good = frame_begin(&f, state, NULL, micro_heap_of_mib(gbench_argument(state, 0)), 1000,
+				false);
 
-	memset(&s, 0, sizeof s);
-	if (!heap_new(&h, 1, pages, 0, HEAP_SMALL_PAGES) || !samples_new(&times, 1000)) {
-		micro_fail(state, "not enough memory");
-	} else if (subject_open(&s, state, NULL)) {
-		subject_start(&s);
-		while (gbench_keep_running(state)) {
-			uint64_t t[4], found;
-			bool good;
+	while (good && gbench_keep_running(state)) {
+		uint64_t t[4], found;
 
-			/* New memory counts as written. */
-			memset(h.want, 1, pages);
-			h.wanted = pages;
-			t[0] = cm_now_ns();
-			good = subject_track(&s, &h);
-			t[1] = cm_now_ns();
-			found = subject_collect(&s, &h);
-			t[2] = cm_now_ns();
-			good = good && subject_check(&s, state, &h, found);
-			t[3] = cm_now_ns();
-			good = subject_untrack(&s, &h) && good;
-			samples_add(&times, state,
-				    step == TRACK ? t[1] - t[0]
-				    : step == ARM ? t[2] - t[1]
-						  : cm_now_ns() - t[3]);
-			if (!good) {
-				micro_fail(state, "track, collect or untrack failed");
-				break;
-			}
-		}
-		samples_counters(&times, state);
-		subject_counters(&s, state);
+		/* New memory counts as written. */
+		memset(f.heap.want, 1, f.heap.pages);
+		f.heap.wanted = f.heap.pages;
+		t[0] = cm_now_ns();
+		good = subject_track(&f.subject, &f.heap);
+		t[1] = cm_now_ns();
+		found = subject_collect(&f.subject, &f.heap);
+		t[2] = cm_now_ns();
+		good = good && subject_check(&f.subject, state, &f.heap, found);
+		t[3] = cm_now_ns();
+		good = subject_untrack(&f.subject, &f.heap) && good;
+		samples_add(&f.times, state,
+			    step == TRACK ? t[1] - t[0]
+			    : step == ARM ? t[2] - t[1]
+					  : cm_now_ns() - t[3]);
+		if (!good)
+			micro_fail(state, "track, collect or untrack failed");
 	}
-	subject_close(&s);
-	samples_free(&times);
-	heap_free(&h);
+	frame_end(&f);
 }
 
 void micro_arm(void)

@@ -10,41 +10,26 @@ static int patterns[PATTERN_COUNT] = { PATTERN_DENSE, PATTERN_STRIDED, PATTERN_U
 void micro_collects(struct gbench_state *state, struct cardmark_options *options,
 		    struct micro_heap shape, enum pattern pattern, int64_t percent)
 {
-	struct samples times = { NULL, 0, 0 };
-	uint64_t random = micro.seed, t;
-	struct subject s;
-	struct heap h;
+	struct frame f;
+	bool good = frame_begin(&f, state, options, shape, 1000, true);
 
-	memset(&s, 0, sizeof s);
-	if (!heap_new(&h, shape.ranges, shape.piece, shape.gap, HEAP_SMALL_PAGES) ||
-	    !samples_new(&times, 1000)) {
-		micro_fail(state, "not enough memory");
-	} else if (subject_armed(&s, state, &h, options)) {
-		while (gbench_keep_running(state)) {
-			uint64_t found;
+	while (good && gbench_keep_running(state)) {
+		uint64_t t, found;
 
-			heap_write(&h, pattern, heap_percent(&h, percent), &random);
-			t = cm_now_ns();
-			found = subject_collect(&s, &h);
-			t = cm_now_ns() - t;
-			samples_add(&times, state, t);
-			if (!subject_check(&s, state, &h, found))
-				break;
-		}
-		samples_counters(&times, state);
-		subject_counters(&s, state);
+		heap_write(&f.heap, pattern, heap_percent(&f.heap, percent), &f.random);
+		t = cm_now_ns();
+		found = subject_collect(&f.subject, &f.heap);
+		t = cm_now_ns() - t;
+		samples_add(&f.times, state, t);
+		good = subject_check(&f.subject, state, &f.heap, found);
 	}
-	subject_close(&s);
-	samples_free(&times);
-	heap_free(&h);
+	frame_end(&f);
 }
 
 static void collect(struct gbench_state *state, void *user)
 {
-	struct micro_heap shape = { 1, ((size_t)gbench_argument(state, 0) << 20) / micro.page, 0 };
-
-	micro_collects(state, NULL, shape, (enum pattern) * (const int *)user,
-		       gbench_argument(state, 1));
+	micro_collects(state, NULL, micro_heap_of_mib(gbench_argument(state, 0)),
+		       (enum pattern) * (const int *)user, gbench_argument(state, 1));
 }
 
 void micro_collect(void)

@@ -43,40 +43,36 @@ static double clock_cost(void)
 
 static void fault(struct gbench_state *state, void *user)
 {
-	size_t pages = ((size_t)MIB << 20) / micro.page, at = 0;
+	struct micro_heap shape = micro_heap_of_mib(MIB);
+	size_t pages = shape.piece, at = 0;
 	size_t *order = malloc(pages * sizeof *order);
-	struct samples times = { NULL, 0, 0 };
-	struct subject s;
-	struct heap h;
+	struct frame f;
+	bool good = frame_begin(&f, state, NULL, shape, ROUNDS * pages, true);
 
-	memset(&s, 0, sizeof s);
-	if (!heap_new(&h, 1, pages, 0, HEAP_SMALL_PAGES) || !samples_new(&times, ROUNDS * pages) ||
-	    order == NULL) {
+	if (good && order == NULL) {
 		micro_fail(state, "not enough memory");
-	} else if (subject_armed(&s, state, &h, NULL)) {
-		make_order(order, pages, *(const int *)user);
-		while (gbench_keep_running(state)) {
-			volatile char *p = heap_page(&h, order[at]);
-			uint64_t t = cm_now_ns();
-
-			(*p)++;
-			t = cm_now_ns() - t;
-			samples_add(&times, state, t);
-			h.want[order[at]] = 1;
-			h.wanted++;
-			if (++at < pages)
-				continue;
-			at = 0;
-			if (!subject_check(&s, state, &h, subject_collect(&s, &h)))
-				break;
-		}
-		samples_counters(&times, state);
-		subject_counters(&s, state);
-		gbench_counter(state, "clock_ns", clock_cost(), GBENCH_PLAIN);
+		good = false;
 	}
-	subject_close(&s);
-	samples_free(&times);
-	heap_free(&h);
+	if (good)
+		make_order(order, pages, *(const int *)user);
+	while (good && gbench_keep_running(state)) {
+		volatile char *p = heap_page(&f.heap, order[at]);
+		uint64_t t = cm_now_ns();
+
+		(*p)++;
+		t = cm_now_ns() - t;
+		samples_add(&f.times, state, t);
+		f.heap.want[order[at]] = 1;
+		f.heap.wanted++;
+		if (++at < pages)
+			continue;
+		at = 0;
+		good = subject_check(&f.subject, state, &f.heap,
+				     subject_collect(&f.subject, &f.heap));
+	}
+	if (f.begun)
+		gbench_counter(state, "clock_ns", clock_cost(), GBENCH_PLAIN);
+	frame_end(&f);
 	free(order);
 }
 

@@ -57,6 +57,15 @@ struct heap {
 
 enum heap_kind { HEAP_SMALL_PAGES, HEAP_HUGE_PAGES };
 
+/* In pages: so many ranges, each so long, with so much between. */
+struct micro_heap {
+	size_t ranges, piece, gap;
+};
+static inline struct micro_heap micro_heap_of_mib(int64_t mib)
+{
+	return (struct micro_heap){ 1, ((size_t)mib << 20) / micro.page, 0 };
+}
+
 /* Populated. False: no memory. */
 bool heap_new(struct heap *h, size_t ranges, size_t piece, size_t gap, enum heap_kind kind);
 void heap_free(struct heap *h);
@@ -122,11 +131,6 @@ void subject_counters(struct subject *s, struct gbench_state *state);
 
 /* ---- collect.c: write, then ask ------------------------------------------------------ */
 
-/* In pages: so many ranges, each so long, with so much between. */
-struct micro_heap {
-	size_t ranges, piece, gap;
-};
-
 /* A whole benchmark: writes so many per cent in this pattern, times a collect, and checks
  * the answer, in turns. options may be NULL. */
 void micro_collects(struct gbench_state *state, struct cardmark_options *options,
@@ -146,5 +150,22 @@ void samples_add(struct samples *s, struct gbench_state *state, uint64_t ns);
 /* Counters p50_ns, p90_ns, ..., max_ns. A percentile is given where ten or more are longer;
  * the median always. */
 void samples_counters(struct samples *s, struct gbench_state *state);
+
+/* ---- frame.c: a heap, a subject, and times ------------------------------------------- */
+
+struct frame {
+	struct gbench_state *state;
+	struct heap heap;
+	struct subject subject;
+	struct samples times;
+	uint64_t random;
+	bool begun;
+};
+
+/* Room for so many times; armed, or only open. False: the error is in the report. */
+bool frame_begin(struct frame *f, struct gbench_state *state, struct cardmark_options *options,
+		 struct micro_heap shape, size_t room, bool armed);
+/* Frees all, also of one that did not begin; the counters of one that did are in the report. */
+void frame_end(struct frame *f);
 
 #endif

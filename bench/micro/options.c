@@ -14,7 +14,7 @@ static void collect_with(struct gbench_state *state, void *user)
 {
 	struct cardmark_options opt = CARDMARK_OPTIONS_INIT;
 	size_t value = (size_t)gbench_argument(state, 0);
-	struct micro_heap shape = { 1, ((size_t)MIB << 20) / micro.page, 0 };
+	struct micro_heap shape = micro_heap_of_mib(MIB);
 
 	switch ((enum option) * (const int *)user) {
 	case THREADS:

@@ -10,41 +10,31 @@ static int which[] = { 0, 1 };
 static void preclean(struct gbench_state *state, void *user)
 {
 	bool after = *(const int *)user != 0;
-	size_t pages = ((size_t)gbench_argument(state, 0) << 20) / micro.page;
-	struct samples times = { NULL, 0, 0 };
-	uint64_t random = micro.seed, t, found;
-	struct subject s;
-	struct heap h;
+	struct frame f;
+	bool good = frame_begin(&f, state, NULL, micro_heap_of_mib(gbench_argument(state, 0)), 1000,
+				true);
 
-	memset(&s, 0, sizeof s);
-	if (!heap_new(&h, 1, pages, 0, HEAP_SMALL_PAGES) || !samples_new(&times, 1000)) {
-		micro_fail(state, "not enough memory");
-	} else if (subject_armed(&s, state, &h, NULL)) {
-		while (gbench_keep_running(state)) {
-			heap_write(&h, PATTERN_UNIFORM, heap_percent(&h, 10), &random);
-			t = cm_now_ns();
-			if (cardmark_preclean(s.cm) != 0) {
-				micro_fail(state, cardmark_last_error());
-				break;
-			}
-			t = cm_now_ns() - t;
-			if (!after)
-				samples_add(&times, state, t);
-			heap_write(&h, PATTERN_UNIFORM, heap_percent(&h, 1), &random);
-			t = cm_now_ns();
-			found = subject_collect(&s, &h);
-			t = cm_now_ns() - t;
-			if (after)
-				samples_add(&times, state, t);
-			if (!subject_check(&s, state, &h, found))
-				break;
+	while (good && gbench_keep_running(state)) {
+		uint64_t t, found;
+
+		heap_write(&f.heap, PATTERN_UNIFORM, heap_percent(&f.heap, 10), &f.random);
+		t = cm_now_ns();
+		if (cardmark_preclean(f.subject.cm) != 0) {
+			micro_fail(state, cardmark_last_error());
+			break;
 		}
-		samples_counters(&times, state);
-		subject_counters(&s, state);
+		t = cm_now_ns() - t;
+		if (!after)
+			samples_add(&f.times, state, t);
+		heap_write(&f.heap, PATTERN_UNIFORM, heap_percent(&f.heap, 1), &f.random);
+		t = cm_now_ns();
+		found = subject_collect(&f.subject, &f.heap);
+		t = cm_now_ns() - t;
+		if (after)
+			samples_add(&f.times, state, t);
+		good = subject_check(&f.subject, state, &f.heap, found);
 	}
-	subject_close(&s);
-	samples_free(&times);
-	heap_free(&h);
+	frame_end(&f);
 }
 
 void micro_preclean(void)
