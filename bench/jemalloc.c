@@ -8,7 +8,6 @@
  * own, as these settings are read when jemalloc starts.
  *
  * Times are this thread's processor time: other work on the machine counts less. */
-#include <getopt.h>
 #include <stdbool.h>
 
 #include <jemalloc/jemalloc.h>
@@ -294,54 +293,26 @@ static void require_churn(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "repeats", required_argument, NULL, 'n' },
-						 { "pairs", required_argument, NULL, 'p' },
-						 { "seed", required_argument, NULL, 'r' },
-						 { "churn", no_argument, NULL, 'c' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
 	struct cardmark_description tracker = CARDMARK_DESCRIPTION_INIT;
-	const char *me = "cardmark-jemalloc";
-	unsigned long pairs = 400000;
-	unsigned repeats = 31;
-	bool only_churn = false;
-	uint64_t seed = 1;
-	int c;
+	unsigned long repeats = 31, pairs = 400000, seed = 1, only_churn = 0;
+	const struct number_option options[] = { { "pairs", &pairs, 200, 1ul << 32 },
+						 { "repeats", &repeats, 1, MAX_REPEATS },
+						 { "seed", &seed, 1, 1ul << 62 },
+						 { "churn", &only_churn, 0, 0 } };
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'n':
-			repeats = (unsigned)parse_number(me, optarg, 1, MAX_REPEATS);
-			break;
-		case 'p':
-			pairs = parse_number(me, optarg, 200, 1ul << 32);
-			break;
-		case 'r':
-			seed = parse_number(me, optarg, 1, 1ul << 62);
-			break;
-		case 'c':
-			only_churn = true;
-			break;
-		case 'h':
-			printf("Usage: %s [--pairs=%lu] [--repeats=%u] [--seed=%llu]\n"
-			       "What allocating in a tracked arena of jemalloc costs. Nothing is "
-			       "enforced.\n",
-			       me, pairs, repeats, (unsigned long long)seed);
-			return 0;
-		default:
-			return 2;
-		}
-	}
+	read_options(argc, argv,
+		     "What allocating in a tracked arena of jemalloc costs. Nothing is enforced.",
+		     options, sizeof options / sizeof *options);
 	open_tracker();
 	if (only_churn) {
 		require_churn();
-		churn(repeats, pairs / 200, seed);
+		churn((unsigned)repeats, pairs / 200, seed);
 		return 0;
 	}
 	(void)cardmark_describe(cm, &tracker);
-	printf("cardmark %s on backend %s, %lu pairs, seed %llu\n", cardmark_version(),
-	       cardmark_backend_name(tracker.backend), pairs, (unsigned long long)seed);
+	printf("cardmark %s on backend %s, %lu pairs, seed %lu\n", cardmark_version(),
+	       cardmark_backend_name(tracker.backend), pairs, seed);
 	print_machine();
-	throughput(repeats, pairs, seed);
-	go_on_with_churn(repeats, pairs, seed);
+	throughput((unsigned)repeats, pairs, seed);
+	go_on_with_churn((unsigned)repeats, pairs, seed);
 }

@@ -11,7 +11,6 @@
  * All cases take turns on one buffer, each with a tracker of its own, in an order that
  * rotates; one case runs twice, and the ratio between the two (A/A) is what the others
  * are worth. */
-#include <getopt.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -346,50 +345,25 @@ static void map_buffer(size_t mb)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "size-mb", required_argument, NULL, 's' },
-						 { "repeats", required_argument, NULL, 'n' },
-						 { "seed", required_argument, NULL, 'r' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
-	const char *me = "cardmark-lockwait";
+	unsigned long repeats = 15, mb = 4096, seed = 1;
+	const struct number_option options[] = { { "size-mb", &mb, 1, 65536 },
+						 { "repeats", &repeats, 1, MAX_REPEATS },
+						 { "seed", &seed, 1, 1ul << 62 } };
 	struct rusage usage;
-	unsigned repeats = 15;
-	size_t mb = 4096;
-	uint64_t seed = 1;
-	int c;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			mb = parse_number(me, optarg, 1, 65536);
-			break;
-		case 'n':
-			repeats = (unsigned)parse_number(me, optarg, 1, MAX_REPEATS);
-			break;
-		case 'r':
-			seed = parse_number(me, optarg, 1, 1ul << 62);
-			break;
-		case 'h':
-			printf("Usage: %s [--size-mb=%zu] [--repeats=%u] [--seed=%llu]\n"
-			       "How long other threads wait for the address space during a "
-			       "collect, "
-			       "and what\nchunks and threads do to it. Nothing is enforced.\n",
-			       me, mb, repeats, (unsigned long long)seed);
-			return 0;
-		default:
-			return 2;
-		}
-	}
+	read_options(argc, argv,
+		     "How long other threads wait for the address space during a collect, and "
+		     "what\nchunks and threads do to it. Nothing is enforced.",
+		     options, sizeof options / sizeof *options);
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	if (!pagemap_is_usable("measure"))
 		return 0;
 	map_buffer(mb);
-	printf("cardmark %s on backend pagemap, %zu MiB, seed %llu\n", cardmark_version(), mb,
-	       (unsigned long long)seed);
+	printf("cardmark %s on backend pagemap, %lu MiB, seed %lu\n", cardmark_version(), mb, seed);
 	print_machine();
-	waits(MAPS, repeats, seed);
-	waits(FAULTS, repeats, seed);
-	threads(repeats, seed);
+	waits(MAPS, (unsigned)repeats, seed);
+	waits(FAULTS, (unsigned)repeats, seed);
+	threads((unsigned)repeats, seed);
 	getrusage(RUSAGE_SELF, &usage);
 	printf("\nPut off a CPU %ld times: more than a few, and the longest times are the "
 	       "scheduler's.\n",

@@ -11,6 +11,7 @@
 #include <cardmark/cardmark.h>
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,6 +52,48 @@ static inline unsigned long parse_number(const char *program, const char *text, 
 		exit(2);
 	}
 	return v;
+}
+
+/* An option with a number from min to max; or, with max 0, one that sets it to 1. */
+struct number_option {
+	const char *name;
+	unsigned long *value; /* what it is without */
+	unsigned long min, max;
+};
+enum { MOST_OPTIONS = 6 };
+
+/* Ends the program after --help, which prints what it does, and on the wrong usage. */
+static inline void read_options(int argc, char **argv, const char *what,
+				const struct number_option *known, size_t n)
+{
+	struct option list[MOST_OPTIONS + 2] = { { NULL, 0, NULL, 0 } };
+	const char *me = program_invocation_short_name;
+	int c, at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		list[i] = (struct option){ known[i].name,
+					   known[i].max > 0 ? required_argument : no_argument, NULL,
+					   'o' };
+	list[n] = (struct option){ "help", no_argument, NULL, 'h' };
+	while ((c = getopt_long(argc, argv, "", list, &at)) != -1) {
+		if (c == 'o') {
+			*known[at].value =
+				known[at].max > 0
+					? parse_number(me, optarg, known[at].min, known[at].max)
+					: 1;
+			continue;
+		}
+		if (c != 'h')
+			exit(2);
+		printf("Usage: %s", me);
+		for (size_t i = 0; i < n; i++)
+			if (known[i].max > 0)
+				printf(" [--%s=%lu]", known[i].name, *known[i].value);
+			else
+				printf(" [--%s]", known[i].name);
+		printf("\n%s\n", what);
+		exit(0);
+	}
 }
 
 static inline void print_machine(void)

@@ -5,7 +5,6 @@
  * process, in turns, each side on a buffer of its own of the same size that is
  * dirtied in the same way just before. The bare loop runs as two independent
  * sides: their ratio (A/A) is what the ratios of this run are worth. */
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -160,7 +159,7 @@ static void measure(struct side **sides, unsigned n, size_t dirty, unsigned repe
 
 /* ---- Cases ---------------------------------------------------------------------- */
 
-static bool goals;
+static unsigned long goals;
 
 static void verdict(const char *what, double value, const char *unit, double goal)
 {
@@ -237,42 +236,16 @@ static void case_gaps(size_t ranges, unsigned repeats)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "size-mb", required_argument, NULL, 's' },
-						 { "ranges", required_argument, NULL, 'r' },
-						 { "repeats", required_argument, NULL, 'n' },
-						 { "goals", no_argument, NULL, 'g' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
-	const char *me = "cardmark-overhead";
-	unsigned repeats = 31;
-	size_t mb = 1024, ranges = 10000;
-	int c;
+	unsigned long repeats = 31, mb = 1024, ranges = 10000;
+	const struct number_option options[] = { { "size-mb", &mb, 1, 65536 },
+						 { "ranges", &ranges, 1, 1000000 },
+						 { "repeats", &repeats, 3, MAX_REPEATS },
+						 { "goals", &goals, 0, 0 } };
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			mb = parse_number(me, optarg, 1, 65536);
-			break;
-		case 'r':
-			ranges = parse_number(me, optarg, 1, 1000000);
-			break;
-		case 'n':
-			repeats = (unsigned)parse_number(me, optarg, 3, MAX_REPEATS);
-			break;
-		case 'g':
-			goals = true;
-			break;
-		case 'h':
-			printf("Usage: cardmark-overhead [--size-mb=%zu] [--ranges=%zu] "
-			       "[--repeats=%u] [--goals]\n"
-			       "The cost of the library above a bare PAGEMAP_SCAN loop; with "
-			       "--goals, and what we want it to be.\n",
-			       mb, ranges, repeats);
-			return 0;
-		default:
-			return 2;
-		}
-	}
+	read_options(argc, argv,
+		     "The cost of the library above a bare PAGEMAP_SCAN loop; with --goals, and "
+		     "what we want it to be.",
+		     options, sizeof options / sizeof *options);
 	page = (size_t)sysconf(_SC_PAGESIZE);
 	if (!pagemap_is_usable("compare"))
 		return 0;
@@ -282,8 +255,8 @@ int main(int argc, char **argv)
 	printf("cardmark %s on backend pagemap, vector of %d regions on both sides\n"
 	       "Times are medians, ratios medians of the ratios of single repetitions.\n",
 	       cardmark_version(), BARE_REGIONS);
-	case_dirty(mb, repeats);
-	case_adjacent(ranges, repeats);
-	case_gaps(ranges, repeats);
+	case_dirty(mb, (unsigned)repeats);
+	case_adjacent(ranges, (unsigned)repeats);
+	case_gaps(ranges, (unsigned)repeats);
 	return 0;
 }

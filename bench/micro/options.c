@@ -6,7 +6,7 @@
 
 enum { MIB = 256, HUGE_PAGES = 64 };
 
-enum option { THREADS, CHUNK, VECTOR };
+enum varied { THREADS, CHUNK, VECTOR };
 static int options[] = { THREADS, CHUNK, VECTOR };
 static int huge_ways[] = { CARDMARK_HUGE_KEEP, CARDMARK_HUGE_SPLIT };
 
@@ -16,7 +16,7 @@ static void collect_with(struct gbench_state *state, void *user)
 	size_t value = (size_t)gbench_argument(state, 0);
 	struct micro_heap shape = micro_heap_of_mib(MIB);
 
-	switch ((enum option) * (const int *)user) {
+	switch ((enum varied) * (const int *)user) {
 	case THREADS:
 		opt.threads = (unsigned)value;
 		break;
