@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The cardmark command: finds the subcommand. */
 #include <errno.h>
+#include <getopt.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -60,6 +61,55 @@ void tool_message(const char *sub, const char *fmt, ...)
 	message(sub, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+enum { MOST_OPTIONS = 8 };
+
+int tool_read_options(const char *sub, int argc, char **argv, const struct tool_option *known,
+		      size_t n, bool program, void (*help)(void))
+{
+	struct option list[MOST_OPTIONS + 2] = { { NULL, 0, NULL, 0 } };
+	char letters[2 * MOST_OPTIONS + 3] = "+:"; /* + stops at the program */
+	size_t used = 2;
+	int c;
+
+	for (size_t i = 0; i < n; i++) {
+		int has = known[i].flag != NULL    ? no_argument
+			  : known[i].alone != NULL ? optional_argument
+						   : required_argument;
+
+		list[i] = (struct option){ known[i].name, has, NULL, (int)i };
+		if (known[i].letter != 0) {
+			letters[used++] = known[i].letter;
+			letters[used++] = ':';
+		}
+	}
+	list[n] = (struct option){ "help", no_argument, NULL, (int)n };
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, letters + !program, list, NULL)) != -1) {
+		const struct tool_option *o = known;
+
+		if (c == ':')
+			return tool_usage_error(sub, "%s needs a value", argv[optind - 1]);
+		if (c == '?')
+			return tool_usage_error(sub,
+						"unknown option \"%s\", or short for more than one",
+						argv[optind - 1]);
+		if (c == (int)n) {
+			help();
+			return TOOL_OK;
+		}
+		while (c > MOST_OPTIONS && o->letter != c)
+			o++;
+		o = c > MOST_OPTIONS ? o : &known[c];
+		if (o->flag != NULL)
+			*o->flag = true;
+		else
+			*o->value = optarg != NULL && (*optarg != '\0' || o->alone == NULL)
+					    ? optarg
+					    : o->alone;
+	}
+	return -1;
 }
 
 bool tool_parse_number(const char *text, double min, double max, double *out)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * cardmark probe: each backend, usable or why not. */
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "tools/tool.h"
 
@@ -83,33 +83,24 @@ static void print_text(const char *kernel, const char *automatic, bool pagemap)
 		printf("%s\n", newer_kernel);
 }
 
+static void help(void)
+{
+	printf("Usage: cardmark probe [--json]\n"
+	       "Tries every backend on a few pages of its own. Reports which work\n"
+	       "here, why the others do not, and which one the automatic choice takes.\n");
+}
+
 int tool_probe(int argc, char **argv)
 {
-	static const struct option options[] = { { "json", no_argument, NULL, 'j' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
+	bool json = false, pagemap;
+	const struct tool_option known = { .name = "json", .flag = &json };
+	int status = tool_read_options("probe", argc, argv, &known, 1, false, help);
 	struct cardmark_probe newest;
 	const char *automatic;
-	bool json = false, pagemap;
 	struct utsname un;
-	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'j':
-			json = true;
-			break;
-		case 'h':
-			printf("Usage: cardmark probe [--json]\n"
-			       "Tries every backend on a few pages of its own. Reports which work\n"
-			       "here, why the others do not, and which one the automatic choice "
-			       "takes.\n");
-			return TOOL_OK;
-		default:
-			return tool_usage_error("probe", "unknown option \"%s\"", argv[optind - 1]);
-		}
-	}
+	if (status >= 0)
+		return status;
 	if (optind < argc)
 		return tool_usage_error("probe", "takes no argument, but got \"%s\"", argv[optind]);
 

@@ -2,7 +2,6 @@
  * cardmark run: hands the choices to the preload object through the
  * environment, and becomes the program. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,65 +169,29 @@ static int check_backend(const char *name)
 /* -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct run_options *opt)
 {
-	static const struct option options[] = { { "backend", required_argument, NULL, 'b' },
-						 { "way", required_argument, NULL, 'w' },
-						 { "pause-target", required_argument, NULL, 't' },
-						 { "stats", optional_argument, NULL, 's' },
-						 { "raw", no_argument, NULL, 'r' },
-						 { "verify", no_argument, NULL, 'y' },
-						 { "verbose", no_argument, NULL, 'v' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
+	const struct tool_option known[] = {
+		{ .name = "backend", .value = &opt->backend },
+		{ .name = "way", .value = &opt->way },
+		{ .name = "pause-target", .value = &opt->pause_target },
+		{ .name = "stats", .value = &opt->stats, .alone = "-" },
+		{ .name = "raw", .flag = &opt->raw },
+		{ .name = "verify", .flag = &opt->verify },
+		{ .name = "verbose", .flag = &opt->verbose },
+	};
+	int status = tool_read_options("run", argc, argv, known, sizeof known / sizeof *known, true,
+				       help);
 	double ms;
-	int c;
 
-	opterr = 0;
-	/* '+': what follows PROGRAM is the program's. */
-	while ((c = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
-		switch (c) {
-		case 'b':
-			if (!run_backend_known(optarg))
-				return tool_usage_error("run", "there is no backend \"%s\"",
-							optarg);
-			opt->backend = optarg;
-			break;
-		case 'w':
-			if (strcmp(optarg, "A") != 0 && strcmp(optarg, "B") != 0)
-				return tool_usage_error("run", "--way is A or B, not \"%s\"",
-							optarg);
-			opt->way = optarg;
-			break;
-		case 't':
-			if (!tool_parse_number(optarg, 0.1, 1e6, &ms))
-				return tool_usage_error("run",
-							"--pause-target is milliseconds, 0.1 to "
-							"1000000, not \"%s\"",
-							optarg);
-			opt->pause_target = optarg;
-			break;
-		case 's':
-			opt->stats = optarg != NULL && *optarg != '\0' ? optarg : "-";
-			break;
-		case 'r':
-			opt->raw = true;
-			break;
-		case 'y':
-			opt->verify = true;
-			break;
-		case 'v':
-			opt->verbose = true;
-			break;
-		case 'h':
-			help();
-			return TOOL_OK;
-		case ':':
-			return tool_usage_error("run", "%s needs a value", argv[optind - 1]);
-		default:
-			return tool_usage_error("run",
-						"unknown option \"%s\", or short for more than one",
-						argv[optind - 1]);
-		}
-	}
+	if (status >= 0)
+		return status;
+	if (opt->backend != NULL && !run_backend_known(opt->backend))
+		return tool_usage_error("run", "there is no backend \"%s\"", opt->backend);
+	if (opt->way != NULL && strcmp(opt->way, "A") != 0 && strcmp(opt->way, "B") != 0)
+		return tool_usage_error("run", "--way is A or B, not \"%s\"", opt->way);
+	if (opt->pause_target != NULL && !tool_parse_number(opt->pause_target, 0.1, 1e6, &ms))
+		return tool_usage_error(
+			"run", "--pause-target is milliseconds, 0.1 to 1000000, not \"%s\"",
+			opt->pause_target);
 	if (optind >= argc)
 		return tool_usage_error("run", "no program is named");
 	if (opt->raw && opt->stats == NULL)

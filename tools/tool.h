@@ -37,6 +37,20 @@ int tool_usage_error(const char *sub, const char *fmt, ...) __attribute__((forma
 /* "cardmark SUB: message". */
 void tool_message(const char *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* An option of a subcommand. */
+struct tool_option {
+	const char *name;
+	char letter;        /* too; or 0 */
+	bool *flag;         /* it has no value, and sets this; or: */
+	const char **value; /* NULL is what it is without the option */
+	const char *alone;  /* the value if none is given; NULL: there must be one */
+};
+
+/* Reads them up to optind, where all else is; with program, what comes after the first that is no
+ * option is left alone. -1 to go on, or the exit status: after --help, or a message. */
+int tool_read_options(const char *sub, int argc, char **argv, const struct tool_option *known,
+		      size_t n, bool program, void (*help)(void));
+
 /* A decimal number from min to max; false if text is anything else. */
 bool tool_parse_number(const char *text, double min, double max, double *out);
 /* JSON holds nothing else, and what the system or a program returns may not be. */

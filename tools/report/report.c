@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * cardmark report: results of cardmark bench as one page, or as a summary. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,39 +31,17 @@ static void help(void)
 /* -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct asked *asked)
 {
-	static const struct option options[] = { { "output", required_argument, NULL, 'o' },
-						 { "markdown", no_argument, NULL, 'm' },
-						 { "micro", required_argument, NULL, 'g' },
-						 { "barriers", required_argument, NULL, 'b' },
-						 { "help", no_argument, NULL, 'h' },
-						 { NULL, 0, NULL, 0 } };
-	int c;
+	const struct tool_option known[] = {
+		{ .name = "output", .letter = 'o', .value = &asked->out },
+		{ .name = "markdown", .flag = &asked->markdown },
+		{ .name = "micro", .value = &asked->micro },
+		{ .name = "barriers", .value = &asked->barriers },
+	};
+	int status = tool_read_options("report", argc, argv, known, sizeof known / sizeof *known,
+				       false, help);
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
-		switch (c) {
-		case 'o':
-			asked->out = optarg;
-			break;
-		case 'm':
-			asked->markdown = true;
-			break;
-		case 'g':
-			asked->micro = optarg;
-			break;
-		case 'b':
-			asked->barriers = optarg;
-			break;
-		case 'h':
-			help();
-			return TOOL_OK;
-		case ':':
-			return tool_usage_error("report", "%s needs a value", argv[optind - 1]);
-		default:
-			return tool_usage_error("report", "unknown option \"%s\"",
-						argv[optind - 1]);
-		}
-	}
+	if (status >= 0)
+		return status;
 	for (; optind < argc; optind++) {
 		if (asked->n_files == MANY_FILES)
 			return tool_usage_error("report", "more than %d files are named",
