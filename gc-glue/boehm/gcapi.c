@@ -16,7 +16,12 @@ struct cm_gc_api cm_gc_api;
 
 static void *look_up(const char *name, void *weak)
 {
-	return weak ? weak : dlsym(RTLD_DEFAULT, name);
+	void *found = weak ? weak : dlsym(RTLD_DEFAULT, name);
+
+	/* Some may be missing: that is no text for the program's next dlerror(). */
+	if (!found)
+		(void)dlerror();
+	return found;
 }
 
 /* The object that holds a function. Not one that has only an entry of its procedure linkage

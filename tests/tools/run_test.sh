@@ -73,6 +73,21 @@ if ${CC:-cc} -static -o "$scratch/static" "$scratch/static.c" 2>/dev/null; then
 	status 5 "$cardmark" run "$scratch/static"
 	said err "statically linked"
 fi
+# What the preload object looked up and did not find is not the program's next dlerror().
+cat >"$scratch/text.c" <<'END'
+#include <dlfcn.h>
+#include <stdio.h>
+int main(void)
+{
+	const char *text = dlerror();
+
+	return text == NULL ? 5 : (fprintf(stderr, "dlerror: %s\n", text), 6);
+}
+END
+if ${CC:-cc} -o "$scratch/text" "$scratch/text.c" -ldl 2>/dev/null; then
+	status 5 "$cardmark" run "$scratch/text"
+fi
+
 linker=$(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 2>/dev/null | head -n 1)
 if [ -n "$linker" ]; then
 	status 3 "$cardmark" run -- "$linker" /bin/sh -c 'exit 3'
