@@ -30,6 +30,7 @@ MODULE = 4 + NAME_BYTES + 2 * BITMAP
 HANGS = 90  # seconds: no test of these takes so long, delayed or not
 MUTANT_SECONDS = 120
 LONG_US, SHORT_US = 50000, 8000
+STILL = 2.3  # seconds: longer than the library waits for a lock
 BACKENDS = ['pagemap', 'uffd', 'mprotect', 'softdirty']
 
 
@@ -94,7 +95,8 @@ def read_log(path):
 class Run:
     """What came of one: bad is a list of lines, empty if it was fine."""
 
-    def __init__(self, build, job, sites=None, seed=0, log=False):
+    def __init__(self, build, job, sites=None, seed=0, log=False, stops=0):
+        self.stops = stops
         self.bad, self.seen, self.slept = [], [], []
         env = dict(os.environ, CARDMARK_BUILDDIR=build, CARDMARK_TEST_SEED=str(1 + seed),
                    CARDMARK_TEST_SECONDS='1', CARDMARK_TEST_SMALL='1')
@@ -117,6 +119,7 @@ class Run:
         with open(directory + '/output', 'w+', errors='replace') as out:
             p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=out,
                                  stderr=subprocess.STDOUT, cwd=directory, start_new_session=True)
+            self.stand_still(p)
             try:
                 status = p.wait(HANGS)
             except subprocess.TimeoutExpired:
@@ -137,6 +140,17 @@ class Run:
         if self.bad:
             told = r'^not ok|^# .*(LOST|lost|hangs|crashed|failed: )|^\[  FAILED'
             self.bad = [line for line in lines if re.search(told, line)][:8] + self.bad
+
+    def stand_still(self, process):
+        """As under SIGSTOP, in a frozen container, on a machine that is moved: no thread has time, and the clock goes
+        on."""
+        for _ in range(self.stops):
+            time.sleep(random.uniform(0.05, 0.6))
+            if process.poll() is not None:
+                break
+            os.killpg(process.pid, signal.SIGSTOP)
+            time.sleep(STILL)
+            os.killpg(process.pid, signal.SIGCONT)
 
 
 def write_sites(path, sites):
@@ -205,6 +219,18 @@ class Machine:
             elif not job.sites:
                 self.say('SKIP %s: not for this kernel' % job.name)
         return [job for job in jobs if job.sites and not job.failure]
+
+    def stand_still(self, jobs):
+        """Each without delays, stopped as a whole a few times. They sleep, so many run at a time."""
+        def look(job):
+            run = Run(self.build, Job(job.name, [a.replace('--seconds=1', '--seconds=9') for a in job.argv], 0, 0), stops=4)
+            if run.bad:
+                job.failure = (None, run)
+        with concurrent.futures.ThreadPoolExecutor(4 * self.options.jobs) as pool:
+            list(pool.map(look, jobs))
+        for job in jobs:
+            if job.failure:
+                self.say('FAIL %s, stopped as a whole for %.1f s:\n    %s' % (job.name, STILL, '\n    '.join(job.failure[1].bad)))
 
     def sweep(self, jobs, seed, until=None):
         """Stops at a job's first failure. until: a time at which nothing new is begun."""
@@ -295,6 +321,9 @@ def sweep_all(machine, jobs):
     if not build_them(machine.build, jobs):
         return 1
     able = machine.census(jobs)
+    machine.stand_still(able)
+    able = [job for job in able if not job.failure]
+    machine.say('perturb: %d tests went on after they stood still, %d s' % (len(able), time.monotonic() - begun))
     sweeps, end = 0, begun + options.seconds
     while able and (sweeps < options.sweeps or (options.soak and time.monotonic() < end)):
         runs, turns = machine.sweep([job for job in able if not job.failure], options.seed + sweeps)
