@@ -142,6 +142,7 @@ static void after_fork(void)
 	 * world is this thread: what another one was doing in the parent does not go on here. */
 	cm_gc_redirect_child();
 	cm_gc_events_child();
+	cm_gc_roots_child();
 	if (cm_gc_config.enabled)
 		cm_gc_report_begin_child();
 }

@@ -48,6 +48,7 @@ typedef void cm_gc_resize_fn(size_t);
 typedef int cm_gc_stop_fn(void);
 typedef void cm_gc_push_fn(void);
 typedef void cm_gc_any_fn(void);
+typedef void *cm_gc_locked_fn(void *);
 
 /* X(required, result, name, parameters) */
 #define CM_GC_API(X)                                                                               \
@@ -66,6 +67,10 @@ typedef void cm_gc_any_fn(void);
 	X(1, void, GC_set_time_limit, (unsigned long))                                             \
 	X(1, void, GC_end_stubborn_change, (const void *))                                         \
 	X(1, void, GC_add_roots, (void *, void *))                                                 \
+	X(1, void, GC_remove_roots, (void *, void *))                                              \
+	X(1, void, GC_clear_roots, (void))                                                         \
+	X(1, void *, GC_call_with_alloc_lock, (cm_gc_locked_fn *, void *))                         \
+	X(0, void, GC_register_has_static_roots_callback, (cm_gc_any_fn *))                        \
 	X(0, int, GC_is_init_called, (void))                                                       \
 	X(0, int, GC_is_incremental_mode, (void))                                                  \
 	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
@@ -159,6 +164,10 @@ int cm_gc_ranges_remove(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end
 /* Index of the first range that ends after addr. */
 size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr);
 bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr_t end);
+/* Calls fn for each piece of [start, end) that is not in the set. fn may not change the set, but
+ * for taking such a piece out of it. */
+void cm_gc_ranges_minus(uintptr_t start, uintptr_t end, const struct cm_gc_ranges *minus,
+			void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg);
 
 /* ---- The heap (heapmap.c, maps.c) ------------------------------------------------ */
 
@@ -181,7 +190,7 @@ extern struct cm_gc_heap cm_gc_heap;
 void cm_gc_heap_adopt(void);
 /* libgc's on_heap_resize: its newest mappings have become heap. */
 void cm_gc_heap_resized(size_t bytes);
-/* Watches, or no longer watches, static data. */
+/* Watches, or no longer watches, what is not heap. */
 void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags);
 void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
 /* Calls fn for every piece of memory that may hold heap and is not tracked.
@@ -197,6 +206,8 @@ void cm_gc_heap_settle(cm_gc_was_read_fn *was_read);
 /* Private anonymous writable mappings of this process, stacks excluded, in order
  * of address; by raw system calls into a buffer of our own. -EIO. */
 int cm_gc_maps_each(void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg);
+/* Private mappings of files that are not writable. */
+int cm_gc_maps_each_constant(void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg);
 uint64_t cm_gc_maps_count(void);
 
 /* Replacements for libgc's own calls. */
@@ -205,12 +216,27 @@ int cm_gc_hook_munmap(void *addr, size_t len);
 int cm_gc_hook_mprotect(void *addr, size_t len, int prot);
 int cm_gc_hook_madvise(void *addr, size_t len, int advice);
 
-/* ---- Static roots (roots.c) --------------------------------------------------------- */
+/* ---- Roots (roots.c, rootset.c) ------------------------------------------------------ */
 
 int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *), void *arg);
 void cm_gc_hook_add_roots(void *start, void *end);
-/* Tracks large static segments that came, drops those that went. */
-void cm_gc_roots_update(void);
+void cm_gc_hook_remove_roots(void *start, void *end);
+void cm_gc_hook_clear_roots(void);
+void cm_gc_hook_register_has_static_roots(cm_gc_any_fn *filter);
+
+/* All static data there is: whole pages, between two calls that say so. zeros: it begins as
+ * such, and no page of it may be there. */
+void cm_gc_roots_show_begin(void);
+void cm_gc_roots_show(uintptr_t start, uintptr_t end, bool zeros);
+void cm_gc_roots_show_end(void);
+/* Watches roots that came, drops those that went. */
+void cm_gc_roots_sync(void);
+/* A pass ends, and its cards are in the table still. seen: what libgc asked for; what else need
+ * not be kept is added. NULL: not known. */
+void cm_gc_roots_pass(struct cm_gc_ranges *seen);
+/* In a fork child. */
+void cm_gc_roots_child(void);
+void cm_gc_roots_put(struct cm_gc_out *o);
 
 /* ---- SIGSEGV (signals.c) --------------------------------------------------------------- */
 
@@ -318,7 +344,8 @@ struct cm_gc_recorder {
 	struct cm_gc_histogram stops, stalls;
 	uint64_t phase_total[CM_GC_PH_COUNT], phase_max[CM_GC_PH_COUNT];
 	uint64_t dirty_cards;
-	uint64_t large_cards; /* of them, in large objects: marked from alone */
+	uint64_t large_cards;               /* of them, in large objects: marked from alone */
+	uint64_t root_passes, root_scanned; /* bytes of roots that were dirty */
 	uint64_t raw_n, raw_cap;
 	struct {
 		uint64_t start, end, phase[CM_GC_PH_COUNT];

@@ -66,12 +66,21 @@ static void track(uintptr_t start, uintptr_t end, unsigned flags)
 
 void cm_gc_heap_watch(uintptr_t start, uintptr_t end, unsigned flags)
 {
-	track(start, end, flags);
+	if (cm_gc_test(CM_GC_TEST_ROOTS_UNARMED))
+		cm_gc_ranges_add(&cm_gc_heap.tracked, start, end);
+	else
+		track(start, end, flags);
 }
 
 void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end)
 {
+	const struct cm_gc_ranges *heap = &cm_gc_heap.heap;
+	size_t i = cm_gc_ranges_from(heap, start);
+
 	untrack(start, end);
+	/* What was static data may be heap since, and a root may lie in heap. */
+	if (i < heap->n && heap->v[i].start < end)
+		cm_gc_heap.retry = true;
 }
 
 static void heap_add(uintptr_t start, uintptr_t end)
@@ -218,20 +227,16 @@ void cm_gc_heap_adopt(void)
 
 static void (*untracked_fn)(uintptr_t, uintptr_t);
 
+static void found_untracked(uintptr_t start, uintptr_t end, void *arg)
+{
+	(void)arg;
+	untracked_fn(start, end);
+}
+
 static void minus_tracked(uintptr_t start, uintptr_t end, void *arg)
 {
-	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
-
 	(void)arg;
-	for (size_t i = cm_gc_ranges_from(t, start); start < end; i++) {
-		uintptr_t stop = i < t->n && t->v[i].start < end ? t->v[i].start : end;
-
-		if (start < stop)
-			untracked_fn(start, stop);
-		if (i >= t->n)
-			break;
-		start = t->v[i].end > start ? t->v[i].end : start;
-	}
+	cm_gc_ranges_minus(start, end, &cm_gc_heap.tracked, found_untracked, NULL);
 }
 
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t, uintptr_t))

@@ -27,6 +27,7 @@ gc_glue_sources = \
 	gc-glue/boehm/record.c \
 	gc-glue/boehm/report.c \
 	gc-glue/boehm/roots.c \
+	gc-glue/boehm/rootset.c \
 	gc-glue/boehm/signals.c \
 	gc-glue/boehm/slots.c \
 	gc-glue/boehm/stall.c \

@@ -26,6 +26,11 @@ static bool may_be_heap(const struct cm_maps_line *line)
 	return strncmp(name, "[stack", 6) != 0;
 }
 
+static bool is_constant(const struct cm_maps_line *line)
+{
+	return line->read && !line->write && !line->shared && *line->rest != '0';
+}
+
 /* Mappings of our own, in order of address. */
 struct own {
 	uintptr_t start, end;
@@ -59,10 +64,13 @@ __attribute__((constructor)) static void know_own_memory(void)
 	cm_own_start();
 }
 
-int cm_gc_maps_each(void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
+typedef void each_fn(uintptr_t start, uintptr_t end, void *arg);
+
+static int each(bool (*is_asked_for)(const struct cm_maps_line *), bool ours_too, each_fn *fn,
+		void *arg)
 {
 	struct cm_maps maps = { .fd = open_maps() };
-	struct own own = { 0, 0, false };
+	struct own own = { .none = ours_too };
 	struct cm_maps_line parsed;
 	char *line;
 	int found;
@@ -70,10 +78,20 @@ int cm_gc_maps_each(void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
 	if (maps.fd < 0)
 		return -EIO;
 	while ((found = cm_maps_next(&maps, &line)) > 0)
-		if (cm_maps_parse(line, &parsed) && may_be_heap(&parsed))
+		if (cm_maps_parse(line, &parsed) && is_asked_for(&parsed))
 			give(parsed.start, parsed.end, &own, fn, arg);
 	syscall(SYS_close, maps.fd);
 	return found < 0 ? -EIO : 0;
+}
+
+int cm_gc_maps_each(each_fn *fn, void *arg)
+{
+	return each(may_be_heap, false, fn, arg);
+}
+
+int cm_gc_maps_each_constant(each_fn *fn, void *arg)
+{
+	return each(is_constant, true, fn, arg);
 }
 
 uint64_t cm_gc_maps_count(void)

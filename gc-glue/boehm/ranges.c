@@ -90,3 +90,17 @@ bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr
 
 	return i < set->n && set->v[i].start <= start && set->v[i].end >= end;
 }
+
+void cm_gc_ranges_minus(uintptr_t start, uintptr_t end, const struct cm_gc_ranges *minus,
+			void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg)
+{
+	for (size_t i = cm_gc_ranges_from(minus, start); start < end; i++) {
+		uintptr_t stop = i < minus->n && minus->v[i].start < end ? minus->v[i].start : end;
+
+		if (start < stop)
+			fn(start, stop, arg);
+		if (i >= minus->n)
+			break;
+		start = minus->v[i].end > start ? minus->v[i].end : start;
+	}
+}

@@ -238,6 +238,7 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	put_pace(o);
 	cm_gc_put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
 	cm_gc_put_number(o, "large_cards", cm_gc_rec->large_cards);
+	cm_gc_roots_put(o);
 	put_core(o);
 	cm_gc_put_number(o, "track_failures", cm_gc_heap.track_failures);
 	cm_gc_put_text(o, "track_error", cm_gc_heap.track_error);

@@ -7,25 +7,12 @@
  * counts as clean. So libgc is shown writable segments that begin on a page,
  * and GC_add_roots() adds the last page of an unaligned root as a root again.
  *
- * And it shows us, at each collection, which static data there is now: large
- * segments are tracked (a small one is cheaper to scan than to watch). */
+ * And it shows us, before each stop, which static data there is now (rootset.c). */
 #include "gc-glue/boehm/glue.h"
 
 #include <string.h>
 
-#define WATCH_MIN ((size_t)256 << 10)
-#define SEGMENTS_MAX 64
 #define PHDRS_MAX 64
-
-struct segment {
-	uintptr_t start, end;
-	uintptr_t flags; /* as wide as the others: compared by memcmp */
-};
-struct segments {
-	struct segment v[SEGMENTS_MAX];
-	size_t n;
-};
-static struct segments current, watched;
 
 struct call {
 	int (*fn)(struct dl_phdr_info *, size_t, void *);
@@ -42,23 +29,19 @@ static uintptr_t up(uintptr_t addr)
 	return down(addr + cardmark_card_size() - 1);
 }
 
-static void note(uintptr_t start, uintptr_t end, unsigned flags)
-{
-	if (end > start && end - start >= WATCH_MIN && current.n < SEGMENTS_MAX)
-		current.v[current.n++] = (struct segment){ start, end, flags };
-}
-
 static void note_segment(const struct dl_phdr_info *info, const ElfW(Phdr) * p,
 			 const ElfW(Phdr) * relro)
 {
-	uintptr_t start = up(info->dlpi_addr + p->p_vaddr);
-	uintptr_t file_end = up(info->dlpi_addr + p->p_vaddr + p->p_filesz);
-	uintptr_t end = down(info->dlpi_addr + p->p_vaddr + p->p_memsz);
+	uintptr_t start = info->dlpi_addr + p->p_vaddr;
+	uintptr_t file_end = up(start + p->p_filesz), end = up(start + p->p_memsz);
 
 	if (relro && relro->p_vaddr - p->p_vaddr < p->p_memsz)
-		start = up(info->dlpi_addr + relro->p_vaddr + relro->p_memsz);
-	note(start, file_end < end ? file_end : end, CARDMARK_TRACK_FILE);
-	note(file_end > start ? file_end : start, end, CARDMARK_TRACK_PRIVATE);
+		start = info->dlpi_addr + relro->p_vaddr + relro->p_memsz;
+	start = down(start);
+	if (file_end < start)
+		file_end = start;
+	cm_gc_roots_show(start, file_end < end ? file_end : end, false);
+	cm_gc_roots_show(file_end, end, true);
 }
 
 /* Begins writable segments on a page boundary. What ld.so protects after
@@ -98,10 +81,12 @@ static int show(struct dl_phdr_info *info, size_t size, void *arg)
 
 		if (p->p_type == PT_GNU_RELRO)
 			relro = p;
-		/* Neither libgc's tables nor our own are worth watching. */
+		/* Neither libgc's tables nor our own are worth watching, nor the core's: it
+		 * writes there while it compares. */
 		if (p->p_type == PT_LOAD &&
 		    ((cm_gc_api.shared && (uintptr_t)cm_gc_api.base - start < p->p_memsz) ||
-		     (uintptr_t)&current - start < p->p_memsz))
+		     (uintptr_t)&cm_gc_config - start < p->p_memsz ||
+		     (uintptr_t)cardmark_version() - start < p->p_memsz))
 			skip = true;
 	}
 	for (int i = 0; !skip && i < info->dlpi_phnum; i++) {
@@ -121,45 +106,10 @@ int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *),
 {
 	struct call call = { fn, arg };
 
-	current.n = 0;
-	return dl_iterate_phdr(show, &call);
-}
+	int result;
 
-static bool has(const struct segments *set, const struct segment *s)
-{
-	for (size_t i = 0; i < set->n; i++)
-		if (memcmp(&set->v[i], s, sizeof *s) == 0)
-			return true;
-	return false;
-}
-
-void cm_gc_roots_update(void)
-{
-	const unsigned need = CARDMARK_CAP_NO_TRAP | CARDMARK_CAP_REMAP | CARDMARK_CAP_SHARED;
-
-	/* A trap in static data could hit the trap handler's own. */
-	if ((cm_gc_heap.tracker.capabilities & need) != need)
-		return;
-	if (current.n == watched.n &&
-	    memcmp(current.v, watched.v, current.n * sizeof current.v[0]) == 0)
-		return;
-	for (size_t i = 0; i < watched.n; i++)
-		if (!has(&current, &watched.v[i]))
-			cm_gc_heap_unwatch(watched.v[i].start, watched.v[i].end);
-	for (size_t i = 0; i < current.n; i++)
-		if (!has(&watched, &current.v[i]))
-			cm_gc_heap_watch(current.v[i].start, current.v[i].end,
-					 (unsigned)current.v[i].flags);
-	watched = current;
-}
-
-void cm_gc_hook_add_roots(void *start, void *end)
-{
-	uintptr_t from = (uintptr_t)start, to = (uintptr_t)end;
-
-	cm_gc_api.GC_add_roots(start, end);
-	/* A root of its own inside the program's: GC_remove_roots() takes both. */
-	if (!cm_gc_test(CM_GC_TEST_NO_ROOT_DEFENCE) && from != down(from) && to > from &&
-	    down(to - 1) > from)
-		cm_gc_api.GC_add_roots((void *)down(to - 1), end);
+	cm_gc_roots_show_begin();
+	result = dl_iterate_phdr(show, &call);
+	cm_gc_roots_show_end();
+	return result;
 }

@@ -123,7 +123,12 @@ static struct cm_gc_slot signal_slots[] = {
 	SLOT("ssignal", cm_gc_hook_signal),          SLOT("__sysv_signal", cm_gc_hook_sysv_signal),
 	SLOT("sysv_signal", cm_gc_hook_sysv_signal),
 };
-static struct cm_gc_slot roots_slot[] = { SLOT("GC_add_roots", cm_gc_hook_add_roots) };
+static struct cm_gc_slot roots_slots[] = {
+	SLOT("GC_add_roots", cm_gc_hook_add_roots),
+	SLOT("GC_remove_roots", cm_gc_hook_remove_roots),
+	SLOT("GC_clear_roots", cm_gc_hook_clear_roots),
+	SLOT("GC_register_has_static_roots_callback", cm_gc_hook_register_has_static_roots),
+};
 
 static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symbol)
 {
@@ -209,7 +214,7 @@ void cm_gc_redirect_again(void)
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
 	redirect_signals();
 	if (cm_gc_config.way == CARDMARK_GC_WAY_A)
-		cm_gc_plt_redirect(NULL, roots_slot, 1, true);
+		cm_gc_plt_redirect(NULL, roots_slots, COUNT(roots_slots), true);
 	atomic_flag_clear(&redirecting);
 }
 

@@ -20,6 +20,9 @@
 	X(NO_ROOT_DEFENCE)    /* the last page of an unaligned root is left to libgc */            \
 	X(NO_SIGNAL_DEFENCE)  /* calls that set SIGSEGV handlers are not redirected */             \
 	X(NO_STACK_DEFENCE)   /* stacks in the heap are not known by what libgc reads */           \
+	X(ROOTS_LARGE)        /* watched are large static data, and no added roots */              \
+	X(ROOTS_STALE)        /* what becomes a root, or is none any more, stays watched */        \
+	X(ROOTS_UNARMED)      /* roots count as watched, and are not */                            \
 	X(RATE)               /* libgc's constants with this rate, and no pacing */
 
 enum cm_gc_test {

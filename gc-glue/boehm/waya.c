@@ -277,9 +277,11 @@ static void end_pass(void)
 	if (!pass_open) { /* full collection: marks everything anyway */
 		cm_gc_record_set_full();
 		cm_gc_large_forget();
+		cm_gc_roots_pass(NULL);
 		cardmark_collect(cm_gc_heap.cm, table);
 		cardmark_table_clear(table);
 	} else {
+		cm_gc_roots_pass(seen_lost ? NULL : &seen);
 		for (size_t i = 0; i < t->n; i++)
 			all = all && cm_gc_ranges_cover(&seen, t->v[i].start, t->v[i].end);
 		if (all && !seen_lost)
@@ -290,7 +292,7 @@ static void end_pass(void)
 							   seen.v[i].end - seen.v[i].start);
 	}
 	pass_open = false;
-	cm_gc_roots_update();
+	cm_gc_roots_sync();
 	cm_gc_heap_settle(was_read);
 }
 

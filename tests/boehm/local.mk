@@ -12,6 +12,7 @@ boehm_tests = \
 	tests/boehm/pace_test.sh \
 	tests/boehm/places_test.sh \
 	tests/boehm/preload_test.sh \
+	tests/boehm/rootchange_test.sh \
 	tests/boehm/roots_test.sh \
 	tests/boehm/stacks_test.sh \
 	tests/boehm/surroundings_test.sh \
@@ -25,11 +26,11 @@ TESTS += $(boehm_tests)
 once_tests += tests/boehm/sized_test
 check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc \
 	tests/boehm/loading tests/boehm/pace \
-	tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
+	tests/boehm/rootchange tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
 	tests/boehm/torture tests/boehm/torture_api
 boehm_hooks = tests/boehm/hooks.la
 check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la $(boehm_hooks) tests/boehm/libcmgc-hooks.la \
-	tests/boehm/rootmod.la
+	tests/boehm/rootlib.la tests/boehm/rootmod.la
 endif
 endif
 
@@ -67,6 +68,9 @@ tests_boehm_loading_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
 tests_boehm_pace_CFLAGS = $(boehm_cflags)
 tests_boehm_pace_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_rootchange_CFLAGS = $(boehm_cflags)
+tests_boehm_rootchange_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
 
 tests_boehm_roots_CFLAGS = $(boehm_cflags)
 tests_boehm_roots_LDADD = $(BDWGC_LIBS) -ldl
@@ -112,6 +116,10 @@ tests_boehm_hooks_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpa
 tests_boehm_rootmod_la_SOURCES = tests/boehm/rootmod.c
 tests_boehm_rootmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere \
 	-XCClinker -nostartfiles -Wl,-z,norelro -Wl,--section-start=.dynamic=0x21e8
+
+tests_boehm_rootlib_la_SOURCES = tests/boehm/rootmod.c
+tests_boehm_rootlib_la_CPPFLAGS = $(AM_CPPFLAGS) -DROOT_BYTES=40960
+tests_boehm_rootlib_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 
 tests_boehm_dropscan_la_SOURCES = tests/boehm/dropscan.c
 tests_boehm_dropscan_la_LIBADD = -ldl
