@@ -19,7 +19,7 @@ EXTRA_DIST += \
 	docs/limits.md \
 	docs/migrating.md \
 	docs/overview.md \
-	docs/programs.md \
+	docs/real-programs.md \
 	docs/soundness.md \
 	docs/tutorial.md \
 	docs/report/README.md \
