@@ -28,11 +28,23 @@ interrupt()
 }
 
 # shellcheck disable=SC2086
-"$cardmark" bench $options --json="$file" >"$scratch/out" 2>"$scratch/err" </dev/null &
+"$cardmark" bench $options --json="$file" >"$scratch/ran.out" 2>"$scratch/ran.err" </dev/null &
 pid=$!
+# As long as it lives, neither another bench nor resume takes its journal.
+until [ -s "$journal" ]; do
+	kill -0 "$pid" 2>/dev/null || break
+	sleep 0.01
+done
+kill -STOP "$pid"
+# shellcheck disable=SC2086
+status 1 "$cardmark" bench $options --json="$file"
+said err "belongs to a bench that is running"
+status 1 "$cardmark" bench resume "$file"
+said err "belongs to a bench that is running"
+kill -CONT "$pid"
 interrupt TERM 1
 [ "$got" -eq 143 ] || fail "exit status $got, not 143, after SIGTERM"
-said err "bench resume $file"
+said ran.err "bench resume $file"
 [ -e "$file" ] && fail "a results file although it was interrupted"
 grep -c . "$journal" >"$scratch/lines"
 

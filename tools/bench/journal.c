@@ -4,8 +4,11 @@
  * is known, for each run, and at the end of each block. Runs of a block that did not
  * end are made again, because the runs of a block must be near in time. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/bench/programs.h"
@@ -19,6 +22,55 @@ static bool name_it(struct bench_journal *j, const char *file)
 	j->path[0] = '\0';
 	tool_message("bench", "the name of the results file is too long");
 	return false;
+}
+
+/* One bench at a time has a journal: 1 it is ours now, 0 another process has it, -1 it cannot be
+ * opened. A child of a bench that was killed has the lock until its exec, so the lock is asked for
+ * more than once. A file system without locks is no reason to refuse. */
+static int lock(struct bench_journal *j)
+{
+	struct timespec pause = { 0, 20000000 };
+	int fd = open(j->path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	for (int tries = 0; flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; tries++) {
+		if (tries == 25) {
+			close(fd);
+			return 0;
+		}
+		(void)nanosleep(&pause, NULL);
+	}
+	j->lock_fd = fd;
+	return 1;
+}
+
+static void unlock(struct bench_journal *j)
+{
+	if (j->lock_fd > 0)
+		close(j->lock_fd);
+	j->lock_fd = 0;
+}
+
+static void report_running(const struct bench_journal *j)
+{
+	tool_message("bench",
+		     "%s belongs to a bench that is running: wait for it, or name another results "
+		     "file with --json=FILE",
+		     j->path);
+}
+
+/* The journal was there before. */
+static void report_other(struct bench_journal *j, const char *file)
+{
+	if (lock(j) == 0)
+		report_running(j);
+	else
+		tool_message("bench",
+			     "%s is of an interrupted bench: 'cardmark bench resume %s' goes on "
+			     "with it; remove it to begin anew",
+			     j->path, file);
+	unlock(j);
 }
 
 static json_t *labels(const struct bench_plan *plan)
@@ -51,12 +103,14 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 		return false;
 	j->f = fopen(j->path, "wxe");
 	if (j->f == NULL && errno == EEXIST)
-		tool_message("bench",
-			     "%s is of an interrupted bench: 'cardmark bench resume %s' goes on "
-			     "with it; remove it to begin anew",
-			     j->path, file);
+		report_other(j, file);
 	else if (j->f == NULL)
 		tool_message("bench", "cannot write %s: %s", j->path, strerror(errno));
+	if (j->f != NULL && lock(j) == 0) { /* resume was faster */
+		report_running(j);
+		fclose(j->f);
+		j->f = NULL;
+	}
 	if (j->f == NULL) {
 		json_decref(argv);
 		return false;
@@ -95,6 +149,7 @@ void bench_journal_close(struct bench_journal *j)
 	j->f = NULL;
 	if (j->finished && j->path[0] != '\0')
 		unlink(j->path);
+	unlock(j);
 	json_decref(j->lines);
 	j->lines = NULL;
 }
@@ -116,6 +171,12 @@ bool bench_journal_read(struct bench_journal *j, const char *file)
 				     file);
 		else
 			tool_message("bench", "cannot read %s: %s", j->path, strerror(errno));
+		j->path[0] = '\0';
+		return false;
+	}
+	if (lock(j) == 0) {
+		report_running(j);
+		fclose(f);
 		j->path[0] = '\0';
 		return false;
 	}

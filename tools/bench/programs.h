@@ -219,6 +219,7 @@ void bench_free_plan(struct bench_plan *plan);
 struct bench_journal {
 	char path[TOOL_PATH]; /* "" if there is none */
 	FILE *f;
+	int lock_fd; /* open as long as this bench has the journal; 0: not */
 	struct bench_env env;
 	json_t *lines; /* of an interrupted bench, or NULL */
 	double at_s;   /* how far it had come */
