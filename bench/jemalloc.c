@@ -150,7 +150,7 @@ static struct cardmark_jemalloc_stats stats_of(const struct side *s)
 
 	(void)cardmark_jemalloc_stats(s->je, &stats);
 	if (stats.track_failed != 0 || stats.ranges_overflown != 0)
-		die("tracking: some memory could not be tracked: not what is to be measured");
+		die("some memory could not be tracked, so this would not measure tracking");
 	return stats;
 }
 

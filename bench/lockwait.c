@@ -119,7 +119,7 @@ static struct cardmark *open_tracker(const struct one_case *c, struct cardmark_t
 static void collect(struct cardmark *cm, struct cardmark_table *table)
 {
 	if (cardmark_collect(cm, table) == CARDMARK_ALL_DIRTY) {
-		die("a collect could not tell");
+		die("a collect did not find out what was written");
 	}
 }
 
@@ -300,7 +300,7 @@ static void threads(unsigned repeats, uint64_t seed)
 		snprintf(what, sizeof what, "collect, %.0f %% dirty", percent[p]);
 		run_all(what, cases, n, NOBODY, percent[p], repeats, seed);
 		if (p == 0)
-			printf("\nA collect by one thread and by two, nobody else running: ms\n"
+			printf("\nA collect by one thread and by two, no other thread running: ms\n"
 			       "  %7s %9s %9s %16s %8s\n",
 			       "dirty", "1 thread", "2 threads", "2 threads of 1", "A/A");
 		printf("  %5.0f %% %9.3f %9.3f %16.3f %8.3f\n", percent[p],

@@ -265,8 +265,9 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 
 	if (cm == NULL || table->owner != cm) {
 		table->all_dirty = true;
-		(void)cm_fail(-EINVAL, "collect: the table is another tracker's, or its tracker is "
-				       "closed: it is all dirty now");
+		(void)cm_fail(-EINVAL,
+			      "collect: the table belongs to another tracker, or its tracker "
+			      "is closed: the table is all dirty now");
 	} else {
 		atomic_fetch_add_explicit(&cm->waiting, 1, memory_order_relaxed);
 		locked = cm_tracker_lock(cm, CM_WAIT_COLLECT_NS);

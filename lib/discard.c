@@ -186,7 +186,8 @@ enum cardmark_collected cardmark_discarded(struct cardmark *cm, struct cardmark_
 	if (!cm->discards)
 		return refuse(table, "the tracker must be opened with CARDMARK_OPEN_DISCARDS");
 	if (table->owner != cm)
-		return refuse(table, "the table is another tracker's");
+		return refuse(table,
+			      "the table belongs to another tracker, or its tracker is closed");
 	if (!cm_tracker_lock(cm, CM_WAIT_COLLECT_NS)) {
 		table->all_dirty = true;
 		cm_tracker_told_all(cm);

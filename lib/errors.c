@@ -73,7 +73,8 @@ const char *cm_errno_text(int error)
 	case EAGAIN:
 		return "the kernel cannot do it at this moment (EAGAIN): try again";
 	case EBADF:
-		return "the descriptor is closed, or is another file's now (EBADF)";
+		return "the descriptor is closed, or its number belongs to another file now "
+		       "(EBADF)";
 	case EBUSY:
 		return "it is in use elsewhere (EBUSY)";
 	case ECANCELED:
@@ -142,7 +143,7 @@ const char *cardmark_strerror(int error)
 	case EPERM:
 		return "this process is not permitted to do that";
 	case ENOENT:
-		return "nothing is tracked there, there is no such process, or no more of them";
+		return "nothing is tracked or held there, or there is no such process or backend";
 	case EBUSY:
 		return "in use by another tracker or thread";
 	case EIO:

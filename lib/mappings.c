@@ -63,7 +63,7 @@ static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at
 	if (covered < 0)
 		return cm_fail(
 			cm_closed_error(covered),
-			"cardmark_track: msync cannot tell whether %#zx + %#zx is mapped: %s",
+			"cardmark_track: msync(2) does not show whether %#zx + %#zx is mapped: %s",
 			(size_t)at, (size_t)(end - at), cm_errno_text(covered));
 	*out = (struct cm_range){ at, end,
 				  flags & CARDMARK_TRACK_PRIVATE ? CM_KIND_PRIVATE : CM_KIND_FILE,
@@ -136,7 +136,7 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 	case -EBUSY:
 		return cm_fail(-EBUSY,
 			       "cardmark_track: another tracker or userfaultfd has part of %#zx + "
-			       "%#zx, or its lock",
+			       "%#zx, or another thread stays in the library",
 			       start, len);
 	case -ENOMEM:
 		if (cm_os->covered(piece->start, len) == -ENOMEM)

@@ -29,10 +29,11 @@ int cardmark_backend_parse(const char *name, enum cardmark_backend *out)
 			return 0;
 		}
 	}
-	return cm_fail(-EINVAL,
-		       "unknown backend \"%s\": one of auto, pagemap, softdirty, uffd, mprotect, "
-		       "alldirty",
-		       name == NULL ? "(null)" : name);
+	return cm_fail(
+		-EINVAL,
+		"there is no backend \"%s\": choose auto, pagemap, softdirty, uffd, mprotect "
+		"or alldirty",
+		name == NULL ? "(null)" : name);
 }
 
 /* An option besides the backend: a number, or one of some words. */

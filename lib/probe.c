@@ -103,7 +103,7 @@ static const char *behaviour(struct trial *t, unsigned caps)
 		page[i * card] = 1;
 	t->error = t->b->ops->add(t->b, &t->all.v[0]);
 	if (t->error < 0)
-		return "memory cannot be put under watch";
+		return "memory cannot be watched";
 	if (reported(t) != 0xf)
 		return "it does not report pages that were written before it first looked";
 	if (!(caps & CARDMARK_CAP_PRECISE))

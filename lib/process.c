@@ -198,8 +198,8 @@ static int check(const struct cardmark_process *p, const struct cardmark_query *
 	if (error < 0)
 		return error;
 	if (q->op != CARDMARK_SCAN_GET || q->flags != 0)
-		return cm_fail(-EINVAL,
-			       "cardmark_process_scan cannot clear: op must be GET and flags 0");
+		return cm_fail(-EINVAL, "cardmark_process_scan cannot clear: op must be "
+					"CARDMARK_SCAN_GET, and flags 0");
 	if (unknown != 0)
 		return cm_fail(-ENOTSUP, "this kernel cannot answer categories 0x%llx",
 			       (unsigned long long)unknown);

@@ -14,13 +14,17 @@ static int check_masks(const char *who, const struct cardmark_query *q)
 		return cm_fail(-EINVAL, "%s: unknown categories 0x%llx", who,
 			       (unsigned long long)unknown);
 	if (q->required & q->excluded)
-		return cm_fail(-EINVAL, "%s: categories 0x%llx are required and excluded", who,
+		return cm_fail(-EINVAL, "%s: categories 0x%llx are both required and excluded", who,
 			       (unsigned long long)(q->required & q->excluded));
 	if (q->any_of != 0 && (q->any_of & ~q->excluded) == 0)
-		return cm_fail(-EINVAL, "%s: every category of any_of is excluded", who);
-	if (q->op != CARDMARK_SCAN_GET && !(q->required & CARDMARK_PAGE_WRITTEN))
-		return cm_fail(-EINVAL, "%s: only written pages can be cleared: require WRITTEN",
+		return cm_fail(-EINVAL,
+			       "%s: every category of any_of is excluded, so no page can match",
 			       who);
+	if (q->op != CARDMARK_SCAN_GET && !(q->required & CARDMARK_PAGE_WRITTEN))
+		return cm_fail(
+			-EINVAL,
+			"%s: only written pages can be cleared: require CARDMARK_PAGE_WRITTEN",
+			who);
 	return 0;
 }
 

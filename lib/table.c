@@ -167,11 +167,10 @@ int cardmark_table_set_range(struct cardmark_table *table, const void *addr, siz
 	cm_tracker_unlock(cm);
 	if (all)
 		return 0;
-	return cm_fail(
-		-ENOENT,
-		"cardmark_table_set_range: not all of %#zx + %#zx is tracked: a table has no "
-		"room for the rest",
-		(size_t)run.start, (size_t)(run.end - run.start));
+	return cm_fail(-ENOENT,
+		       "cardmark_table_set_range: not all of %#zx + %#zx is tracked: only what "
+		       "is tracked was set, so remember the rest elsewhere",
+		       (size_t)run.start, (size_t)(run.end - run.start));
 }
 
 void cardmark_table_clear(struct cardmark_table *table)

@@ -351,7 +351,8 @@ int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags)
 		return error;
 	if (flags > CARDMARK_TRACK_FILE || flags == (CARDMARK_TRACK_PRIVATE | CARDMARK_TRACK_FILE))
 		return cm_fail(-EINVAL,
-			       "cardmark_track: flags 0x%x: one of PRIVATE, FILE or neither",
+			       "cardmark_track: flags are 0x%x: set CARDMARK_TRACK_PRIVATE, "
+			       "CARDMARK_TRACK_FILE or neither",
 			       flags);
 	error = cm_tracker_enter(cm);
 	if (error < 0)
@@ -425,8 +426,9 @@ int cardmark_suspend(struct cardmark *cm)
 	if (!cm->suspended) {
 		if (ops->settle != NULL && !ops->settle(cm->backend)) {
 			cm_tracker_unlock(cm);
-			return cm_fail(-EBUSY, "cardmark_suspend: a thread that shares collects "
-					       "is still in the kernel: is it stopped?");
+			return cm_fail(-EBUSY,
+				       "cardmark_suspend: a thread that helps with collects "
+				       "is still in the kernel: is it stopped?");
 		}
 		if (ops->suspend != NULL)
 			ops->suspend(cm->backend, &cm->ranges);

@@ -92,9 +92,9 @@ int tool_read_options(const char *sub, int argc, char **argv, const struct tool_
 		if (c == ':')
 			return tool_usage_error(sub, "%s needs a value", argv[optind - 1]);
 		if (c == '?')
-			return tool_usage_error(sub,
-						"unknown option \"%s\", or short for more than one",
-						argv[optind - 1]);
+			return tool_usage_error(
+				sub, "unknown option \"%s\", or short for more than one option",
+				argv[optind - 1]);
 		if (c == (int)n) {
 			help();
 			return TOOL_OK;

@@ -109,7 +109,8 @@ void bench_parse_more(int argc, char **argv, const char *what, struct bench_opti
 		exit(2);
 	}
 	if (optind < argc) {
-		fprintf(stderr, "%s: what is \"%s\"? Try --help.\n", argv[0], argv[optind]);
+		fprintf(stderr, "%s: unexpected argument \"%s\". Try --help.\n", argv[0],
+			argv[optind]);
 		exit(2);
 	}
 }

@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "cardmark-micro: what is \"%s\"?\n", argv[optind]);
+		fprintf(stderr, "cardmark-micro: unexpected argument \"%s\"\n", argv[optind]);
 		return 2;
 	}
 	micro.page = (size_t)sysconf(_SC_PAGESIZE);

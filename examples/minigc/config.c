@@ -205,7 +205,8 @@ void config_read(int argc, char **argv)
 	if (config.backend != CARDMARK_BACKEND_AUTO && config.barrier != BARRIER_CARDMARK)
 		usage("--backend is for --barrier=cardmark");
 	if (config.drop && !config.verify)
-		usage("--break is for --verify, which finds it; without, the heap would be ruined");
+		usage("--break needs --verify, which finds the loss: without it the heap would be "
+		      "ruined");
 	if (config.nursery > config.heap_limit / 2)
 		usage("--nursery must not be more than half of --heap-limit");
 	config.program = argv[optind];

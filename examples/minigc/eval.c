@@ -142,12 +142,12 @@ static bool apply(struct mutator *m, size_t base, size_t n, value *result)
 		const struct builtin *b = builtin_of(f);
 
 		if (n < b->least || n > b->most)
-			lisp_error("%s: %zu arguments are not what it takes", b->name, n);
+			lisp_error("%s: it does not take %zu arguments", b->name, n);
 		*result = b->run(m, args, (unsigned)n);
 		return true;
 	}
 	if (!is_a(f, CLOSURE))
-		lisp_error("what is called is no function");
+		lisp_error("what is called is not a function");
 	if (length(object_of(f)->slot[CLOSURE_PARAMS]) != n)
 		lisp_error("a function of %zu parameters was given %zu arguments",
 			   length(object_of(f)->slot[CLOSURE_PARAMS]), n);

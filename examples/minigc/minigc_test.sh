@@ -245,7 +245,7 @@ END
 fails 'an option' 2 'no such barrier' --barrier=nosuch <<'END'
 1
 END
-fails 'breaking without looking' 2 '--break is for --verify' --break=drop <<'END'
+fails 'breaking without looking' 2 '--break needs --verify' --break=drop <<'END'
 1
 END
 

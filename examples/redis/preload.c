@@ -154,7 +154,7 @@ static bool adopt_all(cardmark_mallctl mallctl)
 	size_t size = sizeof n;
 
 	if (mallctl("arenas.narenas", &n, &size, NULL, 0) != 0)
-		return complain("arenas.narenas", "jemalloc does not say");
+		return complain("arenas.narenas", "jemalloc does not return it");
 	for (unsigned i = 0; i < n && state.n_arenas < MOST_ARENAS; i++) {
 		struct cardmark_jemalloc **je = &state.arenas[state.n_arenas];
 		int error = cardmark_jemalloc_adopt(je, state.cm, mallctl, i, 0);

@@ -86,7 +86,7 @@ static bool reader_next(struct reader *r, struct snap_record *rec, const unsigne
 	r->at += sizeof *rec;
 	if (rec->type == SNAP_END) {
 		if (rec->start != r->records || rec->end != r->data_pages || r->at != r->len)
-			*ok = complain(r, "does not hold what its end says");
+			*ok = complain(r, "is damaged: its end record counts other records");
 		return false;
 	}
 	r->records++;

@@ -83,7 +83,7 @@ static void say_without_libgc(void)
 			lost_counters());
 	else if (dl_iterate_phdr(is_libgc, NULL))
 		(void)snprintf(text, sizeof text,
-			       "loaded libgc after its start, too late for us: it ran unchanged");
+			       "loaded libgc after its start, which is too late: it ran unchanged");
 	else if (children_faults() == faults_before)
 		(void)snprintf(text, sizeof text,
 			       "does not use libgc as a shared library; it ran unchanged%s",
@@ -161,7 +161,8 @@ __attribute__((constructor)) static void preload_start(void)
 	r = cm_gc_prepare(NULL);
 	if (cm_gc_api.partial && cm_gc_api.place == CM_GC_IN_PROGRAM) {
 		if (cm_gc_is_the_program())
-			say("has libgc linked into it, most of which can't be seen from outside; "
+			say("has libgc linked into it, so most of libgc cannot be reached from "
+			    "outside; "
 			    "it ran unchanged");
 		return;
 	}

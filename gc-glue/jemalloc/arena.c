@@ -15,7 +15,8 @@
 static int no_arena(const char *call, int error)
 {
 	if (error == EAGAIN || error == ENOMEM)
-		return cm_fail(-ENOMEM, "%s: jemalloc has no memory or number for an arena", call);
+		return cm_fail(-ENOMEM,
+			       "%s: jemalloc has no memory, or no number, for another arena", call);
 	return cm_fail(-ENOTSUP,
 		       "%s: jemalloc did not make an arena: %s; is this the mallctl of jemalloc 5?",
 		       call, cm_je_words(error));
@@ -134,7 +135,7 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	wrap(je, inner, true);
 	if (cm_je_owner_add(je, UINT_MAX, inner) < 0) {
 		free_struct(je);
-		return cm_fail(-ENOMEM, "%s: too many arenas are under watch", call);
+		return cm_fail(-ENOMEM, "%s: too many arenas are tracked", call);
 	}
 	cm_je_list_add(je);
 	/* Hooks given at birth also serve the arena's books. Those written before the
@@ -219,9 +220,10 @@ static int find_hooks(const char *call, cardmark_mallctl mallctl, unsigned arena
 		return cm_fail(-EINVAL, "%s: jemalloc has no arena %u: %s", call, arena,
 			       cm_je_words(error));
 	if (cm_je_is_ours(*inner))
-		return cm_fail(-EBUSY, "%s: arena %u is under watch already", call, arena);
+		return cm_fail(-EBUSY, "%s: arena %u is tracked already", call, arena);
 	if (*inner == NULL || (*inner)->alloc == NULL)
-		return cm_fail(-ENOTSUP, "%s: arena %u has hooks without alloc", call, arena);
+		return cm_fail(-ENOTSUP, "%s: arena %u has extent hooks without an alloc function",
+			       call, arena);
 	return 0;
 }
 
@@ -251,7 +253,7 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 	wrap(je, inner, inner == default_hooks);
 	if (cm_je_owner_add(je, arena, default_hooks) < 0) {
 		free_struct(je);
-		return cm_fail(-ENOMEM, "%s: too many arenas are under watch", call);
+		return cm_fail(-ENOMEM, "%s: too many arenas are tracked", call);
 	}
 	cm_je_list_add(je);
 	error = cm_je_write_hooks(mallctl, arena, &je->hooks);

@@ -18,8 +18,8 @@
  *   -EINVAL   an argument is wrong; cardmark_last_error() has which and why
  *   -ENOMEM   memory, descriptors or mappings ran out, or the range has a hole
  *   -ENOTSUP  this backend or this kernel cannot do it
- *   -EPERM    the kernel refuses this process the facility
- *   -ENOENT   nothing tracked there, no such process, no more of them
+ *   -EPERM    the kernel does not allow this process to use what the call needs
+ *   -ENOENT   nothing tracked or held there, no such process or backend
  *   -EBUSY    another tracker or thread has what this call needs
  *   -EIO      the kernel failed in a way that fits none of the above
  *

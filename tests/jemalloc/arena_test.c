@@ -209,7 +209,7 @@ static void a_live_arena_is_refused(void)
 		 0);
 	CHECK_EQ(cardmark_jemalloc_adopt(&again, cm, mallctl, arena, CARDMARK_JEMALLOC_BEST_EFFORT),
 		 -EBUSY);
-	CHECK(strstr(cardmark_last_error(), "under watch already") != NULL);
+	CHECK(strstr(cardmark_last_error(), "tracked already") != NULL);
 	/* What it had is not found, and check says why. What comes is. */
 	CHECK(!cardmark_jemalloc_contains(je, before, 1));
 	CHECK_EQ(cardmark_jemalloc_check(je, before, 1), -ENOENT);

@@ -101,7 +101,7 @@ int bench_barriers(struct bench_options *opt)
 	complete(b, opt);
 	/* minigc takes seeds up to 2^30. */
 	if (b->seed > (1U << 30) - MAX_BLOCKS)
-		status = tool_usage_error("bench barriers", "--seed is 0 to %d",
+		status = tool_usage_error("bench barriers", "--seed is a number from 0 to %d",
 					  (1 << 30) - MAX_BLOCKS);
 	else if (opt->n_programs > 1)
 		status = tool_usage_error("bench barriers", "--program may be given once");

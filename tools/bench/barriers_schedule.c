@@ -114,7 +114,8 @@ static bool fit(struct barriers *b, struct clock *c)
 		barriers_plan_work(b);
 		sum *= less;
 		fprintf(stderr,
-			"cardmark bench: %u points take long here: %" PRIu64 " %% of the work\n",
+			"cardmark bench: %u points take too long here: the work is cut to %" PRIu64
+			" %%\n",
 			b->n_points, b->work);
 	}
 	find_least_heap(b, c);
@@ -198,6 +199,6 @@ bool barriers_schedule(struct barriers *b, const char *file)
 	bench_end_progress(&c.progress);
 	b->interrupted = bench_interrupted() != 0;
 	if (good && !b->interrupted && late(b, &c))
-		fprintf(stderr, "cardmark bench: the time is over in block %u\n", block);
+		fprintf(stderr, "cardmark bench: the time ran out in block %u\n", block);
 	return good;
 }

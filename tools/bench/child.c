@@ -226,7 +226,8 @@ static void judge(int status, bool killed, double timeout_s, struct bench_child 
 	const char *last = printed != NULL ? bench_last_line(printed) : "";
 
 	if (killed)
-		snprintf(out->error, sizeof out->error, "did not end within %.0f s", timeout_s);
+		snprintf(out->error, sizeof out->error,
+			 "did not end within %.0f s: is the machine busy?", timeout_s);
 	else if (WIFSIGNALED(status))
 		snprintf(out->error, sizeof out->error, "%s: %.140s", strsignal(WTERMSIG(status)),
 			 last);

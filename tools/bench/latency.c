@@ -103,7 +103,7 @@ bool bench_read_latency(const char *path, struct bench_run *out)
 	}
 	out->latency = bench_parse_latency(root);
 	if (out->latency == NULL)
-		snprintf(out->error, sizeof out->error, "the latency it wrote is strange");
+		snprintf(out->error, sizeof out->error, "the latency that it wrote is damaged");
 	json_decref(root);
 	return out->latency != NULL;
 }

@@ -215,7 +215,7 @@ int bench_micro(struct bench_options *opt)
 	if (opt->seed == 0)
 		opt->seed = 1;
 	if (opt->seed > UINT32_MAX - MAX_BLOCKS)
-		return tool_usage_error("bench micro", "--seed is 0 to 4294967000");
+		return tool_usage_error("bench micro", "--seed is a number from 0 to 4294967000");
 	if (!tool_find_bench("cardmark-micro", m.path)) {
 		tool_message("bench",
 			     "%s is missing: it is built where configure finds a C++ "

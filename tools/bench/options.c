@@ -24,7 +24,8 @@ static const struct bench_option {
 	{ "backend", "B", " programs ", "compare B, not the best one here (repeatable)" },
 	{ "backend", "B", " barriers ", "compare B, not all that work here (repeatable)" },
 	{ "backend", "B", " micro ", "measure B or \"bare\", not all (repeatable)" },
-	{ "pause-target", "MS", " programs ", "for the rows that have one (5; 0: no such rows)" },
+	{ "pause-target", "MS", " programs ",
+	  "target of the rows that have one (5; 0: no such rows)" },
 	{ "blocks", "N", " programs barriers micro ", "exactly N blocks, however long they take" },
 	{ "blocks", "N", " overhead jemalloc lock-wait ", "repeat N times" },
 	{ "size", "PCT", " programs barriers ", "amount of work, per cent of the full amount" },
@@ -34,11 +35,12 @@ static const struct bench_option {
 	{ "live-mb", "N", " barriers ", "long-lived data" },
 	{ "rate", "N", " programs ",
 	  "requests a second of kv (half of what the reference can do)" },
-	{ "seed", "N", " programs barriers micro ", "of the first block (1)" },
-	{ "seed", "N", " jemalloc lock-wait ", "of the random numbers (1)" },
+	{ "seed", "N", " programs barriers micro ", "seed of the first block (1)" },
+	{ "seed", "N", " jemalloc lock-wait ", "seed of the random numbers (1)" },
 	{ "verify", NULL, " programs ", "one more run of our rows, with each page compared" },
 	{ "json", "FILE", " programs barriers micro ", NULL },
-	{ "fail-above", "PCT", " compare ", "status 1 if a row of ours got that much slower" },
+	{ "fail-above", "PCT", " compare ",
+	  "status 1 if a row of ours became slower by more than this" },
 };
 
 enum { ALL = sizeof all / sizeof *all };
@@ -106,7 +108,8 @@ static int add_name(const char *sub, const char *option, const char *name, const
 		    size_t *n)
 {
 	if (*n == BENCH_MANY)
-		return tool_usage_error(sub, "--%s may be given %d times", option, BENCH_MANY);
+		return tool_usage_error(sub, "--%s may be given %d times at most", option,
+					BENCH_MANY);
 	list[(*n)++] = name;
 	return -1;
 }
@@ -253,7 +256,7 @@ static int parse_options(int argc, char **argv, const struct bench_subcommand *s
 		return tool_usage_error(sub, "unexpected argument \"%s\"",
 					opt->files[s->max_files]);
 	if (opt->n_files < s->min_files)
-		return tool_usage_error(sub, "which files? It takes %s", s->files);
+		return tool_usage_error(sub, "no files are named: it takes %s", s->files);
 	return -1;
 }
 

@@ -201,7 +201,7 @@ static const char *load_programs(const json_t *programs, struct bench_plan *plan
 		for (unsigned row = 0; row < plan->row_count; row++)
 			if (!load_cell(json_array_get(rows, row), &plan->rows[row],
 				       plan->programs[k].blocks, bench_cell(plan, k, row)))
-				return "a row or a run is not what it should be";
+				return "a row or a run has values of a wrong kind";
 	}
 	return NULL;
 }

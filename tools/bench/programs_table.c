@@ -21,8 +21,8 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 		env->kernel, env->cpu, env->cpus, env->thp, env->load, bench_env_steal_percent(env),
 		env->library, plan->best, env->libgc, plan->seed, env->command);
 	if (strtod(env->load, NULL) > 0.5)
-		fprintf(f, "WARNING   The machine was busy before the run: times are of little "
-			   "worth.\n");
+		fprintf(f, "WARNING   The machine was busy before the run: do not rely on the "
+			   "times.\n");
 }
 
 static const char *count_text(double v, char out[32])

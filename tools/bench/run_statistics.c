@@ -49,7 +49,7 @@ bool bench_read_statistics(const char *path, struct bench_run *out)
 	out->has_missed = json_is_integer(json_object_get(root, "verify_missed"));
 	good = bench_parse_stops(json_object_get(root, "stops_ns"), out);
 	if (!good)
-		snprintf(out->error, sizeof out->error, "the list of stops is strange");
+		snprintf(out->error, sizeof out->error, "the list of stops is damaged");
 	json_decref(root);
 	return good;
 }

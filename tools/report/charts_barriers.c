@@ -177,7 +177,7 @@ void charts_map(FILE *f, const struct barriers *b, enum barriers_metric m, bool 
 	struct chart c = chart_of_lines(
 		f, "A grid: in each cell the barrier that costs least with so much live heap, of "
 		   "which "
-		   "so much is written between collections. The table below says the same.");
+		   "so much is written between collections. The table below has the same.");
 	char text[32];
 	double width;
 

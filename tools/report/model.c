@@ -88,7 +88,7 @@ static json_t *in_words(const struct report *r, unsigned k, unsigned row,
 	if (isnan(s->to_ref.mid))
 		return model_cell("words", "not known%s", failed);
 	if (isinf(s->to_ref.high))
-		return model_cell("words", "too few blocks to tell%s", failed);
+		return model_cell("words", "too few blocks to compare%s", failed);
 	if (stat_same(s->to_ref, bench_resolution(r->plan, k, METRIC_TOTAL)))
 		return model_cell("words", "no difference beyond the noise%s", failed);
 	return model_cell("words", "%.0f %% %s than %s%s", 100 * fabs(s->to_ref.mid - 1),
