@@ -4,6 +4,7 @@ unit_tests = \
 	tests/unit/composed_test \
 	tests/unit/crew_late_test \
 	tests/unit/crew_test \
+	tests/unit/errors_test \
 	tests/unit/hashes_test \
 	tests/unit/maps_test \
 	tests/unit/options_test \
