@@ -44,6 +44,7 @@ void cm_gc_because(const char *format, ...)
 
 static const char *const mode_names[] = { "auto", "libgc-mprotect", "stop-the-world" };
 static const char *const way_names[] = { "auto", "A", "B" };
+static const char *const walk_names[] = { "auto", "libgc" };
 
 const char *cm_gc_mode_name(enum cardmark_gc_mode mode)
 {
@@ -76,7 +77,7 @@ static int read_environment(enum cardmark_gc_way *way)
 	struct cm_gc_config *c = &cm_gc_config;
 	const char *mode = variable("CARDMARK_GC_MODE"), *a_or_b = variable("CARDMARK_GC_WAY");
 	const char *target = variable("CARDMARK_PAUSE_TARGET");
-	const char *verify = variable("CARDMARK_VERIFY");
+	const char *verify = variable("CARDMARK_VERIFY"), *walk = variable("CARDMARK_GC_WALK");
 	int i;
 
 	if (mode) {
@@ -95,6 +96,10 @@ static int read_environment(enum cardmark_gc_way *way)
 					  a_or_b);
 		*way = (enum cardmark_gc_way)i;
 	}
+	i = walk ? name_index(walk_names, COUNT(walk_names), walk) : 0;
+	if (i < 0)
+		return cm_gc_fail(-EINVAL, "CARDMARK_GC_WALK=%s: not one of auto, libgc", walk);
+	c->walk = i == 0;
 	if (target && (!cm_gc_ms_parse(target, MOST_TARGET_NS, &c->target_ns) || !c->target_ns))
 		return cm_gc_fail(-EINVAL,
 				  "CARDMARK_PAUSE_TARGET=%s: not a number of "

@@ -143,6 +143,7 @@ static void after_fork(void)
 	cm_gc_redirect_child();
 	cm_gc_events_child();
 	cm_gc_roots_child();
+	cm_gc_walk_child();
 	if (cm_gc_config.enabled)
 		cm_gc_report_begin_child();
 }

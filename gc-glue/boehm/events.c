@@ -37,6 +37,7 @@ static void note_event(int event)
 		}
 		break;
 	case CM_GC_EV_PRE_START_WORLD:
+		(void)cm_gc_walk_put_back();
 		cm_gc_record_resume(now);
 		break;
 	default:

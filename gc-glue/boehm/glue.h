@@ -50,6 +50,15 @@ typedef void cm_gc_push_fn(void);
 typedef void cm_gc_any_fn(void);
 typedef void *cm_gc_locked_fn(void *);
 
+struct cm_gc_mark_entry { /* struct GC_ms_entry of gc_mark.h */
+	void *start;
+	uintptr_t descr;
+};
+typedef struct cm_gc_mark_entry *cm_gc_mark_fn(uintptr_t *, struct cm_gc_mark_entry *,
+					       struct cm_gc_mark_entry *, uintptr_t);
+typedef int cm_gc_disclaim_fn(void *);
+typedef void cm_gc_object_fn(void *, size_t, void *);
+
 /* X(required, result, name, parameters) */
 #define CM_GC_API(X)                                                                               \
 	X(1, void, GC_init, (void))                                                                \
@@ -89,6 +98,15 @@ typedef void *cm_gc_locked_fn(void *);
 	X(0, void *, GC_base, (void *))                                                            \
 	X(0, int, GC_is_marked, (const void *))                                                    \
 	X(0, int, GC_get_kind_and_size, (const void *, size_t *))                                  \
+	X(0, void, GC_set_mark_bit, (const void *))                                                \
+	X(0, void, GC_clear_mark_bit, (const void *))                                              \
+	X(0, struct cm_gc_mark_entry *, GC_mark_and_push,                                          \
+	  (void *, struct cm_gc_mark_entry *, struct cm_gc_mark_entry *, void **))                 \
+	X(0, void **, GC_new_free_list, (void))                                                    \
+	X(0, unsigned, GC_new_proc, (cm_gc_mark_fn *))                                             \
+	X(0, unsigned, GC_new_kind, (void **, uintptr_t, int, int))                                \
+	X(0, void, GC_register_disclaim_proc, (int, cm_gc_disclaim_fn *, int))                     \
+	X(0, void, GC_enumerate_reachable_objects_inner, (cm_gc_object_fn *, void *))              \
 	X(1, void *, GC_generic_malloc, (size_t, int))                                             \
 	X(0, void, GC_generic_malloc_many, (size_t, int, void **))                                 \
 	X(0, void *, GC_generic_malloc_ignore_off_page, (size_t, int))                             \
@@ -278,6 +296,38 @@ void cm_gc_large_put_back(void);
 void cm_gc_hook_set_push_other_roots(cm_gc_push_fn *fn);
 cm_gc_push_fn *cm_gc_hook_get_push_other_roots(void);
 
+/* Is the function that pushes them in libgc, in this pass? */
+bool cm_gc_large_in_front(void);
+bool cm_gc_large_is_on(void);
+
+/* ---- The walk over all block headers, left out (walk.c) ------------------------------------ */
+
+struct cm_gc_walk {
+	uint64_t left_out, blocks, entries; /* walks; dirty blocks looked at, pushes, instead */
+	const char *why_not;                /* "": it is left out */
+};
+extern struct cm_gc_walk cm_gc_walk;
+
+/* At a slow allocation, the lock not held: sets it up, once. */
+void cm_gc_walk_start(void);
+/* The mark begins. */
+void cm_gc_walk_begins(void);
+/* A pass begins. Was not all marked from that the pass before said? Then the table keeps it. */
+bool cm_gc_walk_unfinished(void);
+/* The pass is over, and libgc will walk: it shall not. What is dirty is in the table, which must
+ * stay as it is until the next pass, and in left. False: it walks. */
+bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n);
+/* libgc pushes its roots. True: the dirty blocks are pushed, too. */
+bool cm_gc_walk_push(void);
+/* A full collection marks everything. */
+void cm_gc_walk_forget(void);
+void cm_gc_walk_untracked(uintptr_t start, uintptr_t end);
+/* From here on libgc's structures are whole. True: they were not. */
+bool cm_gc_walk_put_back(void);
+void cm_gc_walk_hide_again(void);
+/* In a fork child. */
+void cm_gc_walk_child(void);
+
 /* ---- How often it collects (growth.c) ------------------------------------------------------ */
 
 void cm_gc_growth_start(void);
@@ -320,7 +370,7 @@ void cm_gc_chain_leave(struct cm_gc_chain *c, unsigned at);
 /* Around a call of a callback of the program's: it may not come back, so while it runs what we
  * know of the stop under way is put aside. A jump out of it leaves the state of "no stop". */
 struct cm_gc_outside {
-	bool stopped, in_stop, asked_for;
+	bool stopped, in_stop, asked_for, walk;
 };
 struct cm_gc_outside cm_gc_step_out(void);
 void cm_gc_step_in(struct cm_gc_outside before);
@@ -428,6 +478,7 @@ struct cm_gc_config {
 	pid_t pid;
 	uint64_t start_ns;
 	bool verify; /* the tracker verifies itself */
+	bool walk;   /* may be left out */
 };
 extern struct cm_gc_config cm_gc_config;
 

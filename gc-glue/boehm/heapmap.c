@@ -42,6 +42,7 @@ static void untrack(uintptr_t start, uintptr_t end)
 
 	if (!h->cm || i == h->tracked.n || h->tracked.v[i].start >= end)
 		return;
+	cm_gc_walk_untracked(start, end);
 	cm_gc_ranges_remove(&h->tracked, start, end);
 	cardmark_untrack(h->cm, (void *)start, end - start);
 }
@@ -87,7 +88,8 @@ static void heap_add(uintptr_t start, uintptr_t end)
 {
 	if (cm_gc_ranges_add(&cm_gc_heap.heap, start, end) != 0)
 		cm_gc_heap.blind = true;
-	track(start, end, CARDMARK_TRACK_PRIVATE);
+	if (!cm_gc_test_untracked())
+		track(start, end, CARDMARK_TRACK_PRIVATE);
 }
 
 /* A large free block has a header for its first page only: look at a few. */

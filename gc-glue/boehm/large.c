@@ -42,7 +42,9 @@ static void push(unsigned entry, const void *caller)
 
 	/* Once: there is no room for more. */
 	if (entry == pusher) {
-		for (size_t i = 0; i < runs_n && !cm_gc_test(CM_GC_TEST_LARGE_FORGET); i++)
+		bool all = cm_gc_walk_push(); /* these are dirty blocks as all others */
+
+		for (size_t i = 0; i < runs_n && !all && !cm_gc_test(CM_GC_TEST_LARGE_FORGET); i++)
 			cm_gc_api.GC_push_all((void *)runs[i].start, (void *)runs[i].end);
 		pushed = true;
 	}
@@ -157,6 +159,16 @@ void cm_gc_large_start(void)
 	cm_gc_chain_set(&pushes, api->GC_get_push_other_roots());
 	api->GC_set_push_other_roots(cm_gc_chain_front(&pushes));
 	on = true;
+}
+
+bool cm_gc_large_in_front(void)
+{
+	return on && pusher < CM_GC_ENTRIES;
+}
+
+bool cm_gc_large_is_on(void)
+{
+	return on;
 }
 
 bool cm_gc_large_replaced(void)

@@ -34,6 +34,8 @@ gc_glue_sources = \
 	gc-glue/boehm/statsfile.c \
 	gc-glue/boehm/testhooks.h \
 	gc-glue/boehm/twin.c \
+	gc-glue/boehm/walk.c gc-glue/boehm/walk.h \
+	gc-glue/boehm/walk_proof.c \
 	gc-glue/boehm/waya.c \
 	gc-glue/boehm/wayb.c
 

@@ -126,7 +126,8 @@ static bool is_hopeless(uint64_t read_ns)
 
 struct cm_gc_outside cm_gc_step_out(void)
 {
-	struct cm_gc_outside before = { cm_gc_world_stopped, in_stop, asked_for };
+	struct cm_gc_outside before = { cm_gc_world_stopped, in_stop, asked_for,
+					cm_gc_walk_put_back() };
 
 	cm_gc_world_stopped = in_stop = asked_for = false;
 	return before;
@@ -137,6 +138,8 @@ void cm_gc_step_in(struct cm_gc_outside before)
 	cm_gc_world_stopped = before.stopped;
 	in_stop = before.in_stop;
 	asked_for = before.asked_for;
+	if (before.walk)
+		cm_gc_walk_hide_again();
 }
 
 static bool program_stops(void)

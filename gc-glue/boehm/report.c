@@ -84,6 +84,7 @@ void cm_gc_report_begin_child(void)
 	before.core = (struct cardmark_stats){ 0 };
 	before.core = core_stats();
 	cm_gc_record_reset();
+	cm_gc_walk.left_out = cm_gc_walk.blocks = cm_gc_walk.entries = 0;
 	cm_gc_heap.track_failures = 0;
 	cm_gc_heap.track_error[0] = '\0';
 	p->raised = p->given_up = p->most_attempts = p->stops_over = 0;
@@ -157,6 +158,19 @@ static void put_pace(struct cm_gc_out *o)
 		  (unsigned long long)p->fixed_ns, (unsigned long long)p->finish_ns,
 		  (unsigned long long)p->raised, (unsigned long long)p->given_up,
 		  (unsigned long long)p->most_attempts);
+}
+
+static void put_walk(struct cm_gc_out *o)
+{
+	const struct cm_gc_walk *w = &cm_gc_walk;
+
+	if (cm_gc_config.way != CARDMARK_GC_WAY_A)
+		return;
+	cm_gc_put(o,
+		  "  \"walk\": { \"left_out\": %llu, \"blocks\": %llu, \"entries\": %llu, "
+		  "\"why_not\": \"%s\" },\n",
+		  (unsigned long long)w->left_out, (unsigned long long)w->blocks,
+		  (unsigned long long)w->entries, w->why_not);
 }
 
 static void put_raw(struct cm_gc_out *o)
@@ -236,6 +250,7 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	put_histogram(o, "stalls", &cm_gc_rec->stalls);
 	put_phases(o);
 	put_pace(o);
+	put_walk(o);
 	cm_gc_put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
 	cm_gc_put_number(o, "large_cards", cm_gc_rec->large_cards);
 	cm_gc_roots_put(o);

@@ -39,3 +39,10 @@ bool cm_gc_test_drop(void)
 		return false;
 	return random_xorshift(&state) % 100 < values[CM_GC_TEST_DROP];
 }
+
+bool cm_gc_test_untracked(void)
+{
+	static unsigned pieces;
+
+	return values[CM_GC_TEST_UNTRACKED] && ++pieces % values[CM_GC_TEST_UNTRACKED] == 0;
+}

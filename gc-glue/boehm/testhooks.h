@@ -23,7 +23,14 @@
 	X(ROOTS_LARGE)        /* watched are large static data, and no added roots */              \
 	X(ROOTS_STALE)        /* what becomes a root, or is none any more, stays watched */        \
 	X(ROOTS_UNARMED)      /* roots count as watched, and are not */                            \
-	X(RATE)               /* libgc's constants with this rate, and no pacing */
+	X(RATE)               /* libgc's constants with this rate, and no pacing */                \
+	X(UNTRACKED)          /* of so many pieces of heap one is not tracked */                   \
+	X(WALK_LENGTHS_ONLY)  /* objects that have a descriptor of their own are left out */       \
+	X(WALK_MARKED_ONLY)   /* those that are marked from unmarked are left out */               \
+	X(WALK_NOT_BACK)      /* libgc's word is not put back */                                   \
+	X(WALK_NO_ROOM)       /* of so many calls one finds the mark stack full */                 \
+	X(WALK_NO_SPILL)      /* and then forgets what it had to push */                           \
+	X(WALK_TRACKED_ONLY)  /* what is not tracked is left out */
 
 enum cm_gc_test {
 #define CM_GC_TEST_ENUM(name) CM_GC_TEST_##name,
@@ -39,6 +46,8 @@ void cm_gc_test_read(void);
 unsigned cm_gc_test(enum cm_gc_test which);
 /* Is this dirty card to be called clean? */
 bool cm_gc_test_drop(void);
+/* Is this piece of heap to be left alone? */
+bool cm_gc_test_untracked(void);
 #else
 static inline void cm_gc_test_read(void)
 {
@@ -51,6 +60,11 @@ static inline unsigned cm_gc_test(enum cm_gc_test which)
 }
 
 static inline bool cm_gc_test_drop(void)
+{
+	return false;
+}
+
+static inline bool cm_gc_test_untracked(void)
 {
 	return false;
 }

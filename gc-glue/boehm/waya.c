@@ -39,6 +39,8 @@ static off_t position;
 static bool pass_open;
 static struct cm_gc_ranges seen; /* read in this pass */
 static bool seen_lost;
+static bool all_seen;                   /* and it was all that is tracked */
+static bool still_dirty;                /* the table has it yet, for the walk */
 static const struct cardmark_run *left; /* of the pass before, not marked from since */
 static size_t left_n;
 
@@ -153,6 +155,17 @@ void cm_gc_waya_begins(void)
 	/* Open still: the pass before was left by a jump. What it harvested stays in the table,
 	 * and its answers may not serve another. */
 	pass_open = false;
+	cm_gc_walk_begins();
+}
+
+static void clear_seen(void)
+{
+	if (all_seen)
+		cardmark_table_clear(cm_gc_heap.table);
+	else
+		for (size_t i = 0; i < seen.n; i++)
+			cardmark_table_clear_range(cm_gc_heap.table, (void *)seen.v[i].start,
+						   seen.v[i].end - seen.v[i].start);
 }
 
 static void begin_pass(void)
@@ -160,6 +173,9 @@ static void begin_pass(void)
 	if (pass_open)
 		return;
 	pass_open = true;
+	if (still_dirty && !cm_gc_walk_unfinished())
+		clear_seen();
+	still_dirty = false;
 	seen.n = 0;
 	seen_lost = false;
 	if (cm_gc_heap.cm)
@@ -268,7 +284,6 @@ static void end_pass(void)
 {
 	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
 	struct cardmark_table *table = cm_gc_heap.table;
-	bool all = true;
 
 	if (!cm_gc_heap.cm)
 		return;
@@ -280,16 +295,17 @@ static void end_pass(void)
 		cm_gc_roots_pass(NULL);
 		cardmark_collect(cm_gc_heap.cm, table);
 		cardmark_table_clear(table);
+		cm_gc_walk_forget();
+		still_dirty = false;
 	} else {
 		cm_gc_roots_pass(seen_lost ? NULL : &seen);
+		all_seen = !seen_lost;
 		for (size_t i = 0; i < t->n; i++)
-			all = all && cm_gc_ranges_cover(&seen, t->v[i].start, t->v[i].end);
-		if (all && !seen_lost)
-			cardmark_table_clear(table);
-		else
-			for (size_t i = 0; i < seen.n; i++)
-				cardmark_table_clear_range(table, (void *)seen.v[i].start,
-							   seen.v[i].end - seen.v[i].start);
+			all_seen =
+				all_seen && cm_gc_ranges_cover(&seen, t->v[i].start, t->v[i].end);
+		still_dirty = cm_gc_walk_take(left, left_n);
+		if (!still_dirty)
+			clear_seen();
 	}
 	pass_open = false;
 	cm_gc_roots_sync();

@@ -61,7 +61,7 @@ struct cardmark_gc_options {
  * already is found. Roots that GC_add_roots() added before are not
  * corrected (libgc before 8.2.8 misses the last page of an unaligned one). options
  * may be NULL. The environment overrides them: CARDMARK_GC_MODE (auto,
- * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B),
+ * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B), CARDMARK_GC_WALK (auto, libgc),
  * CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads:
  * CARDMARK_BACKEND and the others. With CARDMARK_STATS=FILE the
  * counters are written at exit, see cardmark_gc_write_stats(). A program that runs

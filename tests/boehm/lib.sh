@@ -14,7 +14,7 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/cardmark-boehm-XXXXXX") || exit 99
 trap 'rm -rf "$scratch"' EXIT
 failures=0 passes=0 skips=0 shim=
 unset CARDMARK_STATS CARDMARK_GC_MODE CARDMARK_GC_WAY CARDMARK_PAUSE_TARGET CARDMARK_VERIFY \
-	CARDMARK_BACKOFF \
+	CARDMARK_BACKOFF CARDMARK_GC_WALK \
 	GC_ENABLE_INCREMENTAL GC_USE_GETWRITEWATCH
 
 [ -e "$preload" ] || {

@@ -18,13 +18,14 @@ boehm_tests = \
 	tests/boehm/surroundings_test.sh \
 	tests/boehm/torture_a.sh \
 	tests/boehm/torture_b.sh \
-	tests/boehm/verify_test.sh
+	tests/boehm/verify_test.sh \
+	tests/boehm/walk_test.sh
 
 if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
 once_tests += tests/boehm/sized_test
-check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/large tests/boehm/latelibgc \
+check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/kinds tests/boehm/large tests/boehm/latelibgc \
 	tests/boehm/loading tests/boehm/pace \
 	tests/boehm/rootchange tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
 	tests/boehm/torture tests/boehm/torture_api
@@ -55,6 +56,9 @@ tests_boehm_guestmod_la_SOURCES = tests/boehm/guestmod.c
 tests_boehm_guestmod_la_CFLAGS = $(boehm_cflags)
 tests_boehm_guestmod_la_LIBADD = $(BDWGC_LIBS)
 tests_boehm_guestmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_boehm_kinds_CFLAGS = $(boehm_cflags)
+tests_boehm_kinds_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_large_CFLAGS = $(boehm_cflags)
 tests_boehm_large_LDADD = $(BDWGC_LIBS) -ldl

@@ -71,6 +71,15 @@ bool cm_gc_record_full(void)
 	return m.full;
 }
 
+bool cm_gc_walk_put_back(void)
+{
+	return false;
+}
+
+void cm_gc_walk_hide_again(void)
+{
+}
+
 struct cm_gc_api cm_gc_api;
 bool cm_gc_world_stopped;
 static cm_gc_stop_fn *asks;

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Description: objects of every kind that libgc knows, which live long, and of which some are
+ * written to between any two collections: what each of them points to is reachable from there
+ * alone. libgc reads each kind in its own way.
+ *
+ * kinds [-s SEED] [-d SECONDS] [-f] [-o]
+ *   -f  fork children that go on
+ *   -o  none that libgc marks from unmarked: if its mark stack overflows, it does not
+ * Prints "lost KIND: N" for each kind and "lost: N"; status 1 if N is not 0. */
+#include "common/clock.h"
+#include "common/random.h"
+
+#include <gc.h>
+#include <gc/gc_disclaim.h>
+#include <gc/gc_mark.h>
+#include <gc/gc_typed.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOLDERS 100         /* of each kind */
+#define LEAST_COLLECTIONS 3 /* on a busy machine, too */
+#define WRITES 12           /* into each, a round */
+#define WORD sizeof(uintptr_t)
+
+struct object {
+	uint64_t id, check;
+};
+
+/* Makes a holder of so many words whose slot is at the word. */
+typedef void *make_fn(size_t words, size_t slot);
+
+struct kind {
+	const char *name;
+	make_fn *make;
+	size_t least, most; /* words */
+	bool hidden;        /* the slot has a pointer that its mark procedure alone understands */
+	uintptr_t *holder[HOLDERS];
+	size_t slot[HOLDERS];
+	uint64_t id[HOLDERS], lost;
+};
+
+static uint64_t state = 1, next_id;
+static GC_word first_bit[1] = { 2 }; /* of a bitmap: the second word alone */
+static GC_descr second_word;
+static int hidden_kind, short_kind, kept_kind, keeping_kind;
+#define HELD 64
+static volatile uintptr_t *held[HELD];
+static uint64_t kept_lost, kept_seen; /* what unmarked objects should have kept */
+static double seconds = 2;
+static bool forks, only_marked;
+
+static uint64_t check_of(uint64_t id)
+{
+	return (id + 77) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static struct object *new_object(void)
+{
+	struct object *o = GC_MALLOC(sizeof *o);
+
+	if (!o)
+		exit(99);
+	o->id = ++next_id;
+	o->check = check_of(o->id);
+	return o;
+}
+
+static void *make_normal(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_MALLOC(words * WORD);
+}
+
+static void *make_ignored(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_malloc_ignore_off_page(words * WORD);
+}
+
+static void *make_uncollectable(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_MALLOC_UNCOLLECTABLE(words * WORD);
+}
+
+static void *make_typed(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_MALLOC_EXPLICITLY_TYPED(words * WORD, second_word);
+}
+
+/* An array whose elements are of two words, and the second is a pointer. */
+static void *make_typed_array(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_CALLOC_EXPLICITLY_TYPED(words / 2, 2 * WORD, second_word);
+}
+
+static void *make_hidden(size_t words, size_t slot)
+{
+	uintptr_t *p = GC_generic_malloc(words * WORD, hidden_kind);
+
+	if (p)
+		p[0] = slot;
+	return p;
+}
+
+static void *make_short(size_t words, size_t slot)
+{
+	(void)slot;
+	return GC_generic_malloc(words * WORD, short_kind);
+}
+
+static struct kind kinds[] = {
+	{ "normal", make_normal, 2, 200, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "normal-large", make_normal, 300, 9000, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "ignored", make_ignored, 9000, 12000, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "uncollectable", make_uncollectable, 2, 200, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "uncollectable-large", make_uncollectable, 300, 2000, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "typed", make_typed, 2, 100, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "typed-large", make_typed, 300, 2000, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "typed-array", make_typed_array, 2, 2000, false, { 0 }, { 0 }, { 0 }, 0 },
+	{ "procedure", make_hidden, 2, 100, true, { 0 }, { 0 }, { 0 }, 0 },
+	{ "procedure-large", make_hidden, 300, 3000, true, { 0 }, { 0 }, { 0 }, 0 },
+	{ "short", make_short, 2, 400, false, { 0 }, { 0 }, { 0 }, 0 },
+};
+#define KINDS (sizeof kinds / sizeof kinds[0])
+
+static struct GC_ms_entry *mark_hidden(GC_word *object, struct GC_ms_entry *top,
+				       struct GC_ms_entry *limit, GC_word environment)
+{
+	GC_word hidden = object[0] ? object[object[0]] : 0;
+
+	(void)environment;
+	return hidden ? GC_MARK_AND_PUSH((void *)~hidden, top, limit, (void **)object) : top;
+}
+
+/* libgc marks from objects of this kind though nothing points to them, until they have been here:
+ * what they point to must be whole. */
+static int GC_CALLBACK look_at_kept(void *object)
+{
+	uintptr_t *p = object, *kept;
+
+	if (!(p[0] & 3)) /* in a free list */
+		return 0;
+	kept = (uintptr_t *)p[1];
+	kept_seen++;
+	kept_lost += kept[0] != 1 || kept[1] != p[2] || kept[2] != check_of(p[2]);
+	p[0] = 0;
+	return 0;
+}
+
+static int GC_CALLBACK let_go(void *object)
+{
+	(void)object;
+	return 0;
+}
+
+/* What is kept is of such a kind, too, as libgc sweeps these at once, in order: memory that was not
+ * kept is empty before what should have kept it is looked at. But blocks that are empty
+ * altogether come first: so some of the keeping objects are held. */
+static void make_keeping(unsigned n)
+{
+	/* The compiler takes what no one points to for dead. */
+	volatile uintptr_t *kept = GC_generic_malloc(4 * WORD, kept_kind);
+	volatile uintptr_t *p = GC_generic_malloc(4 * WORD, keeping_kind);
+
+	if (!p || !kept)
+		exit(99);
+	kept[1] = ++next_id;
+	kept[2] = check_of(next_id);
+	kept[0] = 1;
+	p[1] = (uintptr_t)kept;
+	p[2] = next_id;
+	p[0] = 1;
+	if (n % 16 == 0)
+		held[n / 16 % HELD] = p;
+}
+
+static void make_kinds(void)
+{
+	second_word = GC_make_descriptor(first_bit, 2);
+	hidden_kind = (int)GC_new_kind(GC_new_free_list(),
+				       GC_MAKE_PROC(GC_new_proc(mark_hidden), 0), 0, 1);
+	short_kind = (int)GC_new_kind(GC_new_free_list(), 2 * WORD | GC_DS_LENGTH, 0, 1);
+	kept_kind = (int)GC_new_kind(GC_new_free_list(), GC_DS_LENGTH, 1, 1);
+	GC_register_disclaim_proc(kept_kind, let_go, 1);
+	keeping_kind = (int)GC_new_kind(GC_new_free_list(), GC_DS_LENGTH, 1, 1);
+	GC_register_disclaim_proc(keeping_kind, look_at_kept, 1);
+}
+
+static size_t slot_of(const struct kind *k, size_t words)
+{
+	if (k->make == make_typed || k->make == make_short)
+		return 1;
+	if (k->make == make_typed_array)
+		return random_xorshift(&state) % (words / 2) * 2 + 1;
+	return 1 + random_xorshift(&state) % (words - 1);
+}
+
+static void make_holders(struct kind *k)
+{
+	for (int i = 0; i < HOLDERS; i++) {
+		size_t words = k->least + random_xorshift(&state) % (k->most - k->least + 1);
+
+		k->slot[i] = slot_of(k, words);
+		k->holder[i] = k->make(words, k->slot[i]);
+		if (!k->holder[i])
+			exit(99);
+	}
+}
+
+static void write_to(struct kind *k)
+{
+	for (int n = 0; n < WRITES; n++) {
+		size_t i = random_xorshift(&state) % HOLDERS;
+		const struct object *o = new_object();
+
+		k->id[i] = o->id;
+		k->holder[i][k->slot[i]] = k->hidden ? ~(uintptr_t)o : (uintptr_t)o;
+	}
+}
+
+static void look_at(struct kind *k)
+{
+	for (int i = 0; i < HOLDERS; i++) {
+		uintptr_t value = k->holder[i][k->slot[i]];
+		const struct object *o = (const struct object *)(k->hidden ? ~value : value);
+
+		k->lost += k->id[i] && (o->id != k->id[i] || o->check != check_of(k->id[i]));
+	}
+}
+
+static void garbage(void)
+{
+	for (int i = 0; i < 60000; i++) {
+		uint64_t *p = GC_MALLOC(sizeof(struct object));
+
+		if (!p)
+			exit(99);
+		p[0] = p[1] = 1;
+	}
+}
+
+static void go_on(double until)
+{
+	while (cm_now_seconds() < until) {
+		for (size_t k = 0; k < KINDS; k++)
+			write_to(&kinds[k]);
+		for (unsigned i = 0; i < 1024 && !only_marked; i++)
+			make_keeping(i);
+		garbage();
+		for (int i = 0; i < HELD; i++)
+			kept_lost += held[i] && held[i][0] != 1;
+		for (size_t k = 0; k < KINDS; k++)
+			look_at(&kinds[k]);
+	}
+}
+
+static uint64_t all_lost(void)
+{
+	uint64_t lost = kept_lost;
+
+	for (size_t k = 0; k < KINDS; k++)
+		lost += kinds[k].lost;
+	return lost;
+}
+
+static uint64_t lost_in_child(void)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	if (child == 0) {
+		go_on(cm_now_seconds() + 0.2);
+		_exit(all_lost() ? 1 : 0);
+	}
+	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seed = 1, in_children = 0;
+	GC_word first;
+	double end;
+
+	for (int c; (c = getopt(argc, argv, "s:d:fo")) != -1;)
+		switch (c) {
+		case 's':
+			seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'd':
+			seconds = atof(optarg);
+			break;
+		case 'f':
+			forks = true;
+			break;
+		case 'o':
+			only_marked = true;
+			break;
+		default:
+			return 99;
+		}
+	state = seed * 2 + 1;
+	if (forks)
+		GC_set_handle_fork(1);
+	GC_INIT();
+	make_kinds();
+	for (size_t k = 0; k < KINDS; k++)
+		make_holders(&kinds[k]);
+	GC_gcollect();
+	first = GC_get_gc_no();
+	end = cm_now_seconds() + seconds;
+	while (cm_now_seconds() < end || GC_get_gc_no() < first + LEAST_COLLECTIONS) {
+		go_on(cm_now_seconds() + 0.3);
+		if (forks)
+			in_children += lost_in_child();
+	}
+	for (size_t k = 0; k < KINDS; k++)
+		printf("lost %s: %llu\n", kinds[k].name, (unsigned long long)kinds[k].lost);
+	printf("lost kept: %llu of %llu\n", (unsigned long long)kept_lost,
+	       (unsigned long long)kept_seen);
+	printf("collections: %llu\n", (unsigned long long)GC_get_gc_no());
+	printf("lost: %llu\n", (unsigned long long)(all_lost() + in_children));
+	return all_lost() + in_children ? 1 : 0;
+}
