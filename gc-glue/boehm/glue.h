@@ -276,6 +276,9 @@ int cm_gc_hook_close(int fd);
 void cm_gc_waya_begins(void);
 bool cm_gc_waya_opened(void);
 
+/* The stack below the caller's frame holds no addresses of dirty pages any more (wipe.c). */
+void cm_gc_wipe_stack(void);
+
 /* The world is stopped and libgc is about to read its dirty bits. */
 void cm_gc_wayb_feed(void);
 

@@ -26,6 +26,13 @@ static struct {
 	size_t heap;
 } pending[PENDING_MAX];
 static size_t pending_n;
+
+/* libgc scans our data for pointers, too: an address that stays here keeps an object. */
+static void forget_pending(void)
+{
+	memset(pending, 0, sizeof pending);
+	pending_n = 0;
+}
 /* Mappings that were not heap when last seen: mark stacks and hash tables, which
  * libgc puts into the heap when it has outgrown them. Block headers come in 64 KiB
  * and stay. */
@@ -129,7 +136,7 @@ static void adopt_tables(cm_gc_was_read_fn *was_read)
 	/* The world is stopped: no new heap is between its mapping and its event. */
 	for (size_t i = 0; i < pending_n; i++)
 		table_add(&pending[i].r);
-	pending_n = 0;
+	forget_pending();
 	for (size_t i = 0; i < tables_n;) {
 		struct cardmark_run r = tables[i];
 
@@ -206,7 +213,7 @@ void cm_gc_heap_resized(size_t bytes)
 	for (size_t i = 0; i < pending_n; i++)
 		if (i != best)
 			table_add(&pending[i].r);
-	pending_n = 0;
+	forget_pending();
 }
 
 static void adopt(uintptr_t start, uintptr_t end, void *arg)

@@ -37,7 +37,8 @@ gc_glue_sources = \
 	gc-glue/boehm/walk.c gc-glue/boehm/walk.h \
 	gc-glue/boehm/walk_proof.c \
 	gc-glue/boehm/waya.c \
-	gc-glue/boehm/wayb.c
+	gc-glue/boehm/wayb.c \
+	gc-glue/boehm/wipe.c
 
 noinst_LTLIBRARIES += gc-glue/boehm/libcmgc.la
 gc_glue_boehm_libcmgc_la_SOURCES = $(gc_glue_sources)

@@ -23,6 +23,7 @@
 	X(ROOTS_LARGE)        /* watched are large static data, and no added roots */              \
 	X(ROOTS_STALE)        /* what becomes a root, or is none any more, stays watched */        \
 	X(ROOTS_UNARMED)      /* roots count as watched, and are not */                            \
+	X(NO_WIPE)            /* addresses of dirty pages stay on the stack */                     \
 	X(RATE)               /* libgc's constants with this rate, and no pacing */                \
 	X(UNTRACKED)          /* of so many pieces of heap one is not tracked */                   \
 	X(WALK_LENGTHS_ONLY)  /* objects that have a descriptor of their own are left out */       \

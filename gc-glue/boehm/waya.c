@@ -321,6 +321,7 @@ ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len)
 		return syscall(SYS_write, fd, buf, len);
 	t = cm_now_ns();
 	end_pass();
+	cm_gc_wipe_stack();
 	cm_gc_record_dirty(cm_now_ns() - t, 0);
 	errno = saved;
 	return (ssize_t)len;

@@ -64,5 +64,6 @@ void cm_gc_wayb_feed(void)
 	if (!cm_gc_heap_untracked(tell_if_heap))
 		tell(0, TABLE_PAGES * HBLK); /* every entry */
 	cm_gc_heap_settle(NULL);             /* libgc reads no pagemap */
+	cm_gc_wipe_stack();
 	cm_gc_record_dirty(cm_now_ns() - t, told);
 }

@@ -12,6 +12,7 @@ boehm_tests = \
 	tests/boehm/pace_test.sh \
 	tests/boehm/places_test.sh \
 	tests/boehm/preload_test.sh \
+	tests/boehm/queue_test.sh \
 	tests/boehm/rootchange_test.sh \
 	tests/boehm/roots_test.sh \
 	tests/boehm/stacks_test.sh \
@@ -26,7 +27,7 @@ if !SANITIZED
 TESTS += $(boehm_tests)
 once_tests += tests/boehm/sized_test
 check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/kinds tests/boehm/large tests/boehm/latelibgc \
-	tests/boehm/loading tests/boehm/pace \
+	tests/boehm/loading tests/boehm/pace tests/boehm/queue \
 	tests/boehm/rootchange tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
 	tests/boehm/torture tests/boehm/torture_api
 boehm_hooks = tests/boehm/hooks.la
@@ -72,6 +73,9 @@ tests_boehm_loading_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
 tests_boehm_pace_CFLAGS = $(boehm_cflags)
 tests_boehm_pace_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_queue_CFLAGS = $(boehm_cflags)
+tests_boehm_queue_LDADD = $(BDWGC_LIBS)
 
 tests_boehm_rootchange_CFLAGS = $(boehm_cflags)
 tests_boehm_rootchange_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
