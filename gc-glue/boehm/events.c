@@ -43,6 +43,7 @@ static void note_event(int event)
 	default:
 		break;
 	}
+	cm_gc_growth_event(event);
 	cm_gc_pace_event(event);
 }
 
@@ -81,6 +82,7 @@ static void on_resize(unsigned entry, size_t bytes, const void *caller)
 
 	if (cm_gc_heap.cm)
 		cm_gc_heap_resized(bytes);
+	cm_gc_growth_resized();
 	errno = saved;
 	theirs = cm_gc_chain_enter(&resizes, entry, caller, &at);
 	if (theirs) {

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/histogram.h"
+#include "gc-glue/boehm/cadence.h"
 #include "gc-glue/boehm/out.h"
 #include "gc-glue/boehm/testhooks.h"
 #include "lib/export.h"
@@ -91,6 +92,12 @@ typedef void cm_gc_object_fn(void *, size_t, void *);
 	X(0, int, GC_get_manual_vdb_allowed, (void))                                               \
 	X(0, void, GC_set_free_space_divisor, (size_t))                                            \
 	X(0, size_t, GC_get_free_space_divisor, (void))                                            \
+	X(0, void, GC_set_min_bytes_allocd, (size_t))                                              \
+	X(0, size_t, GC_get_min_bytes_allocd, (void))                                              \
+	X(0, void, GC_set_full_freq, (int))                                                        \
+	X(0, int, GC_get_full_freq, (void))                                                        \
+	X(0, size_t, GC_get_free_bytes, (void))                                                    \
+	X(0, size_t, GC_get_bytes_since_gc, (void))                                                \
 	X(0, int, GC_get_suspend_signal, (void))                                                   \
 	X(0, void, GC_set_push_other_roots, (cm_gc_push_fn *))                                     \
 	X(0, cm_gc_push_fn *, GC_get_push_other_roots, (void))                                     \
@@ -333,7 +340,24 @@ void cm_gc_walk_child(void);
 
 /* ---- How often it collects (growth.c) ------------------------------------------------------ */
 
+struct cm_gc_growth {
+	uint64_t full;  /* collections that marked everything */
+	uint64_t bare;  /* of them, planned so that nothing had to be armed */
+	uint64_t least; /* bytes to allocate before the next one */
+};
+extern struct cm_gc_growth cm_gc_growth;
+
 void cm_gc_growth_start(void);
+void cm_gc_growth_event(int event);
+void cm_gc_growth_resized(void);
+/* A slice of marking took so long. */
+void cm_gc_growth_slice(uint64_t ns);
+/* The collection to come, or under way, is a full one, and so is the next: it need not arm. */
+bool cm_gc_growth_bare(void);
+void cm_gc_hook_set_min_bytes_allocd(size_t bytes);
+size_t cm_gc_hook_get_min_bytes_allocd(void);
+void cm_gc_hook_set_full_freq(int n);
+int cm_gc_hook_get_full_freq(void);
 void cm_gc_hook_set_free_space_divisor(size_t divisor);
 size_t cm_gc_hook_get_free_space_divisor(void);
 

@@ -8,6 +8,7 @@ pkgconfig_DATA += gc-glue/boehm/libcardmark-gc.pc
 gc_glue_cppflags = $(AM_CPPFLAGS) -D_GNU_SOURCE
 gc_glue_cflags = $(AM_CFLAGS) -fvisibility=hidden
 gc_glue_sources = \
+	gc-glue/boehm/cadence.c gc-glue/boehm/cadence.h \
 	gc-glue/boehm/calls.c \
 	gc-glue/boehm/chain.c \
 	gc-glue/boehm/config.c \

@@ -317,6 +317,7 @@ void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
 	    !atomic_load_explicit(&marking, memory_order_relaxed))
 		return;
 	learn_unit(ns / (uint64_t)rate_now());
+	cm_gc_growth_slice(ns);
 	cm_gc_api.GC_set_rate(rate_now());
 }
 

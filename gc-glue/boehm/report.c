@@ -87,6 +87,7 @@ void cm_gc_report_begin_child(void)
 	cm_gc_walk.left_out = cm_gc_walk.blocks = cm_gc_walk.entries = 0;
 	cm_gc_heap.track_failures = 0;
 	cm_gc_heap.track_error[0] = '\0';
+	cm_gc_growth.full = cm_gc_growth.bare = 0;
 	p->raised = p->given_up = p->most_attempts = p->stops_over = 0;
 	atomic_store_explicit(&p->stalls_over, 0, memory_order_relaxed);
 }
@@ -173,6 +174,15 @@ static void put_walk(struct cm_gc_out *o)
 		  (unsigned long long)w->entries, w->why_not);
 }
 
+static void put_cadence(struct cm_gc_out *o)
+{
+	const struct cm_gc_growth *g = &cm_gc_growth;
+
+	cm_gc_put(o, "  \"cadence\": { \"full\": %llu, \"bare\": %llu, \"least_bytes\": %llu },\n",
+		  (unsigned long long)g->full, (unsigned long long)g->bare,
+		  (unsigned long long)g->least);
+}
+
 static void put_raw(struct cm_gc_out *o)
 {
 	if (!cm_gc_rec->raw_cap)
@@ -251,6 +261,7 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	put_phases(o);
 	put_pace(o);
 	put_walk(o);
+	put_cadence(o);
 	cm_gc_put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
 	cm_gc_put_number(o, "large_cards", cm_gc_rec->large_cards);
 	cm_gc_roots_put(o);

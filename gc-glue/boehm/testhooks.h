@@ -12,8 +12,9 @@
 #include <stdbool.h>
 
 #define CM_GC_TESTS(X)                                                                             \
-	X(DROP)               /* so many per cent of the dirty cards are called clean */           \
-	X(LARGE_FORGET)       /* dirty pages of large objects are not marked from */               \
+	X(DROP)         /* so many per cent of the dirty cards are called clean */                 \
+	X(LARGE_FORGET) /* dirty pages of large objects are not marked from */                     \
+	X(NO_CADENCE)   /* libgc's own rule of when to collect, by two thirds of its divisor */    \
 	X(NO_EVENT_DEFENCE)   /* callbacks that are replaced stay so */                            \
 	X(NO_LOADING_DEFENCE) /* objects that another thread loads are redirected, too */          \
 	X(NO_LARGE)           /* large objects are as all others */                                \

@@ -293,8 +293,11 @@ static void end_pass(void)
 		cm_gc_record_set_full();
 		cm_gc_large_forget();
 		cm_gc_roots_pass(NULL);
-		cardmark_collect(cm_gc_heap.cm, table);
-		cardmark_table_clear(table);
+		/* What was not asked for stays dirty. */
+		if (!cm_gc_growth_bare()) {
+			cardmark_collect(cm_gc_heap.cm, table);
+			cardmark_table_clear(table);
+		}
 		cm_gc_walk_forget();
 		still_dirty = false;
 	} else {

@@ -17,6 +17,10 @@ unset CARDMARK_STATS CARDMARK_GC_MODE CARDMARK_GC_WAY CARDMARK_PAUSE_TARGET CARD
 	CARDMARK_BACKOFF CARDMARK_GC_WALK \
 	GC_ENABLE_INCREMENTAL GC_USE_GETWRITEWATCH
 
+# libgc's own rules of when to collect, which switches cadence.c off: small programs would have few
+# collections, most of them full ones, and those lose nothing.
+export GC_FREE_SPACE_DIVISOR=3
+
 [ -e "$preload" ] || {
 	echo "SKIP: no $preload"
 	exit 77

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: the heap stays near that of stop-the-world where partial collections keep all
-# garbage, at no more collections; what a harvest leaves on the stack keeps none.
+# garbage, at no more than twice the collections.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 unset GC_FREE_SPACE_DIVISOR
 
@@ -31,7 +31,7 @@ must_grow()
 
 under CARDMARK_GC_MODE=stop-the-world -- "$bin/queue"
 plain=$(value collections:) plain_heap=$(value heap:)
-most_heap=300 most_often=200
+most_heap=190 most_often=200
 check CARDMARK_BACKEND=pagemap
-must_grow CARDMARK_BACKEND=pagemap CARDMARK_GC_TEST_NO_WIPE=1
+must_grow CARDMARK_BACKEND=pagemap CARDMARK_GC_TEST_NO_CADENCE=1
 finish

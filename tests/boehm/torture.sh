@@ -30,4 +30,9 @@ for backend in pagemap softdirty uffd mprotect alldirty; do
 done
 target=
 torture auto -t 2 -d 4
+# Full collections that arm nothing, and partial ones after them.
+unset GC_FREE_SPACE_DIVISOR
+torture auto -t 2 -d 4
+target=CARDMARK_PAUSE_TARGET=3
+torture auto -t 4 -d 2 -f
 finish

@@ -1,5 +1,6 @@
 # Tests with fakes in place of the kernel. tests/unit/NAME_test.c is a line here.
 unit_tests = \
+	tests/unit/cadence_test \
 	tests/unit/cards_test \
 	tests/unit/composed_test \
 	tests/unit/crew_late_test \

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How often to collect, and whether to mark everything: numbers in, a plan out (cadence.c).
+ * growth.c takes the numbers from libgc and gives it the plan. */
+#ifndef CM_GC_CADENCE_H
+#define CM_GC_CADENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A collection that has ended, and the heap after it. */
+struct cm_gc_cycle {
+	uint64_t used;  /* bytes in blocks that hold objects */
+	uint64_t free;  /* bytes in other blocks */
+	uint64_t live;  /* bytes of objects; 0: not known */
+	uint64_t scan;  /* bytes that libgc counts for its threshold; 0: not known */
+	uint64_t ns;    /* spent on marking, in stops and slices */
+	uint64_t cards; /* dirty ones: each was a fault */
+	uint64_t bytes; /* allocated since the collection before, */
+	uint64_t late;  /* of them between its first stop and its end, */
+	uint64_t grown; /* and before the heap grew first; 0: it did not grow */
+	bool full;      /* it marked everything */
+};
+
+struct cm_gc_cadence_limits {
+	uint64_t fault_ns; /* what a first write to an armed card costs */
+	uint64_t most_ns;  /* a stop that marks everything may take; 0: as long as it needs */
+	size_t divisor;    /* the program's free space divisor */
+	bool kinds;        /* we say which collections are full */
+	bool bare;         /* a full one need not arm anything */
+};
+
+struct cm_gc_plan {
+	uint64_t least; /* bytes to allocate before the next collection begins, at least */
+	bool soon;      /* libgc's own threshold counts garbage, and is too high */
+	bool full;      /* it marks everything, */
+	bool bare;      /* and so will the one after it: nothing has to be armed */
+};
+
+struct cm_gc_cadence {
+	uint64_t used, used_full; /* live after the last collection, the last full one */
+	uint64_t full_ps;         /* a full one takes, for each byte in use */
+	uint64_t partial_ns;      /* a partial one takes, faults included */
+	uint64_t suspect;         /* bytes that partial ones have kept since, and may be dead */
+	uint64_t threshold;       /* when libgc would collect that stops the world */
+	uint64_t unused;          /* free bytes, after the last collection */
+	unsigned floating;        /* of 1000 such bytes a full one freed so many */
+	unsigned share;           /* of 1000 bytes that are free so many can be used */
+	unsigned partials;        /* since the last full one */
+	unsigned tried;           /* since arming began */
+	unsigned bare_left, wait; /* full ones before partial ones are tried again */
+	bool armed;
+};
+
+#define CM_GC_CADENCE_INIT                                                                         \
+	{                                                                                          \
+		.floating = 1000, .share = 750, .bare_left = 4, .wait = 16                         \
+	}
+
+struct cm_gc_plan cm_gc_cadence_next(struct cm_gc_cadence *c, const struct cm_gc_cadence_limits *l,
+				     const struct cm_gc_cycle *was);
+
+#endif
