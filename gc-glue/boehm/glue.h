@@ -208,6 +208,8 @@ struct cm_gc_heap {
 	bool retry;                  /* some of the heap could not be tracked */
 	uint64_t track_failures;
 	char track_error[128]; /* why the last one failed */
+	/* NULL, or called before a range is no longer tracked. */
+	void (*on_untrack)(uintptr_t start, uintptr_t end);
 };
 extern struct cm_gc_heap cm_gc_heap;
 
@@ -318,20 +320,21 @@ struct cm_gc_walk {
 };
 extern struct cm_gc_walk cm_gc_walk;
 
-/* At a slow allocation, the lock not held: sets it up, once. */
-void cm_gc_walk_start(void);
+/* At a slow allocation, the lock not held: sets it up, once way A is open. pushed: is
+ * cm_gc_walk_push() called? */
+void cm_gc_walk_start(bool opened, bool pushed);
 /* The mark begins. */
 void cm_gc_walk_begins(void);
 /* A pass begins. Was not all marked from that the pass before said? Then the table keeps it. */
 bool cm_gc_walk_unfinished(void);
 /* The pass is over, and libgc will walk: it shall not. What is dirty is in the table, which must
- * stay as it is until the next pass, and in left. False: it walks. */
-bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n);
+ * stay as it is until the next pass, and in left. in_front: cm_gc_large_in_front(). False: it
+ * walks. */
+bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n, bool in_front);
 /* libgc pushes its roots. True: the dirty blocks are pushed, too. */
 bool cm_gc_walk_push(void);
 /* A full collection marks everything. */
 void cm_gc_walk_forget(void);
-void cm_gc_walk_untracked(uintptr_t start, uintptr_t end);
 /* From here on libgc's structures are whole. True: they were not. */
 bool cm_gc_walk_put_back(void);
 void cm_gc_walk_hide_again(void);

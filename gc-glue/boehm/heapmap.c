@@ -49,7 +49,8 @@ static void untrack(uintptr_t start, uintptr_t end)
 
 	if (!h->cm || i == h->tracked.n || h->tracked.v[i].start >= end)
 		return;
-	cm_gc_walk_untracked(start, end);
+	if (h->on_untrack)
+		h->on_untrack(start, end);
 	cm_gc_ranges_remove(&h->tracked, start, end);
 	cardmark_untrack(h->cm, (void *)start, end - start);
 }

@@ -30,7 +30,7 @@ static struct call enter(size_t bytes, bool calls_another)
 	 * the defence may not depend on what is remembered of others. */
 	cm_gc_events_check();
 	if (!c.inner) {
-		cm_gc_walk_start();
+		cm_gc_walk_start(cm_gc_waya_opened(), cm_gc_large_is_on());
 		c.start = cm_now_ns();
 		c.pace = cm_gc_pace_enter(bytes);
 	}

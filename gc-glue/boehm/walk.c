@@ -316,7 +316,7 @@ bool cm_gc_walk_unfinished(void)
 	return work.active;
 }
 
-bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n)
+bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n, bool in_front)
 {
 	const struct cm_gc_ranges *t = &cm_gc_heap.tracked;
 
@@ -325,7 +325,7 @@ bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n)
 		return false;
 	}
 	if (atomic_load_explicit(&state, memory_order_relaxed) != READY || !cm_gc_world_stopped ||
-	    !cm_gc_large_in_front())
+	    !in_front)
 		return false;
 	if (!*cm_gc_own.word || (*cm_gc_own.word)->desc) {
 		never("libgc's index does not begin where it did");
@@ -364,13 +364,6 @@ void cm_gc_walk_forget(void)
 	work.active = false;
 }
 
-void cm_gc_walk_untracked(uintptr_t start, uintptr_t end)
-{
-	/* A call that fails forgets more than it was asked to. */
-	if (work.active || cm_gc_own.hidden)
-		(void)cm_gc_ranges_remove(&watched, start, end);
-}
-
 /* A thread that libgc does not know, and so did not stop, has forked. */
 void cm_gc_walk_child(void)
 {
@@ -380,16 +373,27 @@ void cm_gc_walk_child(void)
 
 /* ---- Setting it up ------------------------------------------------------------------ */
 
-void cm_gc_walk_start(void)
+static void on_untrack(uintptr_t start, uintptr_t end)
+{
+	/* A call that fails forgets more than it was asked to. */
+	if (work.active || cm_gc_own.hidden)
+		(void)cm_gc_ranges_remove(&watched, start, end);
+}
+
+void cm_gc_walk_start(bool opened, bool pushed)
 {
 	int new = NEW;
 	const char *why;
 
-	if (cm_gc_config.way != CARDMARK_GC_WAY_A || !cm_gc_waya_opened() ||
+	if (cm_gc_config.way != CARDMARK_GC_WAY_A || !opened ||
 	    !atomic_compare_exchange_strong_explicit(&state, &new, BUSY, memory_order_relaxed,
 						     memory_order_relaxed))
 		return;
-	why = cm_gc_config.walk ? cm_gc_walk_prove(mark_procedure) : "CARDMARK_GC_WALK=libgc";
+	if (!cm_gc_config.walk)
+		why = "CARDMARK_GC_WALK=libgc";
+	else
+		why = pushed ? cm_gc_walk_prove(mark_procedure)
+			     : "nothing of ours is called where libgc pushes its roots";
 	if (why) {
 		if (cm_gc_config.walk)
 			cm_gc_because("libgc walks over all block headers: %s", why);
@@ -397,6 +401,7 @@ void cm_gc_walk_start(void)
 		return;
 	}
 	cm_gc_walk.why_not = "";
+	__atomic_store_n(&cm_gc_heap.on_untrack, on_untrack, __ATOMIC_RELEASE);
 	/* Read under the allocation lock, which this thread has released since the proof. */
 	atomic_store_explicit(&state, READY, memory_order_release);
 }

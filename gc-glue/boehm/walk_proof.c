@@ -190,9 +190,9 @@ static const char *why_never(void)
 
 	if (cardmark_card_size() != BLOCK)
 		return "pages are not of 4 KiB";
-	if (!cm_gc_large_is_on() || !api->GC_new_free_list || !api->GC_new_kind ||
-	    !api->GC_new_proc || !api->GC_register_disclaim_proc || !api->GC_clear_mark_bit ||
-	    !api->GC_set_mark_bit || !api->GC_mark_and_push || !api->GC_call_with_alloc_lock ||
+	if (!api->GC_new_free_list || !api->GC_new_kind || !api->GC_new_proc ||
+	    !api->GC_register_disclaim_proc || !api->GC_clear_mark_bit || !api->GC_set_mark_bit ||
+	    !api->GC_mark_and_push || !api->GC_call_with_alloc_lock ||
 	    !api->GC_enumerate_reachable_objects_inner || !api->GC_generic_malloc_uncollectable)
 		return "this libgc lacks a function that it takes";
 	return NULL;

@@ -306,7 +306,7 @@ static void end_pass(void)
 		for (size_t i = 0; i < t->n; i++)
 			all_seen =
 				all_seen && cm_gc_ranges_cover(&seen, t->v[i].start, t->v[i].end);
-		still_dirty = cm_gc_walk_take(left, left_n);
+		still_dirty = cm_gc_walk_take(left, left_n, cm_gc_large_in_front());
 		if (!still_dirty)
 			clear_seen();
 	}
