@@ -19,8 +19,8 @@
 /* ---- Inner hooks that fail, refuse, and map anew --------------------------------- */
 
 static struct je_hooks *jemallocs;
-static bool inner_refuses_dalloc;
-static unsigned inner_dallocs;
+static _Atomic bool inner_refuses_dalloc;
+static atomic_uint inner_dallocs;
 
 static void *inner_alloc(struct je_hooks *h, void *at, size_t size, size_t alignment, bool *zero,
 			 bool *commit, unsigned arena)
