@@ -45,12 +45,14 @@ static size_t heap_bytes; /* as of the last resize; 0 if not known */
 static void untrack(uintptr_t start, uintptr_t end)
 {
 	struct cm_gc_heap *h = &cm_gc_heap;
+	void (*on_untrack)(uintptr_t, uintptr_t) =
+		__atomic_load_n(&h->on_untrack, __ATOMIC_RELAXED);
 	size_t i = cm_gc_ranges_from(&h->tracked, start);
 
 	if (!h->cm || i == h->tracked.n || h->tracked.v[i].start >= end)
 		return;
-	if (h->on_untrack)
-		h->on_untrack(start, end);
+	if (on_untrack)
+		on_untrack(start, end);
 	cm_gc_ranges_remove(&h->tracked, start, end);
 	cardmark_untrack(h->cm, (void *)start, end - start);
 }

@@ -105,7 +105,6 @@ static int show(struct dl_phdr_info *info, size_t size, void *arg)
 int cm_gc_hook_dl_iterate_phdr(int (*fn)(struct dl_phdr_info *, size_t, void *), void *arg)
 {
 	struct call call = { fn, arg };
-
 	int result;
 
 	cm_gc_roots_show_begin();

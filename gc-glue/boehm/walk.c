@@ -389,6 +389,8 @@ void cm_gc_walk_start(bool opened, bool pushed)
 	    !atomic_compare_exchange_strong_explicit(&state, &new, BUSY, memory_order_relaxed,
 						     memory_order_relaxed))
 		return;
+	/* First: the proof takes the lock, so all who find READY under it find this, too. */
+	__atomic_store_n(&cm_gc_heap.on_untrack, on_untrack, __ATOMIC_RELAXED);
 	if (!cm_gc_config.walk)
 		why = "CARDMARK_GC_WALK=libgc";
 	else
@@ -401,7 +403,6 @@ void cm_gc_walk_start(bool opened, bool pushed)
 		return;
 	}
 	cm_gc_walk.why_not = "";
-	__atomic_store_n(&cm_gc_heap.on_untrack, on_untrack, __ATOMIC_RELEASE);
 	/* Read under the allocation lock, which this thread has released since the proof. */
 	atomic_store_explicit(&state, READY, memory_order_release);
 }

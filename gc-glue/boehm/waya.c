@@ -39,8 +39,8 @@ static off_t position;
 static bool pass_open;
 static struct cm_gc_ranges seen; /* read in this pass */
 static bool seen_lost;
-static bool all_seen;                   /* and it was all that is tracked */
-static bool still_dirty;                /* the table has it yet, for the walk */
+static bool all_seen;                   /* it was all that is tracked */
+static bool still_dirty;                /* for the walk, it is not cleared in the table */
 static const struct cardmark_run *left; /* of the pass before, not marked from since */
 static size_t left_n;
 

@@ -124,4 +124,33 @@ static inline void sized_each_of_the_header_is_here(const struct sized_list *lis
 	CHECK(found > 0);
 }
 
+/* ---- What every test of one header has -------------------------------------------------- */
+
+static const struct sized_list list; /* by the test itself, which includes this once */
+
+static void equal_and_shorter_work(void)
+{
+	sized_equal_and_shorter_work(&list);
+}
+
+static void longer_works_if_what_we_do_not_know_is_0(void)
+{
+	sized_longer_works_if_the_rest_is_0(&list);
+}
+
+static void a_size_that_was_not_set_is_refused(void)
+{
+	sized_not_set_is_refused(&list);
+}
+
+static void each_struct_of_the_header_is_here(void)
+{
+	sized_each_of_the_header_is_here(&list);
+}
+
+#define SIZED_CASES                                                                                \
+	UNIT_CASE(equal_and_shorter_work), UNIT_CASE(longer_works_if_what_we_do_not_know_is_0),    \
+		UNIT_CASE(a_size_that_was_not_set_is_refused),                                     \
+		UNIT_CASE(each_struct_of_the_header_is_here)
+
 #endif

@@ -163,8 +163,8 @@ static void what_is_owed_and_untracked_is_not_reported(void)
 	close_all();
 }
 
-/* Everything is late at once, for the clock runs away; helpers come back whenever
- * they like, and in between pages are written. */
+/* The clock leaps at each look, so every helper is late. Helpers come back at any time, and pages
+ * are written in between. */
 static size_t lose_by_racing(uint64_t *rng, bool break_rule)
 {
 	size_t lost = 0, guessed = 0;

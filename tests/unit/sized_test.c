@@ -91,25 +91,9 @@ static const struct sized_struct structs[] = {
 
 static const struct sized_list list = { "cardmark.h", structs, sizeof structs / sizeof *structs };
 
-static void equal_and_shorter_work(void)
+static void no_struct_is_refused(void)
 {
-	sized_equal_and_shorter_work(&list);
-}
-
-static void longer_works_if_what_we_do_not_know_is_0(void)
-{
-	sized_longer_works_if_the_rest_is_0(&list);
-}
-
-static void a_size_that_was_not_set_is_refused(void)
-{
-	sized_not_set_is_refused(&list);
 	CHECK_EQ(cardmark_stats(tracker(), NULL), -EINVAL);
-}
-
-static void each_struct_of_the_header_is_here(void)
-{
-	sized_each_of_the_header_is_here(&list);
 }
 
 /* Each header has a test: process.h takes only what cardmark.h has. */
@@ -139,10 +123,8 @@ static void each_header_has_its_test(void)
 int main(int argc, char **argv)
 {
 	static const struct unit_case cases[] = {
-		UNIT_CASE(equal_and_shorter_work),
-		UNIT_CASE(longer_works_if_what_we_do_not_know_is_0),
-		UNIT_CASE(a_size_that_was_not_set_is_refused),
-		UNIT_CASE(each_struct_of_the_header_is_here),
+		SIZED_CASES,
+		UNIT_CASE(no_struct_is_refused),
 		UNIT_CASE(each_header_has_its_test),
 	};
 
