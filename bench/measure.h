@@ -62,11 +62,11 @@ struct number_option {
 };
 enum { MOST_OPTIONS = 6 };
 
-/* Ends the program after --help, which prints what it does, and on the wrong usage. */
+/* Ends the program after --help, which prints what it does, --version, and on the wrong usage. */
 static inline void read_options(int argc, char **argv, const char *what,
 				const struct number_option *known, size_t n)
 {
-	struct option list[MOST_OPTIONS + 2] = { { NULL, 0, NULL, 0 } };
+	struct option list[MOST_OPTIONS + 3] = { { NULL, 0, NULL, 0 } };
 	const char *me = program_invocation_short_name;
 	int c, at = 0;
 
@@ -75,13 +75,18 @@ static inline void read_options(int argc, char **argv, const char *what,
 					   known[i].max > 0 ? required_argument : no_argument, NULL,
 					   'o' };
 	list[n] = (struct option){ "help", no_argument, NULL, 'h' };
-	while ((c = getopt_long(argc, argv, "", list, &at)) != -1) {
+	list[n + 1] = (struct option){ "version", no_argument, NULL, 'V' };
+	while ((c = getopt_long(argc, argv, "hV", list, &at)) != -1) {
 		if (c == 'o') {
 			*known[at].value =
 				known[at].max > 0
 					? parse_number(me, optarg, known[at].min, known[at].max)
 					: 1;
 			continue;
+		}
+		if (c == 'V') {
+			printf("%s %s\n", me, cardmark_version());
+			exit(0);
 		}
 		if (c != 'h')
 			exit(2);

@@ -9,7 +9,7 @@
 
 enum { CM_HIST_BITS = 5, CM_HIST_SUB = 1 << CM_HIST_BITS };
 
-/* So many buckets hold the values of that many octaves. */
+/* The number of buckets for that many octaves. */
 #define CM_HIST_BUCKETS(octaves) (((octaves)-CM_HIST_BITS + 1) * CM_HIST_SUB)
 
 static inline unsigned cm_hist_bucket(uint64_t value)

@@ -51,7 +51,7 @@ static inline int cm_maps_fill(struct cm_maps *m)
 }
 
 /* The next line, without its newline: 1, 0 after the last one, or -errno; -EIO: it ends in the
- * middle of a line. Good until the next call. */
+ * middle of a line. Valid until the next call. */
 static inline int cm_maps_next(struct cm_maps *m, char **line)
 {
 	for (;;) {
@@ -89,7 +89,7 @@ static inline uint64_t cm_maps_hex(const char **p)
 	}
 }
 
-/* "start-end rwxs offset major:minor inode path". False: it is no such line. */
+/* "start-end rwxs offset major:minor inode path". False: the line has another form. */
 static inline bool cm_maps_parse(const char *p, struct cm_maps_line *out)
 {
 	uint64_t major, minor;
@@ -119,7 +119,7 @@ static inline bool cm_maps_parse(const char *p, struct cm_maps_line *out)
 	return true;
 }
 
-/* Of rest: what is mapped, "" if nothing has a name. */
+/* Of rest: the name of the mapping; "" if it has none. */
 static inline const char *cm_maps_name(const char *rest)
 {
 	rest += strcspn(rest, " ");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Random numbers: the same ones from the same seed, on every machine. What was measured or found
- * with a seed depends on the generator, so neither changes. */
+ * Random numbers: the same seed gives the same numbers on every machine. Measurements and findings
+ * depend on the seed and the generator, so never change the generators. */
 #ifndef CM_COMMON_RANDOM_H
 #define CM_COMMON_RANDOM_H
 

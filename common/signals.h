@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Signals of this thread while it holds a lock: a collector that stops threads by a signal stops
- * none with it, and no handler of the program forks, clones, or calls us there. And cancellation,
- * which acts in nothing of ours. */
+ * Blocks this thread's signals while it holds a lock: a collector that stops threads by a signal
+ * does not stop it there, and no handler of the program forks, clones, or calls us. Also blocks
+ * cancellation inside our code. */
 #ifndef CM_COMMON_SIGNALS_H
 #define CM_COMMON_SIGNALS_H
 

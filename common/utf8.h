@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * UTF-8. JSON and HTML hold nothing else, and what a system or a program returns may not be. */
+ * UTF-8. JSON and HTML must be UTF-8, but text from a system or a program may not be. */
 #ifndef CM_COMMON_UTF8_H
 #define CM_COMMON_UTF8_H
 
 #include <stddef.h>
 
-/* The length of the sequence at text, which a 0 ends; 0 if it is none. */
+/* The length of the UTF-8 sequence at text, a string that ends with a 0; 0 if there is none. */
 static inline size_t cm_utf8_length(const char *text)
 {
 	const unsigned char *s = (const unsigned char *)text;

@@ -2,8 +2,8 @@
  *
  * How long a thread waits for another one that may be stopped. Between two looks the whole process
  * may have stood still: SIGSTOP, a frozen container, a virtual machine that is moved. The other
- * thread had no time then, and a bound that ends with the stop would take "no time" for
- * "stopped". So from one look to the next at most an eighth of the bound counts. */
+ * thread could not run then, so the passed time does not show that it is stopped. So from one look
+ * to the next at most an eighth of the bound counts. */
 #ifndef CM_COMMON_WAIT_H
 #define CM_COMMON_WAIT_H
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an answer must contain whatever the backend reports: that all is dirty, and what is kept,
- * held or owed. */
+ * What an answer must contain besides the backend's report: "all dirty", and the cards that are
+ * kept, held or owed. */
 #include "lib/tracker.h"
 
 #include <stdatomic.h>
 
-/* Full fences, here and in scan.c: a write that follows our answer must not be taken by a
- * scan that then finds the flag down. One step before, what is new is still new to the
- * caller; one step after, a scan that has passed over some of it gives it to `kept`. */
+/* Full fences, here and in scan.c: if a scan finds the flag down, it must not take a write that
+ * follows our answer. One step before, new memory is still new to the caller; one step after, a
+ * scan that has skipped some of it gives it to `kept`. */
 void cm_tracker_told_all(struct cardmark *cm)
 {
 	atomic_store_explicit(&cm->told_all, true, memory_order_seq_cst);
@@ -22,7 +22,8 @@ bool cm_tracker_still_lost(struct cardmark *cm)
 
 	if (cm->suspended)
 		return true;
-	/* In a fork child: for good where rebuilding takes a thread, which takes malloc. */
+	/* In a fork child: permanently, if rebuilding needs a thread, because starting one needs
+	 * malloc. */
 	if (cm->lost && !ops->starts_thread && ops->rebuild(cm->backend, &cm->ranges) == 0)
 		cm->lost = false;
 	return cm->lost;

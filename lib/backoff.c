@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/backoff.h"
 
-/* A cycle of collects: `collects` times nothing is looked at; then all is armed, and the
- * answer is still what it was, because a card written once since the last look is enough
- * for a yes; then that look shows which are still written every time. */
+/* A cycle of collects: for `collects` of them no card is looked at. Then all are armed; that answer
+ * cannot change, because one write since the last look is enough for a yes. The look after that
+ * shows which cards are still written every time. */
 static bool skips(const struct cm_backoff *b)
 {
 	return b->n != 0 && b->turn < b->collects;

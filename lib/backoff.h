@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cards that are written before every collect: mostly where a program allocates. Arming
- * such a card costs a fault, and the answer is known. So long runs of them are not armed
- * and are reported as dirty for some collects. Then they are armed and looked at again.
- * More is reported, never less. The tracker's lock protects it. */
+ * Cards that are written before every collect: mostly where a program allocates. Arming such a card
+ * costs a fault, although the answer is known. So long runs of such cards are not armed and are
+ * reported as dirty for some collects. Then they are armed and looked at again. Too much may be
+ * reported, never too little. The tracker's lock protects it. */
 #ifndef CM_BACKOFF_H
 #define CM_BACKOFF_H
 
@@ -29,11 +29,12 @@ struct cm_backoff {
 /* The first run that ends above at and that the next collect must not look at. */
 bool cm_backoff_next(const struct cm_backoff *b, uintptr_t at, struct cardmark_run *out);
 
-/* Adds to a collect's report what was not looked at. Returns how many tracked cards. */
+/* Adds to a collect's report the cards that were not looked at. Returns the number of tracked
+ * cards. */
 size_t cm_backoff_join(const struct cm_backoff *b, const struct cm_ranges *all,
 		       struct cm_cards *report);
 
-/* Decides what the next collect leaves alone. report is this collect's, after
+/* Decides which cards the next collect leaves alone. report: of this collect, after
  * cm_backoff_join(). */
 void cm_backoff_learn(struct cm_backoff *b, const struct cm_cards *report);
 

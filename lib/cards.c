@@ -37,9 +37,9 @@ static size_t root_bytes(const struct cm_cards *c)
 	return root_entries(c) * sizeof(struct cm_leaf *) + root_entries(c) / 8;
 }
 
-/* The first leaf at or after entry i of the root, or root_entries(). A thread that reads or clears
- * a table may meet a track, which makes room in it: so the end is read once, and an entry
- * that is marked as used has its leaf. Pairs with the releases in cm_cards_reserve(). */
+/* The first leaf at or after entry i of the root, or root_entries(). While a thread reads or clears
+ * a table, a track may make room in it. So the end is read once, and an entry that is marked as
+ * used has its leaf. Pairs with the releases in cm_cards_reserve(). */
 static size_t next_leaf(const struct cm_cards *c, size_t i)
 {
 	size_t hi = __atomic_load_n(&c->hi, __ATOMIC_ACQUIRE);
@@ -103,8 +103,8 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 		/* Release: a thread that reads without a lock finds the leaf zero. Pairs with the
 		 * acquire in leaf_at(). */
 		__atomic_store_n(&c->root[i], &c->slabs->leaf[c->slabs->used++], __ATOMIC_RELEASE);
-		/* One step before each of these, a reader passes over the leaf, in which no card
-		 * is; one step after, it finds it. */
+		/* One step before each of these, a reader skips the leaf, which has no card yet;
+		 * one step after, it finds the leaf. */
 		__atomic_store_n(&c->used[i / 64], c->used[i / 64] | UINT64_C(1) << i % 64,
 				 __ATOMIC_RELEASE);
 		if (i >= c->hi)
@@ -113,9 +113,9 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* A thread that reads or clears a table takes no lock, and may meet an untrack, which clears bits
- * under the tracker's: each word is read once and written once. Of two that clear in one word at a
- * time one may be undone, which reports too much and never too little. */
+/* A thread that reads or clears a table takes no lock. At the same time an untrack may clear bits
+ * under the tracker's lock. So each word is read once and written once. If two threads clear in one
+ * word, one of the changes may be undone, which reports too much and never too little. */
 static uint64_t load(const uint64_t *word)
 {
 	return __atomic_load_n(word, __ATOMIC_RELAXED);
@@ -265,8 +265,8 @@ void cm_cards_publish(struct cm_cards *c, uintptr_t start, uintptr_t end, bool i
 			continue;
 		}
 		now = load(p.word);
-		/* Release: what was done before this word is seen with it. Pairs with the acquire
-		 * in cm_cards_cover(). */
+		/* Release: a reader of this word also sees what was done before it. Pairs with the
+		 * acquire in cm_cards_cover(). */
 		__atomic_store_n(p.word, in ? now | p.mask : now & ~p.mask, __ATOMIC_RELEASE);
 	}
 }
@@ -331,7 +331,8 @@ bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run
 		if (c->root[i] == NULL || (bit = leaf_next_set(c->root[i], bit)) == LEAF_CARDS)
 			continue;
 		out->start = (i << leaf_shift) + (bit << c->card_shift);
-		/* From the next on: this one may be clear by now, and no run is empty. */
+		/* From the next card on: this card may be clear by now, and a run must not be
+		 * empty. */
 		bit = bit + 1 < LEAF_CARDS ? leaf_next_clear(c->root[i], bit + 1) : LEAF_CARDS;
 		while (bit == LEAF_CARDS && i + 1 < c->hi && c->root[i + 1] != NULL)
 			bit = leaf_next_clear(c->root[++i], 0);

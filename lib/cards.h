@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * A sparse set of cards, a bit each, over all of user space: what card tables
- * and the trap backends' written bits are made of.
+ * A sparse set of cards, a bit each, over all of user space. Card tables and the trap backends'
+ * written bits use it.
  *
  * Two levels: a root of pointers, one for each span of 2^18 cards (1 GiB of
  * 4 KiB pages), and leaves in slabs of our own memory. Reserving allocates;
- * everything else is safe while the world is stopped. A leaf has a summary bit
- * for each of its words, so walking and clearing cost what is dirty, not what
- * is reserved. Not atomic: threads that share a set need a lock. */
+ * everything else is safe while the world is stopped. A leaf has a summary bit for each of its
+ * words, so the cost of walking and clearing depends on the dirty cards, not on the reserved ones.
+ * Not atomic: threads that share a set need a lock. */
 #ifndef CM_CARDS_H
 #define CM_CARDS_H
 
@@ -51,8 +51,8 @@ bool cm_cards_test(const struct cm_cards *c, uintptr_t addr);
 bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run *out);
 size_t cm_cards_count(const struct cm_cards *c);
 
-/* A set that is read without a lock while one thread changes it, by these two alone: each
- * card is in it or not at any moment. */
+/* For a set that is read without a lock while one thread changes it by these two only: at any
+ * moment each card is either in it or not. */
 void cm_cards_publish(struct cm_cards *c, uintptr_t start, uintptr_t end, bool in);
 bool cm_cards_cover(const struct cm_cards *c, uintptr_t start, uintptr_t end);
 /* Adds src to dst, which has room for every card of src. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The collector's question, and the same asked early. */
+#include "common/usdt.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
 
@@ -48,8 +49,8 @@ static size_t harvest_span(struct cardmark *cm, struct cardmark_run span, struct
 	return guessed;
 }
 
-/* Also where nothing can be cleared: what has been reported once is not new, and a later scan
- * must not pass over what is written to it. */
+/* Also where nothing can be cleared: memory that was reported once is not new, so a later scan must
+ * not skip a write to it. */
 static void no_longer_fresh(struct cardmark *cm, struct cardmark_run span)
 {
 	if (!cm->any_fresh)
@@ -61,8 +62,8 @@ static void no_longer_fresh(struct cardmark *cm, struct cardmark_run span)
 	cm->any_fresh = !is_all(span);
 }
 
-/* All that is dirty in span goes into report, and more where the backend takes more. Returns
- * how many pieces were guessed. */
+/* Adds all dirty cards of span to report, and others if the backend takes others. Returns how many
+ * pieces were guessed. */
 static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_cards *report)
 {
 	const struct cm_backend_ops *ops = cm->backend->ops;
@@ -70,7 +71,7 @@ static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_c
 
 	if (cm_tracker_still_lost(cm)) {
 		cm_ranges_mark(&cm->ranges, span, report);
-		CM_COUNT(cm->counters.guessed);
+		cm_note_guess(&cm->counters, span.start, span.end);
 		return cm->ranges.n;
 	}
 	cm_tracker_recheck(cm);
@@ -81,6 +82,7 @@ static size_t harvest(struct cardmark *cm, struct cardmark_run span, struct cm_c
 	else /* its clear is for the whole process */
 		guessed = ops->harvest(cm->backend, &cm->ranges, CM_ALL, report);
 	cm_tracker_recheck(cm);
+	CM_USDT(cardmark, harvest, cm, span.start, span.end, guessed);
 	return guessed;
 }
 
@@ -96,7 +98,7 @@ static void join_kept(struct cardmark *cm, struct cm_kept *kept, struct cm_cards
 	kept->guessed = 0;
 }
 
-/* Adds what holds data in one piece about which a consumer has not asked yet. */
+/* Adds the cards that hold data in one piece about which a consumer has not asked yet. */
 static bool join_data(struct cardmark *cm, struct cm_range piece, struct cm_cards *report)
 {
 	static const struct cm_masks data = { .any_of = CARDMARK_PAGE_PRESENT |
@@ -104,7 +106,7 @@ static bool join_data(struct cardmark *cm, struct cm_range piece, struct cm_card
 	struct cm_sink sink = { .max_pages = SIZE_MAX, .adds = report };
 	uintptr_t resume;
 
-	/* What a file or shared memory holds is not in the page table. */
+	/* The page table does not show whether file or shared memory holds data. */
 	if (piece.kind != CM_KIND_PRIVATE || cm->lost || cm->suspended)
 		cm_cards_set(report, piece.start, piece.end);
 	else
@@ -151,13 +153,14 @@ static size_t take_discarded(struct cardmark *cm, struct cm_kept *asker, struct 
 	return guessed;
 }
 
-/* How much was missed, and is in the report now. */
+/* The number of missed cards, which are in the report now. */
 static size_t verify(struct cardmark *cm, struct cardmark_run span, struct cm_cards *report)
 {
 	const struct cm_verified tracker = { cm->backend, &cm->ranges, &cm->populated,
 					     cm->discard_is_write, &cm->stats };
 
-	/* While it is lost all is reported, and will be again: the old hashes do. */
+	/* While the backend is lost, everything is reported now and again later: the old hashes can
+	 * stay. */
 	if (!cm->verify.on || cm->suspended || cm->lost)
 		return 0;
 	return cm_verify_compare(&cm->verify, &tracker, span, report);
@@ -184,14 +187,15 @@ static enum cardmark_collected collect_all(struct cardmark *cm, struct cardmark_
 		cm_cards_clear_all(report);
 	now = harvest(cm, CM_ALL, report);
 	guessed += now;
-	/* What is joined from here on, the others know, or get without this. */
+	/* The other consumers have the cards that are added from here on, or get them in another
+	 * way. */
 	if (cm->consumers != NULL)
 		cm_keep(cm, report, now, kept);
 	join_held(cm, CM_ALL, report);
 	guessed += join_unseen(cm, consumer, CM_ALL, report);
 	if (cm->backoff.collects != 0)
 		cm->stats.backoff_cards += cm_backoff_join(&cm->backoff, &cm->ranges, report);
-	/* What others took has been noted then, and may have been found empty since. */
+	/* The cards that others took were noted then, and may have been found empty since. */
 	if (cm->discards && cm->consumers != NULL)
 		cm_cards_or(&cm->populated, report);
 	join_kept(cm, kept, report);
@@ -223,9 +227,9 @@ static void answer_kept(struct cardmark *cm, struct cm_kept *kept, struct cardma
 	cm_cards_clear(&kept->cards, span.start, span.end);
 }
 
-/* What is harvested goes to what precleans kept, and of that the cards of span are answered: a
- * backend may take more than it is asked for, and the rest is for the next collect. Backoff is
- * left alone: runs that it does not look at are dirty in each collect of all. */
+/* The harvest goes to the cards that precleans kept, and the answer has those in span: a backend
+ * may take more than it is asked for, and the rest is for the next collect. Backoff does not change
+ * here: its runs are dirty in each collect of everything. */
 static enum cardmark_collected collect_span(struct cardmark *cm, struct cardmark_consumer *consumer,
 					    struct cardmark_run span, struct cm_cards *cards)
 {
@@ -261,8 +265,9 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 	uint64_t start = cm_os->now(), taken;
 	enum cardmark_collected result;
 	bool locked = false;
-	size_t before;
+	size_t before, found;
 
+	CM_USDT(cardmark, collect__begin, cm, span.start, span.end);
 	if (cm == NULL || table->owner != cm) {
 		table->all_dirty = true;
 		(void)cm_fail(-EINVAL,
@@ -274,13 +279,15 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 		cm_count_down(&cm->waiting);
 	}
 	if (!locked) {
-		/* Nothing was cleared, so the next collect reports it all. */
+		/* Nothing was cleared, so the next collect reports all these cards. */
 		table->all_dirty = true;
 		if (cm != NULL && consumer == NULL)
 			cm_tracker_told_all(cm);
 		else if (cm != NULL) /* what is new is still new to whoever scans */
 			CM_COUNT(cm->all_dirty);
-		return cm == NULL || table->owner != cm ? CARDMARK_REFUSED : CARDMARK_ALL_DIRTY;
+		result = cm == NULL || table->owner != cm ? CARDMARK_REFUSED : CARDMARK_ALL_DIRTY;
+		CM_USDT(cardmark, collect__end, cm, result, 0, 0);
+		return result;
 	}
 	if (consumer == NULL)
 		no_longer_fresh(cm, span);
@@ -288,12 +295,14 @@ static enum cardmark_collected collect(struct cardmark *cm, struct cardmark_cons
 	result = is_all(span) ? collect_all(cm, consumer, &table->cards)
 			      : collect_span(cm, consumer, span, &table->cards);
 	cm->stats.collects++;
-	cm->stats.dirty_cards += cm_cards_count(&table->cards) - before;
+	found = cm_cards_count(&table->cards) - before;
+	cm->stats.dirty_cards += found;
 	taken = cm_os->now() - start;
 	cm->stats.collect_ns += taken;
 	if (taken > cm->stats.collect_max_ns)
 		cm->stats.collect_max_ns = taken;
 	cm_tracker_unlock(cm);
+	CM_USDT(cardmark, collect__end, cm, result, found, taken);
 	return result;
 }
 

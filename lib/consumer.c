@@ -14,7 +14,7 @@ struct cm_cards *cm_take(struct cardmark *cm)
 		cm_cards_clear_all(&cm->report);
 		return &cm->report;
 	}
-	/* Set first: whatever happens in there is joined. */
+	/* Set first: everything that happens in there is added. */
 	cm->kept.any = true;
 	return &cm->kept.cards;
 }
@@ -146,8 +146,8 @@ static int enter_list(struct cardmark *cm, struct cardmark_consumer *c)
 		error = reserve(c, cm->ranges.v[i].start, cm->ranges.v[i].end);
 	if (error < 0)
 		return error;
-	/* Without consumers what is kept is noted as populated when it is answered; with them, when
-	 * it is taken. */
+	/* Without consumers, kept cards are noted as populated when they are reported; with
+	 * consumers, when they are taken. */
 	if (cm->discards && cm->consumers == NULL)
 		cm_cards_or(&cm->populated, &cm->kept.cards);
 	cm_ranges_mark(&cm->ranges, CM_ALL, &c->unseen);

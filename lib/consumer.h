@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Consumers: several ask one tracker, each for what was written since it last asked.
+ * Consumers of one tracker: each asks for the cards written since it last asked.
  *
  * The backend reports a write once. So a call that takes cards from it (a collect, a preclean, a
  * clearing scan) gives them to each consumer that did not ask: to its `kept` set, which is joined
@@ -13,7 +13,7 @@
 
 struct cardmark;
 
-/* What was taken from the backend since the consumer asked. */
+/* Cards that were taken from the backend since the consumer asked. */
 struct cm_kept {
 	struct cm_cards cards;
 	bool any;
@@ -38,7 +38,7 @@ void cm_taken(struct cardmark *cm, size_t guessed);
 /* Puts cards in the next answer of all but one. NULL: of all. */
 void cm_keep(struct cardmark *cm, const struct cm_cards *cards, size_t guessed,
 	     const struct cm_kept *but);
-/* Puts what is tracked there in the next answer of all. */
+/* Puts the tracked cards there in the next answer of all. */
 void cm_keep_run(struct cardmark *cm, struct cardmark_run run, size_t guessed);
 
 /* Of all consumers. */

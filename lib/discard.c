@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cards that were emptied. No kernel reports them: the card is a hole then, like one never
- * touched (R7). So the tracker remembers which cards held data when they were
- * reported, and looks for holes among those. */
+ * Cards that were emptied. No kernel reports them: such a card is a hole, like a card that was
+ * never touched (R7). So the tracker remembers which cards held data when they were reported, and
+ * looks for holes among those. */
 #include "lib/backend/entries.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
+#include "lib/zeropage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +25,8 @@ static void take(struct cardmark *cm, uintptr_t start, uintptr_t end, bool sure,
 	cm->stats.discarded_cards += (end - start) / cardmark_card_size();
 }
 
-/* Looks for one kind of cards in one run of populated cards in one range. empty: they
- * hold no data then, and are forgotten. */
+/* Looks for one kind of cards in one run of populated cards in one range. empty: cards that hold no
+ * data; they are forgotten. */
 static bool look_for(struct cardmark *cm, struct cm_range piece, const struct cm_masks *masks,
 		     bool empty, struct cm_cards *into)
 {
@@ -55,9 +56,9 @@ static size_t look(struct cardmark *cm, struct cm_range piece, bool as_written,
 	static const struct cm_masks absent = { .excluded = CARDMARK_PAGE_PRESENT };
 	static const struct cm_masks the_files = { .required = CARDMARK_PAGE_FILE };
 
-	/* A private page of a file, emptied while armed, leaves a marker that reads as
-	 * swapped, and after a read the file's page, both as clean as it was. A page that
-	 * is really swapped looks the same as the marker, and may be emptied yet. */
+	/* If a private page of a file is emptied while armed, it leaves a marker that reads as
+	 * swapped, or after a read the file's page; both read as clean. A page that is really
+	 * swapped looks like the marker, and may be emptied later. */
 	if (as_written && piece.kind != CM_KIND_PRIVATE)
 		return (size_t)!look_for(cm, piece, &absent, false, into) +
 		       (size_t)!look_for(cm, piece, &the_files, true, into);
@@ -67,9 +68,10 @@ static size_t look(struct cardmark *cm, struct cm_range piece, bool as_written,
 /* For the second look where ignores_zero_page; -1: not open. */
 struct files {
 	int pagemap, mem;
+	bool zero_page_is_shared;
 };
 
-/* 1, 0, or -errno. Mostly the first read is enough. */
+/* 1, 0, or -errno. Usually the first read is enough. */
 static int is_zero(int mem, uintptr_t card)
 {
 	uint64_t part[64];
@@ -86,8 +88,9 @@ static int is_zero(int mem, uintptr_t card)
 	return 1;
 }
 
-/* The zero page belongs to no process alone. What is shared with a fork child is like
- * it in that, so the content decides. */
+/* The zero page is shared by all processes. A page that is shared with a fork child looks the same,
+ * so the content decides. Where a read of empty memory maps a page of its own, the content decides
+ * about every card. */
 static bool look_for_zero_pages(struct cardmark *cm, struct files f, struct cm_range piece,
 				struct cm_cards *into)
 {
@@ -104,7 +107,8 @@ static bool look_for_zero_pages(struct cardmark *cm, struct files f, struct cm_r
 			take(cm, at, piece.end, false, into);
 			return false;
 		}
-		if ((entry & CM_PME_PRESENT) == 0 || (entry & CM_PME_EXCLUSIVE) != 0)
+		if ((entry & CM_PME_PRESENT) == 0 ||
+		    (f.zero_page_is_shared && (entry & CM_PME_EXCLUSIVE) != 0))
 			continue;
 		zero = is_zero(f.mem, at);
 		if (zero != 0)
@@ -140,7 +144,7 @@ static size_t look_at_all(struct cardmark *cm, struct files f, struct cardmark_r
 			if (cm->backend->ops->ignores_zero_page && piece.kind == CM_KIND_PRIVATE &&
 			    !look_for_zero_pages(cm, f, piece, into)) {
 				guessed++;
-				CM_COUNT(cm->counters.guessed);
+				cm_note_guess(&cm->counters, piece.start, piece.end);
 			}
 		}
 	return guessed;
@@ -149,19 +153,20 @@ static size_t look_at_all(struct cardmark *cm, struct files f, struct cardmark_r
 size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_cards *into,
 		       bool as_written)
 {
-	struct files f = { -1, -1 };
+	struct files f = { .pagemap = -1, .mem = -1 };
 	struct cardmark_run run;
 	size_t guessed;
 
 	if (cm_tracker_still_lost(cm)) {
 		for (uintptr_t at = span.start; next_populated(cm, span, at, &run); at = run.end)
 			cm_cards_set(into, run.start, run.end);
-		CM_COUNT(cm->counters.guessed);
+		cm_note_guess(&cm->counters, span.start, span.end);
 		return 1;
 	}
 	if (cm->backend->ops->ignores_zero_page) {
 		f.pagemap = cm_os->open_self("pagemap", O_RDONLY);
 		f.mem = cm_os->open_self("mem", O_RDONLY);
+		f.zero_page_is_shared = cm_zero_page_is_shared(f.pagemap);
 	}
 	guessed = look_at_all(cm, f, span, as_written, into);
 	if (f.pagemap >= 0)
@@ -193,7 +198,7 @@ enum cardmark_collected cardmark_discarded(struct cardmark *cm, struct cardmark_
 		cm_tracker_told_all(cm);
 		return CARDMARK_ALL_DIRTY;
 	}
-	/* To consumers it is a write, and none of them has it yet. */
+	/* To consumers an emptied card is a written one, and none of them has it yet. */
 	taken = cm->discard_is_write && cm->consumers != NULL ? &cm->report : &table->cards;
 	if (taken == &cm->report)
 		cm_cards_clear_all(taken);

@@ -11,13 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* In the static block of each thread: in a library that was loaded by dlopen(3), other models
- * allocate by malloc at a thread's first use, which may be while the world is stopped. */
+/* In the static block of each thread. If the library was loaded by dlopen(3), other models call
+ * malloc at a thread's first use, which may come while the world is stopped. */
 static _Thread_local char last_error[640] __attribute__((tls_model("initial-exec")));
 
 int cm_fail(int error, const char *format, ...)
 {
-	char text[sizeof last_error]; /* what is said now may quote what was said last */
+	char text[sizeof last_error]; /* the new message may quote the last one */
 	va_list args;
 	int saved = errno;
 

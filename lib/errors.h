@@ -6,13 +6,13 @@
 
 #include "lib/export.h"
 
-/* A phrase for an errno value of either sign, for after a colon: the cause, the name, and what
- * to do where there is one thing to do. Static, never NULL: from anywhere, signal handlers too. */
+/* A phrase for an errno value of either sign, to follow a colon: the cause, the name, and a remedy
+ * if there is just one. Static, never NULL; may be called anywhere, also in signal handlers. */
 const char *cm_errno_text(int error);
 
 /* The error of the closed list that stands for any -errno. */
 int cm_closed_error(int error);
-/* The same where a backend could not be opened: what the kernel lacks is -ENOTSUP. */
+/* The same for a backend that could not be opened: a missing kernel feature is -ENOTSUP. */
 int cm_open_error(int error);
 /* Sets this thread's last error, returns error. Its arguments may be cardmark_last_error()
  * itself. */

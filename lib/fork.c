@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Fork. A child's memory has no registration, and the descriptors it inherits
- * act on the parent: one scan with them clears the parent's bits (R5). So every
- * open tracker is rebuilt in the child before its first use there: by
- * pthread_atfork, and, for clone(2) behind the C library's back, when the first
- * call finds the marker page wiped (MADV_WIPEONFORK, 4.14). A vfork child
- * shares our memory, marker included, and is not mistaken for a fork.
+ * act on the parent: one scan with them clears the parent's bits (R5). So every open tracker is
+ * rebuilt in the child before its first use there: by pthread_atfork or, after a clone(2) that
+ * bypasses the C library, when the first call finds the marker page wiped (MADV_WIPEONFORK, 4.14).
+ * A vfork child shares our memory, marker included, and is not mistaken for a fork.
  *
  * The marker shows whose the trackers are:
  *
@@ -40,16 +39,20 @@ static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cm_fork_hooks *list;
 /* A fork is on its way and has every lock: no thread is inside. list_lock */
 static _Atomic bool prepared;
-/* Of the thread that forks: its signals as they were, and its name. Zero at other times, or a
- * snapshot of the child would have them, though the parent was not written since its collect.
+/* Of the thread that forks: its former signal mask, and its name. Zero at other times. Otherwise a
+ * snapshot of the child would have them, although the parent was not written since its collect.
  * list_lock */
 static sigset_t signals;
 static pthread_t forker;
+/* This thread's prepare() blocked its signals, so they must be restored; in the child too, even if
+ * another handler has claimed it. */
+static _Thread_local bool blocked __attribute__((tls_model("initial-exec")));
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT; /* the handlers */
 static int once_error;
 static _Atomic(_Atomic int *) marker;
-static _Atomic bool not_wiped; /* no MADV_WIPEONFORK here */
+static _Atomic bool not_wiped;    /* no MADV_WIPEONFORK here */
+static _Atomic bool by_the_child; /* cm_fork_leave_to_child() */
 
 /* ---- Whose they are --------------------------------------------------------- */
 
@@ -69,8 +72,8 @@ static enum owner owner(int word)
 		return NOBODY;
 	if (!atomic_load_explicit(&not_wiped, memory_order_relaxed))
 		return word > 0 ? OURS : CLAIMED;
-	/* Asking for the id costs a system call in each of ours, and a vfork child has
-	 * its own though it shares our memory: only where there is nothing better. */
+	/* Asking for the id costs a system call in each of our calls, and a vfork child has its own
+	 * id although it shares our memory. So ask only if there is nothing better. */
 	pid = cm_os->pid();
 	return word == pid ? OURS : word == -pid ? CLAIMED : NOBODY;
 }
@@ -96,7 +99,7 @@ static void rebuild_all(void)
 	/* The locks were all taken for this fork, or for another thread's when this child was
 	 * cloned: no thread was inside either way. */
 	bool whole = atomic_exchange_explicit(&prepared, false, memory_order_relaxed);
-	/* A child that another thread cloned meanwhile has locks of the C library's as they were.
+	/* In a child that another thread cloned meanwhile, the C library's locks may be held.
 	 */
 	bool forked = whole && pthread_equal(forker, pthread_self());
 
@@ -152,14 +155,19 @@ bool cm_fork_ready(uint64_t wait_ns)
 
 /* ---- Around fork(2) ----------------------------------------------------------- */
 
-/* Locks in the order of docs/design.md. Signals stay blocked until the handlers at the
- * other end: a handler on this thread would wait for locks that it has itself. */
+/* Locks in the order of docs/design.md. Signals stay blocked until the handlers after the fork: a
+ * signal handler on this thread would wait for locks that this thread has. */
 static void prepare(void)
 {
 	sigset_t before;
 
+	/* There is no tracker. If another thread opens one meanwhile, a child that finds it does
+	 * the same as after a bare clone(2). */
+	if (marker_word() == NULL || atomic_load_explicit(&by_the_child, memory_order_relaxed))
+		return;
 	cm_signals_block(&before);
-	/* In a child of a bare clone(2) the locks may be held by threads that are not here. */
+	blocked = true;
+	/* In a child of a bare clone(2), threads that do not exist here may hold the locks. */
 	(void)cm_fork_ready(UINT64_MAX);
 	(void)pthread_mutex_lock(&no_fork_lock);
 	(void)pthread_mutex_lock(&list_lock);
@@ -167,15 +175,19 @@ static void prepare(void)
 	forker = pthread_self();
 	for (struct cm_fork_hooks *h = list; h != NULL; h = h->next)
 		(void)pthread_mutex_lock(h->lock);
-	/* One step before, a bare clone(2) by another thread finds trackers whose locks are
-	 * held and takes them for torn; one step after, it knows that they are whole. */
+	/* One step before, the child of a bare clone(2) by another thread finds the locks held and
+	 * calls the trackers torn; one step after, it knows that they are whole. */
 	atomic_store_explicit(&prepared, true, memory_order_release);
 }
 
 static void in_parent(void)
 {
-	sigset_t before = signals;
+	sigset_t before;
 
+	if (!blocked)
+		return; /* prepare() had nothing to do */
+	blocked = false;
+	before = signals;
 	(void)sigemptyset(&signals);
 	forker = 0;
 	/* First: from the next line on threads may go inside. */
@@ -187,21 +199,41 @@ static void in_parent(void)
 	cm_signals_restore(&before);
 }
 
-/* The thread that claims the child frees the locks: that may have been an earlier handler, and
- * another thread may have them by now. */
+/* The thread that claims the child frees the locks. An earlier handler may have done so, and
+ * another thread may have the locks by now. */
 static void in_child(void)
 {
 	sigset_t before = signals;
+	bool restore = blocked;
 
+	if (marker_word() == NULL)
+		return;
+	blocked = false;
 	(void)sigemptyset(&signals);
 	(void)cm_fork_ready(CM_WAIT_CALL_NS);
-	cm_signals_restore(&before);
+	if (restore)
+		cm_signals_restore(&before);
 }
 
-static void set_up_handlers(void)
+static void add_handlers(void)
 {
 	if (pthread_atfork(prepare, in_parent, in_child) != 0)
 		once_error = -ENOMEM;
+}
+
+/* When the library is loaded, not with the first tracker, because handlers run in the reverse
+ * order. The handlers of a collector that is started later run before ours. So it takes its locks
+ * before it takes ours, as it does when it collects. In the other order, this thread would wait for
+ * the collector's lock with its signals blocked, and the collector would wait for this thread to
+ * stop at a signal: libgc ends such a program (GC_suspend_all). */
+__attribute__((constructor)) void cm_fork_add_handlers(void)
+{
+	(void)pthread_once(&once, add_handlers);
+}
+
+void cm_fork_leave_to_child(void)
+{
+	atomic_store_explicit(&by_the_child, true, memory_order_relaxed);
 }
 
 static int set_up_marker(void)
@@ -230,7 +262,7 @@ int cm_fork_set_up(void)
 
 	if (error < 0)
 		return error;
-	(void)pthread_once(&once, set_up_handlers);
+	cm_fork_add_handlers();
 	if (once_error < 0)
 		return once_error;
 	return cm_fork_ready(CM_WAIT_CALL_NS) ? 0 : -EBUSY;
@@ -267,7 +299,7 @@ int cm_fork_register(struct cm_fork_hooks *hooks)
 	lock_list(&before);
 	hooks->next = list;
 	/* A child that is cloned (clone(2)) one step before the store has the list without this
-	 * tracker, one step after with the others behind it: one that is not in the list is not
+	 * tracker; one step after, it has the whole list. A tracker that is not in the list is not
 	 * rebuilt. */
 	atomic_thread_fence(memory_order_release);
 	list = hooks;

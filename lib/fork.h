@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a fork has to know of the rest of the library. Hooks are registered for each tracker;
- * fork.c knows nothing of trackers. */
+ * The interface between fork.c and the rest of the library. Hooks are registered for each tracker;
+ * fork.c knows nothing else about trackers. */
 #ifndef CM_FORK_H
 #define CM_FORK_H
+
+#include "lib/export.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,6 +24,15 @@ struct cm_fork_hooks {
 int cm_fork_set_up(void);
 int cm_fork_register(struct cm_fork_hooks *hooks);
 void cm_fork_unregister(struct cm_fork_hooks *hooks);
+
+/* Adds the handlers of pthread_atfork(3), once, when the library is loaded. An adapter that also
+ * adds handlers calls this first, so that its own handlers run before ours. */
+CM_PRIVATE_EXPORT void cm_fork_add_handlers(void);
+
+/* From now on fork(2) takes no lock of ours, and the child behaves as after a bare clone(2). For a
+ * collector that was started before this library was loaded: its fork handlers are called after
+ * ours. */
+CM_PRIVATE_EXPORT void cm_fork_leave_to_child(void);
 
 /* A fork waits while a thread is between these two calls, so that a child finds its work whole.
  * Outside of all other locks, with signals blocked. */

@@ -98,10 +98,10 @@ size_t cm_hashes_bytes(const struct cm_hashes *h)
 #define ROOT UINT64_C(0x6a09e667f3bcc909)
 #define GOLDEN UINT64_C(0x9e3779b97f4a7c15)
 
-/* One multiplication for each word, in lanes that do not wait for one another.
- * Every step, seen from a word or from its lane, can be undone: xor, an odd factor,
- * xor with the own upper half. So two contents that differ in one word end in
- * different lanes, and as lanes are added up, in different sums. */
+/* One multiplication for each word, in lanes that do not depend on each other. Each step is
+ * reversible for its word and for its lane: xor, an odd factor, xor with the own upper half. So two
+ * contents that differ in one word end in different lanes, and therefore in different sums of
+ * lanes. */
 uint64_t cm_hash(const void *data, size_t bytes)
 {
 	const unsigned char *p = data;

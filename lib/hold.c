@@ -30,7 +30,7 @@ int cardmark_hold(struct cardmark *cm, const void *addr, size_t len)
 	return error < 0 ? cm_fail(error, "cardmark_hold: no memory for another hold") : 0;
 }
 
-/* What was held may have been written until now, unseen. */
+/* The held memory may have been written until now, without being seen. */
 static void keep(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
 	uintptr_t mask = cardmark_card_size() - 1;

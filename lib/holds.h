@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ranges that count as always dirty: memory written behind the page tables. A
- * sorted array of what was asked for, in bytes and with a count, and the cards
- * that follow from it. The tracker's lock protects it. */
+ * Ranges that count as always dirty, because page tables do not show their writes. A sorted array
+ * of the held ranges, in bytes and with a count, and their cards. The tracker's lock protects
+ * it. */
 #ifndef CM_HOLDS_H
 #define CM_HOLDS_H
 

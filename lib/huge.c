@@ -9,9 +9,9 @@
 #endif
 
 /* MADV_COLD over part of a huge page splits it before anything else
- * (madvise_cold_or_pageout_pte_range, 5.4). For the card it is about it is harmless: it
- * stays in place, and is reclaimed a little sooner where memory runs short. The split
- * carries the write-protection over to the small pages. Locked memory is refused. */
+ * (madvise_cold_or_pageout_pte_range, 5.4). It does no harm to the card: the card stays in memory,
+ * and is reclaimed a little sooner if memory is short. The split copies the write-protection to the
+ * small pages. Locked memory is refused. */
 static void split(uintptr_t start, uintptr_t end)
 {
 	size_t card = cardmark_card_size();
@@ -25,7 +25,7 @@ void cm_huge_prepare(enum cardmark_huge huge, uintptr_t start, uintptr_t end)
 {
 	if (huge == CARDMARK_HUGE_KEEP)
 		return;
-	/* First, or there could be new ones when the old ones are gone. */
+	/* First, or new huge pages could come after the old ones are split. */
 	if (huge == CARDMARK_HUGE_NEVER)
 		(void)cm_os->madvise((void *)start, end - start, MADV_NOHUGEPAGE);
 	split(start, end);

@@ -8,9 +8,8 @@
 
 #include <stdint.h>
 
-/* Does to the private memory in [start, end) what the option asks for. Changes neither
- * contents nor what counts as written. It is for speed only, so it ignores the kernel's
- * refusal. */
+/* Applies the option to the private memory in [start, end). Changes neither contents nor which
+ * cards count as written. It is for speed only, so it ignores the kernel's refusal. */
 void cm_huge_prepare(enum cardmark_huge huge, uintptr_t start, uintptr_t end);
 
 #endif

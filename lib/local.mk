@@ -1,7 +1,8 @@
 # The core: a convenience library that tests link, so that internals can be
 # reached, and the installed one around it.
 include_cardmarkdir = $(includedir)/cardmark
-include_cardmark_HEADERS = include/cardmark/cardmark.h include/cardmark/process.h
+include_cardmark_HEADERS = include/cardmark/cardmark.h include/cardmark/cardmark.hpp \
+	include/cardmark/process.h include/cardmark/status.hpp
 
 noinst_LTLIBRARIES += lib/libcm.la
 lib_libcm_la_SOURCES = \
@@ -24,6 +25,7 @@ lib_libcm_la_SOURCES = \
 	lib/backend/unregister.c lib/backend/unregister.h \
 	lib/backend/softdirty.c \
 	lib/backend/uffd.c \
+	lib/backend/userfaultfd.c lib/backend/userfaultfd.h \
 	lib/answer.c \
 	lib/backoff.c lib/backoff.h \
 	lib/cards.c lib/cards.h \
@@ -40,7 +42,8 @@ lib_libcm_la_SOURCES = \
 	lib/lock.c \
 	lib/mappings.c \
 	lib/options.c \
-	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/own.c lib/os/own.h lib/os/uapi.h \
+	lib/os/linux.c lib/os/maps.c lib/os/maps.h lib/os/os.h lib/os/own.c lib/os/own.h \
+	lib/os/release.h lib/os/uapi.h lib/os/valgrind.h \
 	lib/probe.c \
 	lib/process.c \
 	lib/query.c lib/query.h \
@@ -50,6 +53,7 @@ lib_libcm_la_SOURCES = \
 	lib/table.c \
 	lib/tracker.c lib/tracker.h \
 	lib/verify.c lib/verify.h \
+	lib/zeropage.c lib/zeropage.h \
 	lib/waits.h
 lib_libcm_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
 lib_libcm_la_CPPFLAGS = $(AM_CPPFLAGS) $(CM_PERTURB_CPPFLAGS)
@@ -65,4 +69,12 @@ lib_libcardmark_la_LDFLAGS = $(AM_LDFLAGS) -version-info 1:0:0 -Wl,-z,nodelete -
 EXTRA_lib_libcardmark_la_DEPENDENCIES = lib/libcardmark.map
 EXTRA_DIST += lib/libcardmark.map
 
+EXTRA_DIST += lib/refresh-loader.sh
+# Not for a tree that is only being put together.
+install-exec-hook:
+	@test -n '$(DESTDIR)' || $(SHELL) $(srcdir)/lib/refresh-loader.sh '$(libdir)'
+
 pkgconfig_DATA += lib/libcardmark.pc
+# For CMake's find_package(cardmark), the adapters too.
+cmakedir = $(libdir)/cmake/cardmark
+cmake_DATA = lib/cmake/cardmarkConfig.cmake lib/cmake/cardmarkConfigVersion.cmake

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tracker's lock: taken with a bound, because the thread that has it may be stopped, and only
- * in the process whose tracker it is. */
+ * The tracker's lock. A call waits for it only for a bounded time, because the thread that has it
+ * may be stopped, and takes it only in the tracker's own process. */
 #include "lib/tracker.h"
 
 #include "lib/errors.h"
@@ -18,7 +18,7 @@ static bool try_lock(struct cardmark *cm)
 	sigset_t before;
 
 	cm_signals_block(&before);
-	/* Asked only now: until signals were blocked a handler may have made this process. */
+	/* Asked only now: before signals were blocked, a handler may have forked this process. */
 	if (cm_fork_done() && !cm->torn && pthread_mutex_trylock(&cm->lock) == 0) {
 		cm->signals = before;
 		return true;
@@ -55,8 +55,8 @@ bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns)
 	return locked;
 }
 
-/* One step before, no other thread has the lock; one step after, all that was done under it
- * is there to be seen. Signals that came meanwhile are delivered last. */
+/* One step before, no other thread has the lock; one step after, other threads see all that was
+ * done under it. Signals that came meanwhile are delivered last. */
 void cm_tracker_unlock(struct cardmark *cm)
 {
 	sigset_t before = cm->signals;
@@ -66,9 +66,9 @@ void cm_tracker_unlock(struct cardmark *cm)
 	cm_signals_restore(&before);
 }
 
-/* A thread that calls again and again finds the lock free each time, and waiting threads
- * look when their turn on the processor comes: on a busy machine one waited for 2 s. So the
- * thread that had it last lets another go first. */
+/* A thread that calls again and again finds the lock free each time, but waiting threads look only
+ * when they get the processor: on a busy machine one waited for 2 s. So the thread that had the
+ * lock last lets another thread go first. */
 static void let_others_go_first(struct cardmark *cm)
 {
 	for (unsigned i = 0; i < 64; i++) {
@@ -86,8 +86,8 @@ int cm_tracker_enter(struct cardmark *cm)
 	if (cm_tracker_lock(cm, CM_WAIT_CALL_NS))
 		return 0;
 	if (!cm_fork_done())
-		return cm_fail(-EBUSY, "another thread of this fork child is still setting the "
-				       "tracker up and does not finish: is it stopped?");
+		return cm_fail(-EBUSY, "another thread of this fork child has not finished setting "
+				       "up the tracker: is it stopped?");
 	if (cm->torn)
 		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
 				       "library: close this tracker and open another");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tracker asks about mappings: the kind of memory, and its protection. Where it
- * can't ask (no /proc, no descriptor left), it takes what is never wrong, or reports why not. */
+ * What the tracker asks about mappings: the kind of memory, and its protection. If it can't ask (no
+ * /proc, no descriptor left), it takes the safe answer, or reports why there is none. */
 #include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/tracker.h"
@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* What a mapping shows of memory that is tracked already may be the protection
- * that the backend put there: the program's stands in the range map. */
+/* For memory that is tracked already, a mapping may show the protection that the backend set. The
+ * range map has the program's protection. */
 static void prefer_protection_of_tracked(const struct cardmark *cm, struct cm_range *piece)
 {
 	size_t i = cm_ranges_find(&cm->ranges, piece->start);
@@ -41,8 +41,8 @@ static int fail_shared(const struct cardmark *cm, uintptr_t at)
 		(size_t)at, cardmark_backend_name(cm->backend->ops->id));
 }
 
-/* What the caller's flags state about [at, end). Without a flag only a backend that reports
- * everything anyway may go on. error: why it can't be looked up, 0 if there is no need to. */
+/* The kind of [at, end) by the caller's flags. Without a flag only a backend that reports
+ * everything anyway may go on. error: why the kind can't be looked up; 0 if there is no need to. */
 static int take_on_trust(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			 int error, struct cm_range *out)
 {
@@ -96,7 +96,8 @@ static int look_up(const struct cardmark *cm, unsigned flags, uintptr_t at, uint
 	out->end = vma.end < end ? vma.end : end;
 	out->kind = vma.shared || vma.file ? CM_KIND_FILE : CM_KIND_PRIVATE;
 	out->prot = vma.prot;
-	/* Only a backend that gives protection back needs it; elsewhere it would split ranges. */
+	/* Only a backend that restores protection needs it; for other backends it would split
+	 * ranges. */
 	if (caps & CARDMARK_CAP_MPROTECT)
 		out->prot = PROT_READ | PROT_WRITE;
 	else
@@ -113,8 +114,8 @@ int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t a
 	return take_on_trust(cm, flags, at, end, 0, out);
 }
 
-/* Is a file mapped shared in a piece that was opened for reading only? Then no write can
- * ever be allowed there. Not if it can't be asked. */
+/* Does the piece have a shared mapping of a file that was opened for reading only? Then no write
+ * can ever be allowed there. False if this can't be asked. */
 static bool can_never_be_written(const struct cm_range *piece)
 {
 	struct cm_vma vma;
@@ -171,8 +172,8 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 	}
 }
 
-/* Is there, for all that is known, anything else than private anonymous memory in
- * [at, end)? The mask for files loses nothing wherever it is used. */
+/* Can there be anything else than private anonymous memory in [at, end)? The mask for files loses
+ * nothing for any kind of memory. */
 static bool may_have_file_memory(uintptr_t at, uintptr_t end)
 {
 	struct cm_vma vma;
@@ -186,8 +187,8 @@ static bool may_have_file_memory(uintptr_t at, uintptr_t end)
 	return false;
 }
 
-/* Private memory may have been replaced by shared memory, and the mask for the
- * one loses writes to the other once a page is reclaimed (R6). */
+/* Shared memory may have replaced private memory, and the mask for private memory loses writes to
+ * shared memory once a page is reclaimed (R6). */
 void cm_tracker_recheck(struct cardmark *cm)
 {
 	uintptr_t start = cm->counters.anew_start, end = cm->counters.anew_end;

@@ -60,8 +60,8 @@ static const char *const verify_words[] = {
 };
 
 static const struct option table[] = {
-	/* 64 MiB, all dirty, is 0.6 ms under the mmap lock (R10). Smaller pieces make a
-	 * collect slower (16 MiB by a tenth), and no thread waits less: see cm_rest(). */
+	/* 64 MiB, all dirty, take 0.6 ms under the mmap lock (R10). Smaller pieces make a collect
+	 * slower (16 MiB by a tenth), but other threads do not wait less: see cm_rest(). */
 	{ "CARDMARK_CHUNK", FIELD(chunk_bytes), SIZE, NULL, UINT64_C(64) << 20, 1,
 	  UINT64_C(1) << 46 },
 	/* 512 is what the kernel gathers before it copies out. */
@@ -153,8 +153,8 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 	return 0;
 }
 
-/* NULL: not set, or empty, or not to be obeyed: the user who starts a set-user-ID program sets
- * its environment. */
+/* NULL: not set, empty, or ignored: a set-user-ID program must not obey the environment of the user
+ * that starts it. */
 static const char *variable(const char *name, bool env)
 {
 	const char *text = env ? secure_getenv(name) : NULL;
@@ -169,7 +169,7 @@ static int resolve_table(struct cardmark_options *o, bool env)
 		if (error < 0)
 			return error;
 	}
-	/* A chunk of part of a card would not move. */
+	/* A scan by chunks smaller than a card would not advance. */
 	size_t card = cardmark_card_size();
 	o->chunk_bytes = (o->chunk_bytes + card - 1) & ~(card - 1);
 	return 0;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which backends work here: found out by using them on scratch pages, because
- * kernel versions lie (a vendor has PAGEMAP_SCAN in 6.6; clear_refs "succeeds"
- * on kernels that track nothing) (R11, R12). */
+ * Which backends work here. The probe uses them on scratch pages, because kernel versions mislead
+ * (a vendor has PAGEMAP_SCAN in 6.6; clear_refs "succeeds" on kernels that track nothing) (R11,
+ * R12). */
 #include "lib/errors.h"
 #include "lib/os/os.h"
+#include "lib/os/release.h"
 #include "lib/sized.h"
 #include "lib/tracker.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,15 +24,16 @@ static const struct cm_backend_ops *const backends[] = {
 
 enum { PAGES = 4 };
 
-/* What a kernel did in a trial is a fact, and kept. That a call failed is none: what was used
- * up may be there later, and what is refused may be refused to this thread only (seccomp). */
+/* The kernel's behaviour in a trial does not change, so the result is kept. A failed call is not
+ * kept: a used-up resource may be free later, and a call may be refused to this thread only
+ * (seccomp). */
 static struct cardmark_probe cache[BACKENDS];
 static int cached_error[BACKENDS];
 static bool cached[BACKENDS];
 
 /* ---- Words ------------------------------------------------------------------- */
 
-/* "why: what the kernel said". Where why says it all, only that. */
+/* "why: the kernel's error". If why is the whole reason, only that. */
 static void explain(char *text, size_t len, const char *why, int error)
 {
 	bool whole = error == 0 || error == -ENOTSUP || error == -EBUSY;
@@ -83,8 +84,8 @@ static int store_by_read(char *to)
 	return n == 1 ? 0 : n < 0 ? (int)n : -EIO;
 }
 
-/* A write by the kernel on our behalf. EFAULT: the page refuses it. poll(2) writes what it found
- * into its argument, and needs no descriptor that the backend may need itself. */
+/* A write by the kernel for us. EFAULT: the page refuses it. poll(2) writes its result into its
+ * argument, and needs no descriptor, which the backend may need itself. */
 static int kernel_store(char *to)
 {
 	int n = cm_os->poll((struct pollfd *)(void *)to, 1, 0);
@@ -179,7 +180,7 @@ static int try_open_one(struct trial *t, const struct cm_backend_ops *ops, void 
 	return error;
 }
 
-/* *fact: the kernel did what it did, and will do so again. */
+/* *fact: the kernel will do the same again. */
 static int try_backend(const struct cm_backend_ops *ops, struct cardmark_probe *out,
 		       const char **why, bool *fact)
 {
@@ -213,29 +214,15 @@ static const char *remark(enum cardmark_backend backend, unsigned caps)
 			       ? "a monitor thread takes part in every first write"
 			       : "a monitor thread takes part in every first write; read(2) into "
 				 "clean "
-				 "memory fails with EFAULT (needs CAP_SYS_PTRACE or "
-				 "vm.unprivileged_userfaultfd=1)";
+				 "memory fails with EFAULT (needs CAP_SYS_PTRACE, "
+				 "vm.unprivileged_userfaultfd=1 or read access to "
+				 "/dev/userfaultfd)";
 	case CARDMARK_BACKEND_MPROTECT:
 		return "a signal for every first write, and split mappings; read(2) into clean "
 		       "memory fails with EFAULT";
 	default:
 		return "reports everything, always";
 	}
-}
-
-/* Is the kernel older than 6.9, whose fix no trial can show (R18)? A vendor's older
- * number may have it, which cannot be found out. What cannot be read counts as old. */
-static bool may_lose_in_scan(void)
-{
-	char release[64];
-	char *at = release;
-	unsigned long major, minor;
-
-	if (cm_os->release(release, sizeof release) < 0)
-		return true;
-	major = strtoul(at, &at, 10);
-	minor = *at == '.' ? strtoul(at + 1, NULL, 10) : 0;
-	return major < 6 || (major == 6 && minor < 9);
 }
 
 static void append(char *text, size_t len, const char *more)
@@ -246,12 +233,14 @@ static void append(char *text, size_t len, const char *more)
 		(void)snprintf(text + used, len - used, "%s", more);
 }
 
-/* What a trial does not show. Not kept with its result. */
+/* Remarks that do not come from the trial. Not kept with its result. */
 static void describe_kernel(struct cardmark_probe *p)
 {
 	if (p->backend != CARDMARK_BACKEND_PAGEMAP || !p->usable)
 		return;
-	p->suspect = may_lose_in_scan();
+	/* No trial can show the fix of 6.9 (R18). A vendor's older number may have it, which
+	 * cannot be found out. */
+	p->suspect = cm_release_before(6, 9);
 	if (p->suspect)
 		append(p->reason, sizeof p->reason,
 		       "; before Linux 6.9 a scan could lose written bits, so it is used only "
@@ -304,7 +293,7 @@ static int probe_one(size_t i, struct cardmark_probe *out)
 	return error;
 }
 
-/* It worked when it was tried, and now it does not: the next probe tries again. */
+/* The backend worked in its trial, and now it does not: the next probe tries again. */
 static void forget(size_t i)
 {
 	sigset_t before;
@@ -360,12 +349,26 @@ static int open_one(size_t i, const struct cardmark_options *o,
 	return error;
 }
 
+/* The best two backends often lack the same feature. first is kept for that. */
+static void add_reason(char *why, size_t len, size_t i, const char *reason, char *first)
+{
+	size_t used = strlen(why);
+	bool same = i > 0 && strcmp(reason, first) == 0;
+
+	if (i == 0)
+		memcpy(first, reason, strlen(reason) + 1);
+	/* Cut short rather than lost. */
+	(void)snprintf(why + used, len - used, "%s%s: %s%s", used == 0 ? "" : "; ",
+		       cardmark_backend_name(backends[i]->id), same ? "as " : "",
+		       same ? cardmark_backend_name(backends[0]->id) : reason);
+}
+
 int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
 		  const struct cm_backend_params *params, char *why, size_t len)
 {
 	char reason[sizeof(((struct cardmark_probe *)0)->reason)];
+	char first[sizeof reason] = "";
 	int result = -ENOTSUP;
-	size_t used = 0;
 
 	*why = '\0';
 	for (size_t i = 0; i < BACKENDS; i++) {
@@ -382,9 +385,7 @@ int cm_probe_open(struct cm_backend **out, const struct cardmark_options *o,
 			return cm_fail(error, "backend %s cannot work here: %s", name, reason);
 		if (error == -ENOMEM)
 			result = error; /* with more of it one might work */
-		if (used < len)         /* cut short rather than lost */
-			used += (size_t)snprintf(why + used, len - used, "%s%s: %s",
-						 used == 0 ? "" : "; ", name, reason);
+		add_reason(why, len, i, reason, first);
 	}
 	return cm_fail(result, "no backend can work here: %s", why);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The full query on another process: PAGEMAP_SCAN on its pagemap file, to look only.
+ * The full query on another process: PAGEMAP_SCAN on its pagemap file, read-only.
  *
- * The kernel holds that process's mmap lock for a whole call (R10), and a mapping may
- * be terabytes of hole. So pieces are cut by what they hold, not by address: a first
- * look finds how far a bounded number of populated cards reaches, the second asks the
- * question there. */
+ * The kernel holds that process's mmap lock for a whole call (R10), and a mapping may have
+ * terabytes of holes. So pieces are cut by their populated cards, not by address: a first look
+ * finds how far a bounded number of populated cards reaches, and a second call asks the question
+ * there. */
 #include "cardmark/process.h"
 #include "lib/backend/files.h"
 #include "lib/backend/pagescan.h"
@@ -30,10 +30,9 @@ struct cardmark_process {
 	struct page_region vec[VEC];
 };
 
-/* A pagemap file belongs to the memory it was opened for. Once that has no user any
- * more (exit, exec) reading gives nothing. A scan reports that only since 6.16 or so,
- * and before, over the memory of a thread that had none at open, it crashed the
- * kernel: so nothing is scanned that was not read first. */
+/* A pagemap file belongs to the memory it was opened for. Once that memory has no user any more
+ * (exit, exec), a read returns nothing. A scan reports this only since about 6.16. Before, a scan
+ * crashed the kernel if the process had no memory at open. So a read comes before each scan. */
 static bool has_memory(const struct cardmark_process *p)
 {
 	uint64_t entry;
@@ -71,7 +70,7 @@ static int fail_open(int pid, int error)
 	case -EACCES:
 	case -EPERM:
 		return cm_fail(-EPERM,
-			       "/proc/%d/pagemap: not permitted (it needs the rights that "
+			       "/proc/%d/pagemap: not permitted (this needs the rights that "
 			       "ptrace(2) needs)",
 			       pid);
 	default:
@@ -91,7 +90,7 @@ static int set_up(struct cardmark_process *p)
 		return fail_open(p->pid, -ESRCH);
 	error = cm_pagescan_categories(p->pagemap.fd, &p->categories);
 	if (error == -ENOTSUP)
-		return cm_fail(error, CM_PAGESCAN_NONE);
+		return cm_fail(error, "%s", cm_pagescan_why(error));
 	if (error < 0)
 		return cm_fail(cm_closed_error(error), "PAGEMAP_SCAN fails on process %d: %s",
 			       p->pid, cm_errno_text(error));
@@ -220,8 +219,8 @@ static int scan(struct cardmark_process *process, struct cardmark_query *query)
 		return error;
 	at = (uintptr_t)query->start;
 	end = at + query->len < process->limit ? at + query->len : process->limit;
-	/* Programs close descriptors they do not know; the number may be another
-	 * process's pagemap then. */
+	/* Programs close descriptors they do not know; the number may then belong to another
+	 * process's pagemap. */
 	if (!cm_file_is_ours(&process->pagemap))
 		error = -EBADF;
 	while (error == 0 && at < end && !cm_sink_full(&sink))
@@ -230,8 +229,8 @@ static int scan(struct cardmark_process *process, struct cardmark_query *query)
 	query->pages = sink.pages;
 	query->resume = at < end ? at : (uintptr_t)query->start + query->len;
 	query->guessed = false;
-	/* Memory that went away meanwhile looks empty: only an answer whose process
-	 * still has it counts. */
+	/* Memory that went away meanwhile looks empty. So the answer counts only if the process
+	 * still has its memory. */
 	if (error == -ESRCH || (error == 0 && !has_memory(process)))
 		return gone(process);
 	if (error < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What cardmark_scan() and cardmark_process_scan() refuse alike. */
+ * Checks that cardmark_scan() and cardmark_process_scan() share. */
 #ifndef CM_QUERY_H
 #define CM_QUERY_H
 

@@ -20,7 +20,7 @@ void cm_ranges_free(struct cm_ranges *r)
 
 int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 {
-	/* An add in the middle of a range makes three of it, a remove two. */
+	/* An add in the middle of a range makes three ranges of it, a remove makes two. */
 	size_t want = r->n + 2 * n, cap = r->cap == 0 ? FIRST_CAPACITY : r->cap;
 	struct cm_ranges old;
 	void *p;
@@ -34,7 +34,8 @@ int cm_ranges_reserve(struct cm_ranges *r, size_t n)
 	old = *r;
 	if (old.v != NULL)
 		memcpy(p, old.v, old.n * sizeof *old.v);
-	/* The old array last: a child may be cloned at any moment, and read what is there. */
+	/* The old array last: a child may be cloned at any moment, and reads the array that it
+	 * finds. */
 	r->v = p;
 	r->cap = cap;
 	if (old.v != NULL)

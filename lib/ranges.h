@@ -33,7 +33,7 @@ void cm_ranges_free(struct cm_ranges *r);
 
 /* Makes sure that the next n adds or removes cannot fail: 0 or -ENOMEM. */
 int cm_ranges_reserve(struct cm_ranges *r, size_t n);
-/* Adds a range; what it overlaps is replaced. */
+/* Adds a range; it replaces the parts that it overlaps. */
 void cm_ranges_add(struct cm_ranges *r, struct cm_range range);
 /* Removes what is there of [start, end). */
 void cm_ranges_remove(struct cm_ranges *r, uintptr_t start, uintptr_t end);

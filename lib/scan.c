@@ -29,7 +29,7 @@ static int check(struct cardmark *cm, const struct cardmark_query *q)
 static void scan_lost(struct cardmark *cm, const struct cm_range *piece,
 		      const struct cm_masks *masks, struct cm_sink *sink, uintptr_t *resume)
 {
-	CM_COUNT(cm->counters.guessed);
+	cm_note_guess(&cm->counters, piece->start, piece->end);
 	cm_sink_guess(sink, piece->start, piece->end, masks);
 	*resume = piece->end;
 }
@@ -59,8 +59,7 @@ static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 		masks.any_of = 0;
 	masks.returned &= ~CARDMARK_PAGE_WRITTEN;
 	sink->also = asked->returned & CARDMARK_PAGE_WRITTEN;
-	/* Only what is reported and armed is kept no longer: the masks may leave cards
-	 * out. */
+	/* Only cards that are reported and armed leave `kept`: the masks may leave cards out. */
 	if (op != CARDMARK_SCAN_GET)
 		sink->drops = &cm->kept.cards;
 	scan_piece(cm, piece, &masks, op, sink, resume);
@@ -68,7 +67,7 @@ static void scan_forced(struct cardmark *cm, const struct cm_range *piece,
 	sink->drops = NULL;
 }
 
-/* What a clearing scan reports and arms goes here first; NULL if it is not asked for. */
+/* The cards that a clearing scan reports and arms go here first; NULL if no one needs them. */
 static struct cm_cards *cleared(struct cardmark *cm)
 {
 	return cm->discards || cm->verify.on || cm->consumers != NULL ? &cm->report : NULL;
@@ -88,8 +87,8 @@ struct part {
 	bool is_new, forced;
 };
 
-/* Only new memory is armed and not reported, or left alone by a plain look. What a
- * preclean kept of it goes the same way, where the masks match. */
+/* A clearing scan arms new memory and does not report it; a plain look skips it. The same holds for
+ * its cards that a preclean kept, if the masks match. */
 static void pass_over_new(struct cardmark *cm, const struct part *part,
 			  const struct cm_masks *masks, enum cardmark_scan_op op)
 {
@@ -98,7 +97,8 @@ static void pass_over_new(struct cardmark *cm, const struct part *part,
 
 	if (op == CARDMARK_SCAN_GET)
 		return;
-	/* Where nothing can be armed too: to the caller it is armed, so not new again. */
+	/* Also where nothing can be armed: for the caller it counts as armed, so it is not new
+	 * again. */
 	cm_cards_clear(&cm->fresh, part->range.start, part->range.end);
 	if (cm->lost || cm->suspended)
 		return;
@@ -107,8 +107,8 @@ static void pass_over_new(struct cardmark *cm, const struct part *part,
 						  &nowhere, &resume);
 }
 
-/* Has a collect said since the last look that all is dirty? Its caller knows of all there
- * was: what is written since is not new. */
+/* Has a collect answered "all dirty" since the last look? Then its caller knows all memory, and a
+ * later write to it is not new. */
 static bool told_all(struct cardmark *cm)
 {
 	if (!atomic_exchange_explicit(&cm->told_all, false, memory_order_seq_cst))
@@ -118,8 +118,8 @@ static bool told_all(struct cardmark *cm)
 	return true;
 }
 
-/* What this scan has passed over from start on, if such an answer came meanwhile, may have
- * been written after that answer and armed here. So it is dirty in the next one. */
+/* If such an answer came meanwhile, the memory that this scan has skipped since start may have been
+ * written after that answer and armed here. So it is dirty in the next answer. */
 static void give_back_passed_over(struct cardmark *cm, const struct cardmark_query *q,
 				  uintptr_t end)
 {
@@ -128,7 +128,7 @@ static void give_back_passed_over(struct cardmark *cm, const struct cardmark_que
 	if (!told_all(cm))
 		return;
 	cm_keep_run(cm, (struct cardmark_run){ (uintptr_t)q->start, end }, 1);
-	CM_COUNT(cm->counters.guessed);
+	cm_note_guess(&cm->counters, (uintptr_t)q->start, end);
 }
 
 /* Cuts the first part off *rest that is all new or all not, and all forced or all

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define MOST 4096 /* more than any struct will have: it was not set */
+#define MOST 4096 /* larger than any struct will be: size was not set */
 
 static size_t size_of(const void *caller)
 {

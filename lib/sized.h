@@ -10,13 +10,12 @@
 
 #include <stddef.h>
 
-/* Copies what the caller set into `known`, our struct of len bytes, which holds the defaults.
- * Fields that a shorter struct lacks keep their default. 0, or -EINVAL and a message that begins
- * with the struct's name: its size is not plausible, or the caller uses fields that we do not
- * know. */
+/* Copies the caller's fields into `known`, our struct of len bytes, which has the defaults. Fields
+ * that a shorter struct lacks keep their default. 0, or -EINVAL and a message that begins with the
+ * struct's name: its size is not plausible, or the caller uses fields that we do not know. */
 CM_PRIVATE_EXPORT int cm_sized_take(const char *name, void *known, size_t len, const void *caller);
 
-/* For a struct that is all answer: 0, or -EINVAL and a message if its size is not plausible. */
+/* For a struct that has only answers: 0, or -EINVAL and a message if its size is not plausible. */
 CM_PRIVATE_EXPORT int cm_sized_check(const char *name, const void *caller);
 
 /* Copies the answer to the caller, as far as its struct has room. Fields that we do not know

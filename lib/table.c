@@ -60,8 +60,8 @@ void cardmark_table_delete(struct cardmark_table **handle)
 	*handle = NULL;
 	if (t->owner != NULL) {
 		struct cardmark *cm = t->owner;
-		/* Whoever holds the lock may be about to walk the list. That of a torn
-		 * tracker stays as it is, and so does what is in it. */
+		/* The thread that holds the lock may be about to walk the list. The list of a torn
+		 * tracker and its tables stay as they are. */
 		while (!cm_tracker_lock(cm, CM_WAIT_CALL_NS))
 			if (cm_fork_done() && cm->torn)
 				return;
@@ -125,12 +125,12 @@ size_t cardmark_table_count(const struct cardmark_table *table)
 
 int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src)
 {
-	/* One tracker's tables have room for all that is tracked. */
+	/* All tables of a tracker have room for all tracked memory. */
 	if (dst->owner != src->owner || dst->owner == NULL)
 		return cm_fail(-EINVAL,
 			       "cardmark_table_union: the tables belong to different trackers");
-	/* An allocator's thread may be untracking memory, which clears bits in the same
-	 * words: without the lock bits were seen to be lost. */
+	/* An allocator's thread may be untracking memory, which clears bits in the same words:
+	 * without the lock, bits were lost. */
 	if (!cm_tracker_lock(dst->owner, CM_WAIT_COLLECT_NS)) {
 		dst->all_dirty = true;
 		return 0;
@@ -168,8 +168,8 @@ int cardmark_table_set_range(struct cardmark_table *table, const void *addr, siz
 	if (all)
 		return 0;
 	return cm_fail(-ENOENT,
-		       "cardmark_table_set_range: not all of %#zx + %#zx is tracked: only what "
-		       "is tracked was set, so remember the rest elsewhere",
+		       "cardmark_table_set_range: part of %#zx + %#zx is not tracked: the tracked "
+		       "cards were set; remember the rest elsewhere",
 		       (size_t)run.start, (size_t)(run.end - run.start));
 }
 

@@ -107,9 +107,10 @@ static void rebuild(struct cm_fork_hooks *hooks, bool intact, bool forked)
 		cm->torn = true;
 		cm->backend->ops->abandon(cm->backend);
 	} else if (!cm->suspended && !forked && cm->backend->ops->starts_thread) {
-		/* To start one takes locks of the C library's. fork(2) leaves them free; after a
-		 * bare clone(2) they are as the parent's threads, or the code that this call has
-		 * interrupted, had them: it would wait for ever. All is dirty instead. */
+		/* Starting a thread takes locks of the C library. fork(2) leaves them free. After a
+		 * bare clone(2) the parent's threads, or the code that this call has interrupted,
+		 * may have held them, and this thread would wait for ever. So everything is dirty
+		 * instead. */
 		cm->backend->ops->abandon(cm->backend);
 		cm->lost = true;
 	} else if (!cm->suspended) {
@@ -132,8 +133,8 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	error = cm_options_resolve(&o, options);
 	if (error < 0)
 		return error;
-	/* Not from malloc: a trap backend may come to watch malloc's memory, and
-	 * its handler writes here. */
+	/* Not from malloc: a trap backend may watch malloc's memory, and its handler writes
+	 * here. */
 	error = cm_os->map(round_to_cards(sizeof *cm), &mem);
 	if (error < 0)
 		return cm_fail(-ENOMEM, "no memory for a tracker");
@@ -167,9 +168,8 @@ int cardmark_open(struct cardmark **out, const struct cardmark_options *options)
 	error = cm_fork_register(&cm->fork);
 	if (error < 0) {
 		error = cm_fail(error, error == -EBUSY
-					       ? "another thread is still setting this fork "
-						 "child up and does not finish: is it "
-						 "stopped?"
+					       ? "another thread has not finished setting up "
+						 "this fork child: is it stopped?"
 					       : "no memory for fork handlers");
 		goto close_backend;
 	}
@@ -194,13 +194,14 @@ void cardmark_close(struct cardmark **handle)
 		return;
 	*handle = NULL;
 	cm_fork_unregister(&cm->fork);
-	/* A table that is asked or deleted later: one step before, it belongs to a tracker
-	 * that is still whole; one step after, to none. */
+	/* A table may be used or deleted later. One step before, it belongs to a tracker that is
+	 * still whole; one step after, to none. */
 	for (struct cardmark_table *t = cm->tables; t != NULL; t = t->next)
 		t->owner = NULL;
 	cm_consumers_detach(cm);
 	if (cm->torn) {
-		/* Its books may be half written, and a SIGSEGV handler may still need them. */
+		/* The backend's data may be half written, and a SIGSEGV handler may still need
+		 * it. */
 		cm_verify_close_files(&cm->verify);
 		return;
 	}
@@ -268,8 +269,8 @@ static int watch(struct cardmark *cm, const struct cm_range *piece)
 	return error == 0 ? 0 : cm_tracker_refused(cm, piece, error);
 }
 
-/* Gives up what a failed track has begun to watch: what was tracked before
- * stays watched, as all written. */
+/* Stops watching the memory that a failed track began to watch. Memory that was tracked before
+ * stays watched and counts as written. */
 static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
 	while (start < end) {
@@ -287,8 +288,8 @@ static void unwatch_new(struct cardmark *cm, uintptr_t start, uintptr_t end)
 	}
 }
 
-/* What a failed track has watched again may be other memory than was tracked there:
- * no scan will fail there any more. So it is dirty now, and its kind is looked up. */
+/* Memory that a failed track has watched again may be a new mapping, and scans no longer fail
+ * there. So it is dirty now, and its kind is looked up. */
 static void doubt(struct cardmark *cm, uintptr_t start, uintptr_t end)
 {
 	cm_keep_run(cm, (struct cardmark_run){ start, end }, 0);
@@ -328,12 +329,12 @@ static int track_locked(struct cardmark *cm, uintptr_t start, uintptr_t end, uns
 	}
 	for (at = start; at < end; at = piece.end, pieces--) {
 		if (!one && (pieces == 0 || cm_tracker_next_piece(cm, flags, at, end, &piece) < 0))
-			/* It went away under us. It is watched, so it is tracked; FILE
-			 * loses nothing whatever comes there next. */
+			/* The mapping went away meanwhile. It is watched, so it is tracked; FILE
+			 * loses nothing for any memory that comes there next. */
 			piece = (struct cm_range){ at, end, CM_KIND_FILE, PROT_READ | PROT_WRITE };
 		cm_ranges_add(&cm->ranges, piece);
 	}
-	/* One step before, a call that asks without the lock gets no, which is sound; one step
+	/* One step before, a call that asks without the lock gets "no", which is sound; one step
 	 * after, the cards are watched and in the range map. */
 	cm_cards_publish(&cm->tracked, start, end, true);
 	cm_cards_set(&cm->fresh, start, end);
@@ -369,7 +370,7 @@ static int untrack_locked(struct cardmark *cm, uintptr_t start, uintptr_t end)
 			       (size_t)start, (size_t)(end - start));
 	if (cm_ranges_reserve(&cm->ranges, 1) < 0)
 		return cm_fail(-ENOMEM, "cardmark_untrack: no memory to split a range");
-	/* First: what is no longer watched must not be called tracked. */
+	/* First: memory that is no longer watched must not count as tracked. */
 	cm_cards_publish(&cm->tracked, start, end, false);
 	for (size_t i = cm_ranges_find(&cm->ranges, start);
 	     i < cm->ranges.n && cm->ranges.v[i].start < end; i++) {
@@ -405,8 +406,8 @@ int cardmark_is_tracked(struct cardmark *cm, const void *addr, size_t len, bool 
 		return cm_fail(-EINVAL, "cardmark_is_tracked: the range is empty");
 	if (start >= CM_ADDRESS_LIMIT || len > CM_ADDRESS_LIMIT - start)
 		return 0;
-	/* In a child that is not set up yet the parent's cards stand there, and they will be
-	 * the child's. Those of a torn tracker may be half written. */
+	/* A child that is not set up yet still has the parent's cards, which will be the child's.
+	 * The cards of a torn tracker may be half written. */
 	if (cm_fork_ready(CM_WAIT_COLLECT_NS) && cm->torn)
 		return cm_fail(-EBUSY, "clone(2) made this process while a thread was inside the "
 				       "library: close this tracker and open another");

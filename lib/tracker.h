@@ -54,8 +54,9 @@ struct cardmark {
 	size_t chunk_bytes;
 	enum cardmark_huge huge;
 	bool suspended;
-	/* A raw clone made this process while a thread was inside: all dirty for ever. Set
-	 * before any thread can have the lock here, and read by the thread that has it. */
+	/* A raw clone made this process while a thread was inside: everything is dirty for ever.
+	 * Set before any thread can have the lock here, and read only by the thread that has the
+	 * lock. */
 	bool torn;
 	bool lost; /* the backend could not be rebuilt in a fork child: all dirty, try again */
 	struct cm_counters counters;
@@ -65,11 +66,11 @@ struct cardmark {
 	_Atomic(pthread_t) last;     /* the thread that had it last */
 	_Atomic uint64_t all_dirty;  /* counted without the lock */
 	struct cardmark_stats stats; /* what the counters do not have */
-	char why_no_better[512];
+	char why_no_better[1024];
 };
 
-/* A call stops waiting. Not below 0: a signal handler may have forked meanwhile, and the child
- * begins with 0. */
+/* A call stops waiting. The count does not go below 0: a signal handler may have forked meanwhile,
+ * and the child begins with 0. */
 static inline void cm_count_down(_Atomic unsigned *calls)
 {
 	unsigned n = atomic_load_explicit(calls, memory_order_relaxed);
@@ -84,7 +85,7 @@ static inline void cm_count_down(_Atomic unsigned *calls)
  * torn. */
 bool cm_tracker_lock(struct cardmark *cm, uint64_t wait_ns);
 void cm_tracker_unlock(struct cardmark *cm);
-/* Takes the lock as a call does that is not collect: 0, or -EBUSY and why. */
+/* Takes the lock for any call but collect: 0, or -EBUSY and a message. */
 int cm_tracker_enter(struct cardmark *cm);
 
 /* lib/answer.c. What the backend owes from earlier harvests is kept for the next answer. */
@@ -94,8 +95,8 @@ void cm_tracker_told_all(struct cardmark *cm);
 /* True while everything is dirty because no backend works: suspended, or not
  * rebuilt in a fork child, which it tries again. */
 bool cm_tracker_still_lost(struct cardmark *cm);
-/* Is [at, *end) dirty whatever the backend reports: kept by a preclean, or held?
- * Lowers *end to how far the answer goes. */
+/* Is [at, *end) dirty even if the backend does not report it, because it is kept by a preclean, or
+ * held? Lowers *end to the end of this answer. */
 bool cm_tracker_forced(const struct cardmark *cm, uintptr_t at, uintptr_t *end);
 
 /* lib/discard.c. Moves the cards of span that hold no data any more from populated to a
@@ -106,7 +107,8 @@ size_t cm_discard_take(struct cardmark *cm, struct cardmark_run span, struct cm_
 /* lib/mappings.c. The piece of [at, end) to track in one step: its end, kind and protection. */
 int cm_tracker_next_piece(const struct cardmark *cm, unsigned flags, uintptr_t at, uintptr_t end,
 			  struct cm_range *out);
-/* Sets the message why the backend does not watch a piece. Returns an error of the closed list. */
+/* Sets a message with the reason why the backend does not watch a piece. Returns an error of the
+ * closed list. */
 int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, int error);
 /* Before a harvest, and after a harvest or a scan: memory that was mapped anew may be of
  * another kind. */

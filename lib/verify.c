@@ -5,6 +5,7 @@
 #include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/ranges.h"
+#include "lib/zeropage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +109,7 @@ static void put_where(struct text *t, const struct cm_backend *backend)
 	put(t, "\n");
 }
 
-/* The world may be stopped, and with it the reader of a pipe: never wait. */
+/* The world may be stopped, and so the reader of a pipe: never wait. */
 static void say(const struct text *t)
 {
 	struct pollfd to = { .fd = STDERR_FILENO, .events = POLLOUT };
@@ -207,9 +208,8 @@ struct look {
 	struct cm_entries entries;
 };
 
-/* Has a card that changed been emptied (R7)? It holds nothing then, or once it was
- * read the zero page, or the page of a file that is mapped privately. Also true where it
- * cannot be known. */
+/* Has a card that changed been emptied (R7)? Then it holds nothing or, after a read, the zero page
+ * or the page of a privately mapped file. Also true if this cannot be known. */
 static bool is_emptied(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 {
 	bool of_file = l->range->kind == CM_KIND_FILE;
@@ -221,13 +221,15 @@ static bool is_emptied(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 	    cm_os->pread(l->v->pagemap.fd, &entry, sizeof entry, at) != (ssize_t)sizeof entry)
 		return true;
 	if (hash == 0)
-		return of_file || (entry & CM_PME_EXCLUSIVE) == 0;
+		return of_file || (entry & CM_PME_EXCLUSIVE) == 0 ||
+		       (l->of->backend->ops->ignores_zero_page &&
+			!cm_zero_page_is_shared(l->v->pagemap.fd));
 	return of_file && (entry & CM_PME_FILE) != 0 &&
 	       (cm_os->vma_at(card, &vma) < 0 || !vma.shared);
 }
 
-/* Does the backend report that it was written, and owe it to the next report? Also
- * what it cannot find out, because it will report that. */
+/* Does the backend call the card written, so that the next report has it? Also true if the backend
+ * cannot find out, because then it will report the card. */
 static bool is_written(struct look *l, uintptr_t card)
 {
 	static const struct cm_masks written = { .required = CARDMARK_PAGE_WRITTEN };
@@ -269,8 +271,8 @@ static void miss(struct look *l, uintptr_t card)
 	cm_cards_set(l->report, card, card + cardmark_card_size());
 }
 
-/* A card that is not in the report and was written since the harvest is in the next
- * one; or it is emptied before, and then in none. */
+/* If a card was written since the harvest and is not in the report, it is in the next one, unless
+ * it is emptied first. */
 static void remember_if_sure(struct look *l, uintptr_t card, uint64_t hash, bool reported)
 {
 	if (reported || !l->v->concurrent || !is_written(l, card))
@@ -302,7 +304,7 @@ static void compare(struct look *l, uintptr_t card, uint64_t hash, bool hole)
 			return;
 		miss(l, card);
 	}
-	/* Emptied is not written, unless that is the question. */
+	/* An emptied card is not written, unless emptied cards count as written. */
 	s->verify_changed += !emptied || l->of->discard_is_write;
 	remember_if_sure(l, card, hash, reported);
 }
@@ -314,7 +316,7 @@ static void look_at_hole(struct look *l, uintptr_t start, uintptr_t end)
 	size_t card = cardmark_card_size();
 	struct cardmark_run run;
 
-	/* What a file has there is not known without reading it in. */
+	/* The file's content is not known without reading it in. */
 	if (l->range->kind == CM_KIND_FILE) {
 		cm_verify_forget(v, start, end);
 		return;
@@ -331,8 +333,8 @@ static void look_at_hole(struct look *l, uintptr_t start, uintptr_t end)
 	cm_cards_set(&v->known, start, end);
 }
 
-/* [start, end) has pages. Read by a descriptor: protection does not matter then,
- * and what goes away meanwhile is an error and no signal. */
+/* [start, end) has pages. Read through a descriptor, so that protection does not matter, and memory
+ * that goes away meanwhile gives an error instead of a signal. */
 static void look_at_pages(struct look *l, uintptr_t start, uintptr_t end)
 {
 	struct cm_verify *v = l->v;
@@ -356,8 +358,8 @@ static void look_at_pages(struct look *l, uintptr_t start, uintptr_t end)
 
 static void look_at_range(struct look *l, const struct cm_range *range)
 {
-	/* A marker in the page table of shared memory or a file reads as swapped, and
-	 * reading there would make a page. */
+	/* In shared or file memory, a marker in the page table reads as swapped; reading that
+	 * address would make a page. */
 	uint64_t data = range->kind == CM_KIND_FILE ? CM_PME_PRESENT : 0;
 	uintptr_t at = range->start;
 	struct cardmark_run run;

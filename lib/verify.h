@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Verify mode: is what a tracker reports all that was written? It keeps a hash of
- * each card and compares them after each harvest. Slow, and independent: it reads
- * memory and page table through descriptors of its own, and asks no backend what
- * holds data.
+ * Verify mode: does a tracker report everything that was written? It keeps a hash of each card and
+ * compares hashes after each harvest. It is slow, and independent: it reads memory and page table
+ * through descriptors of its own, and asks no backend which cards hold data.
  *
  * The rule. Collect k takes a card at the instant c(k); its hash is taken later, at
  * s(k). If the hash differs between s(k-1) and s(k), there was a write between them.
@@ -47,7 +46,7 @@ struct cm_verified {
 
 /* With options->verify as resolved. 0, or -errno and why. */
 int cm_verify_open(struct cm_verify *v, const struct cardmark_options *options);
-/* Prints how it ended, if anything was missed. */
+/* Prints how many cards were missed, if any were. */
 void cm_verify_close(struct cm_verify *v, const struct cm_backend *backend,
 		     const struct cardmark_stats *stats);
 /* For a fork child, whose inherited descriptors read its parent's memory, and for a
@@ -56,11 +55,11 @@ void cm_verify_close_files(struct cm_verify *v);
 
 /* The sets among them are the tracker's to reserve and clear. */
 int cm_verify_reserve(struct cm_verify *v, uintptr_t start, uintptr_t end);
-/* Forgets what [start, end) held until now. */
+/* Forgets the hashes of [start, end). */
 void cm_verify_forget(struct cm_verify *v, uintptr_t start, uintptr_t end);
 
-/* After a harvest, the cards of span. report has this collect's, and no others of span. Adds to
- * it what it lacks, and returns how much that was. */
+/* Checks the cards of span after a harvest. report has the cards of this collect, and no others of
+ * span. Adds the missed cards to it, and returns their number. */
 size_t cm_verify_compare(struct cm_verify *v, const struct cm_verified *of,
 			 struct cardmark_run span, struct cm_cards *report);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Will LD_PRELOAD reach this program? The dynamic linker drops it without a
- * word in set-id programs, and static programs have no dynamic linker. */
+ * Will LD_PRELOAD reach this program? The dynamic linker silently ignores it in
+ * set-id programs, and static programs have no dynamic linker. */
 #include <elf.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,8 +23,8 @@ typedef Elf32_Phdr Phdr;
 typedef Elf32_Dyn Dyn;
 #endif
 
-/* Is it a library? Of those that can be run, the dynamic linker is the one that matters: it loads
- * a preload object into the program that it is given. */
+/* Is it a library? One library that can be run matters: the dynamic linker, which loads a preload
+ * object into the program that it is given. */
 static bool is_library(int fd, const Phdr *dynamic)
 {
 	Dyn d = { .d_tag = DT_NULL };

@@ -42,7 +42,7 @@ void hist_merge(struct histogram *into, const struct histogram *from)
 		into->max = from->max;
 }
 
-/* The value of that rank, and how many there are up to the end of its bucket. */
+/* The value of that rank, and the number of values up to the end of its bucket. */
 static uint64_t at_rank(const struct histogram *h, uint64_t rank, uint64_t *upto)
 {
 	uint64_t seen = 0;

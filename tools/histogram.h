@@ -27,8 +27,8 @@ uint64_t hist_bound(uint64_t value);
 /* The same of the bucket of that number. */
 uint64_t hist_end(unsigned bucket);
 
-/* Nearest rank, as stat_rank(), of the ends of buckets but never above the
- * largest value; 0 if it is empty. */
+/* By nearest rank, as sample_rank(): the end of a bucket, but never above the largest value; 0 if
+ * it is empty. */
 uint64_t hist_quantile(const struct histogram *h, double q);
 
 /* NaN if it is empty. */
@@ -36,7 +36,7 @@ double hist_mean(const struct histogram *h);
 double hist_deviation(const struct histogram *h);
 
 /* The percentile distribution as text (.hgrm), values divided by unit; 5 lines
- * each time the distance to 100 % halves. What HdrHistogram's plotters read. */
+ * each time the distance to 100 % halves. HdrHistogram's plotters read this. */
 void hist_write(const struct histogram *h, double unit, FILE *f);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Latency of a server whose requests are due at times that were fixed beforehand. Simple
- * latency begins when the server took the request: a server that stalls takes fewer, and
- * what came meanwhile does not show (coordinated omission). Open-loop latency begins when
+ * Latency of a server whose requests are due at times that were fixed beforehand. Simple latency
+ * begins when the server took the request: a server that stalls takes fewer requests, and those
+ * that came meanwhile do not show the stall (coordinated omission). Open-loop latency begins when
  * the request was due. Metered latency knows no due times: it spreads the starts evenly. */
 #ifndef CARDMARK_TOOL_LATENCY_H
 #define CARDMARK_TOOL_LATENCY_H
@@ -31,7 +31,7 @@ enum latency_kind {
 extern const char *const latency_names[LATENCY_KINDS]; /* in files */
 extern const char *const latency_titles[LATENCY_KINDS];
 
-/* Into the histograms, which may have something in them. */
+/* Adds them to the histograms, which need not be empty. */
 void latency_add(const struct latency_event *events, size_t n,
 		 struct histogram kinds[LATENCY_KINDS]);
 

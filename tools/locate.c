@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Finds what this command needs, installed or in the build tree. */
+ * Finds the files that this command needs, installed or in the build tree. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -55,17 +55,35 @@ static bool build_tree(char out[TOOL_PATH])
 	return false;
 }
 
-bool tool_find_preload(char out[TOOL_PATH])
+bool tool_find_object(const char *variable, const char *room, const char *name, char out[TOOL_PATH])
 {
-	const char *env = getenv("CARDMARK_PRELOAD");
-	char top[TOOL_PATH];
+	const char *env = getenv(variable);
+	char top[TOOL_PATH], below[128];
 
 	if (env != NULL && *env != '\0')
 		return join(out, env, "") && readable(out);
-	if (build_tree(top) && join(out, top, "/gc-glue/boehm/.libs/libcardmark-preload.so") &&
-	    readable(out))
+	snprintf(below, sizeof below, "/%s/.libs/%s", room, name);
+	if (build_tree(top) && join(out, top, below) && readable(out))
 		return true;
-	return join(out, CM_PKGLIBDIR, "/libcardmark-preload.so") && readable(out);
+	return join(out, CM_PKGLIBDIR "/", name) && readable(out);
+}
+
+bool tool_find_preload(char out[TOOL_PATH])
+{
+	return tool_find_object("CARDMARK_PRELOAD", "gc-glue/boehm", "libcardmark-preload.so", out);
+}
+
+const char *tool_command(char out[TOOL_PATH])
+{
+	char top[TOOL_PATH], here[TOOL_PATH];
+	size_t n;
+
+	if (!build_tree(top) || !join(out, top, "/tools/cardmark") || !readable(out))
+		return "cardmark";
+	if (getcwd(here, sizeof here) == NULL)
+		return out;
+	n = strlen(here);
+	return strncmp(out, here, n) == 0 && out[n] == '/' ? out + n + 1 : out;
 }
 
 bool tool_find_bench(const char *name, char out[TOOL_PATH])

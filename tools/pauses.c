@@ -31,9 +31,9 @@ double pause_mmu(const struct pause *p, size_t n, const uint64_t *before, uint64
 		return NAN;
 	if (window > total)
 		window = total;
-	/* A window that begins between pauses may move right to the next one (or as far as
-	 * the run goes), and one that begins within a pause left to its start, and lose
-	 * nothing: what it gains there is at least what leaves at its end. */
+	/* A window that begins between pauses may move right to the next pause (or as far as the
+	 * run goes), and a window that begins within a pause may move left to its start. It does
+	 * not lose pause time: it gains at least as much at one end as it loses at the other. */
 	for (size_t i = 0; i < n; i++) {
 		uint64_t from = p[i].start, in;
 

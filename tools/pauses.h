@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What pauses do to a program, from when each began and ended. */
+ * The effect of pauses on a program, from the begin and end of each. */
 #ifndef CARDMARK_TOOL_PAUSES_H
 #define CARDMARK_TOOL_PAUSES_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cardmark run: hands the choices to the preload object through the
- * environment, and becomes the program. */
+ * cardmark run: passes the options to the preload object through the environment, and becomes the
+ * program. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "tools/tool.h"
+
+#define STANDARD_ERROR "/dev/stderr"
 
 /* libgc's own ways of collecting, with our recording. */
 static const char *const gc_modes[] = { "auto", "libgc-mprotect", "stop-the-world" };
@@ -30,7 +32,7 @@ bool run_backend_known(const char *name)
 static void help(void)
 {
 	printf("Usage: cardmark run [OPTION]... [--] PROGRAM [ARG]...\n"
-	       "Runs PROGRAM with its Boehm GC collecting incrementally on our write tracking.\n"
+	       "Runs PROGRAM, whose Boehm GC then collects incrementally with our write tracking.\n"
 	       "PROGRAM is not rebuilt or changed; it must use a shared libgc.\n\n"
 	       "  --backend=B        auto (default), pagemap, softdirty, uffd, mprotect, "
 	       "alldirty,\n"
@@ -38,88 +40,81 @@ static void help(void)
 	       "  --way=A|B          how the tracking reaches libgc: A its soft-dirty mode,\n"
 	       "                     B manual dirty bits (default: A where it works)\n"
 	       "  --pause-target=MS  aim for stops of at most MS milliseconds\n"
-	       "  --stats[=FILE]     statistics as JSON at exit (default: standard error; %%p in\n"
-	       "                     the name is the process id); programs that PROGRAM starts\n"
-	       "                     write to FILE.PID\n"
+	       "  --libgc=DIR        the libgc in DIR or DIR/lib, not the system's\n"
+	       "  --summary          five lines at the end (the default on a terminal;\n"
+	       "                     --no-summary leaves them out)\n"
+	       "  --log[=FILE]       a line for each collection when it ends\n"
+	       "  --trace=FILE       stops, marking and waits for Perfetto or chrome://tracing\n"
+	       "  --stats[=FILE]     statistics as JSON at the end, SIGTERM and SIGINT too; other\n"
+	       "                     programs and forked children that collect write FILE.PID\n"
 	       "  --raw              each stop's start and end in the statistics too\n"
+	       "  --every=SECONDS    statistics at this interval too, not only at the end\n"
+	       "  --live             'cardmark stats PID' gets statistics from the running "
+	       "program\n"
 	       "  --verify           check that every page that changes is reported dirty; slow\n"
-	       "  --verbose          report what is done\n"
-	       "  --help\n\n"
+	       "  --verbose          report backend, way and pause target\n"
+	       "  -h, --help         this text\n"
+	       "  -V, --version      the version\n\n"
+	       "FILE: - is standard output; without it, standard error; %%p is the process id.\n"
 	       "The exit status is the program's own, or 127 not found, 126 not executable,\n"
 	       "1 the backend cannot work here, 2 wrong usage.\n");
 }
 
-static bool set(const char *name, const char *value)
+/* This directory or its lib/ has a libgc for the program alone (gc-glue/boehm/libgc/build.sh). */
+static bool set_libgc(const char *name)
 {
-	int err = value != NULL ? setenv(name, value, 1) : unsetenv(name);
+	static const char *const below[] = { "/lib", "" };
+	char path[TOOL_PATH], dir[2 * TOOL_PATH], file[3 * TOOL_PATH];
 
-	if (err != 0)
-		tool_message("run", "cannot set %s: %s", name, strerror(errno));
-	return err == 0;
-}
-
-/* The program may go to another directory, and what is to be found from there needs the
- * whole path. out may not be name. */
-static bool absolute(const char *name, char out[TOOL_PATH])
-{
-	char here[TOOL_PATH];
-	int n;
-
-	if (*name == '/') {
-		n = snprintf(out, TOOL_PATH, "%s", name);
-	} else if (getcwd(here, sizeof here) != NULL) {
-		n = snprintf(out, TOOL_PATH, "%s/%s", strcmp(here, "/") == 0 ? "" : here, name);
-	} else {
-		tool_message("run",
-			     "the full path of %s is not known, because the current directory "
-			     "cannot be read: %s",
-			     name, errno == ERANGE ? "its own path is too long" : strerror(errno));
+	if (!tool_absolute("run", name, path))
 		return false;
-	}
-	if (n > 0 && n < TOOL_PATH)
-		return true;
-	tool_message("run", "the path of %s is longer than %d bytes", name, TOOL_PATH - 1);
-	return false;
-}
-
-static bool set_preload(const char *preload)
-{
-	const char *old = getenv("LD_PRELOAD");
-	char path[TOOL_PATH], list[3 * TOOL_PATH];
-	int n;
-
-	if (!absolute(preload, path))
-		return false;
-	if (strpbrk(path, ": ") != NULL) {
+	if (strpbrk(path, ":;") != NULL) {
 		tool_message(
 			"run",
-			"LD_PRELOAD cannot name %s: spaces and colons divide its list; put the "
-			"preload object elsewhere, and name it with CARDMARK_PRELOAD",
+			"LD_LIBRARY_PATH cannot name %s: colons and semicolons divide its list",
 			path);
 		return false;
 	}
-	n = snprintf(list, sizeof list, "%s%s%s", path, old && *old ? ":" : "",
-		     old && *old ? old : "");
-	if (n < 0 || (size_t)n >= sizeof list) {
-		tool_message("run", "LD_PRELOAD is longer than %zu bytes", sizeof list - 1);
-		return false;
+	for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+		snprintf(dir, sizeof dir, "%s%s", path, below[i]);
+		snprintf(file, sizeof file, "%s/libgc.so.1", dir);
+		if (access(file, R_OK) == 0)
+			return tool_set_first("run", "LD_LIBRARY_PATH", dir);
 	}
-	return set("LD_PRELOAD", list);
+	tool_message("run", "there is no libgc.so.1 in %s, nor in its lib/", path);
+	return false;
 }
 
-static bool set_stats(const char *stats)
+/* From anywhere, and tried. */
+static bool set_output(const char *option, const char *variable, const char *name)
 {
 	char path[TOOL_PATH], *id;
 
-	if (strcmp(stats, "-") == 0)
-		return set("CARDMARK_STATS", stats);
-	if (!absolute(stats, path))
+	if (name == NULL)
+		return true;
+	if (strcmp(name, "-") == 0)
+		return tool_set_variable("run", variable, name);
+	if (!tool_absolute("run", name, path) || !tool_output_usable("run", option, path))
 		return false;
-	/* A %p in a directory's name is none for the process id: the program finds the rest. */
+	/* A %p in a directory's name does not stand for the process id: the program makes this name
+	 * absolute itself. */
 	id = strstr(path, "%p");
-	if (id != NULL && *stats != '/' && id < path + strlen(path) - strlen(stats))
-		return set("CARDMARK_STATS", stats);
-	return set("CARDMARK_STATS", path);
+	if (id != NULL && *name != '/' && id < path + strlen(path) - strlen(name))
+		return tool_set_variable("run", variable, name);
+	return tool_set_variable("run", variable, path);
+}
+
+static bool set_reports(const struct run_options *opt)
+{
+	return set_output("the statistics", "CARDMARK_STATS", opt->stats) &&
+	       set_output("the log", "CARDMARK_LOG", opt->log) &&
+	       set_output("the trace", "CARDMARK_TRACE", opt->trace) &&
+	       (opt->every == NULL ||
+		tool_set_variable("run", "CARDMARK_STATS_EVERY", opt->every)) &&
+	       (!opt->live || tool_set_variable("run", "CARDMARK_LIVE", "1")) &&
+	       (!opt->raw || tool_set_variable("run", "CARDMARK_STATS_RAW", "1")) &&
+	       (!opt->summary || tool_set_variable("run", "CARDMARK_SUMMARY", "1")) &&
+	       (!opt->no_summary || tool_set_variable("run", "CARDMARK_SUMMARY", NULL));
 }
 
 bool run_prepare(const struct run_options *opt, const char *preload)
@@ -127,24 +122,25 @@ bool run_prepare(const struct run_options *opt, const char *preload)
 	char pid[24];
 
 	snprintf(pid, sizeof pid, "%ld", (long)getpid());
-	/* The preload object writes a 1 in place of the 0, and what this process becomes after
-	 * that sees it. */
-	if (!set_preload(preload) || !set("CARDMARK_RUN_PID", pid) ||
-	    !set("CARDMARK_RUN_TRACKED", "0"))
+	/* The preload object replaces the 0 by a 1. If this process becomes another program later,
+	 * that program sees the 1. */
+	if (!tool_set_preload("run", "CARDMARK_PRELOAD", preload) ||
+	    !tool_set_variable("run", "CARDMARK_RUN_PID", pid) ||
+	    !tool_set_variable("run", "CARDMARK_RUN_TRACKED", "0"))
 		return false;
 	if (opt->backend != NULL) {
 		bool mode = is_gc_mode(opt->backend);
 
-		if (!set("CARDMARK_GC_MODE", mode ? opt->backend : "auto") ||
-		    !set("CARDMARK_BACKEND", mode ? NULL : opt->backend))
+		if (!tool_set_variable("run", "CARDMARK_GC_MODE", mode ? opt->backend : "auto") ||
+		    !tool_set_variable("run", "CARDMARK_BACKEND", mode ? NULL : opt->backend))
 			return false;
 	}
-	return (opt->way == NULL || set("CARDMARK_GC_WAY", opt->way)) &&
-	       (opt->pause_target == NULL || set("CARDMARK_PAUSE_TARGET", opt->pause_target)) &&
-	       (opt->stats == NULL || set_stats(opt->stats)) &&
-	       (!opt->raw || set("CARDMARK_STATS_RAW", "1")) &&
-	       (!opt->verify || set("CARDMARK_VERIFY", "hash")) &&
-	       (!opt->verbose || set("CARDMARK_RUN_VERBOSE", "1"));
+	return (opt->way == NULL || tool_set_variable("run", "CARDMARK_GC_WAY", opt->way)) &&
+	       (opt->pause_target == NULL ||
+		tool_set_variable("run", "CARDMARK_PAUSE_TARGET", opt->pause_target)) &&
+	       (opt->libgc == NULL || set_libgc(opt->libgc)) && set_reports(opt) &&
+	       (!opt->verify || tool_set_variable("run", "CARDMARK_VERIFY", "hash")) &&
+	       (!opt->verbose || tool_set_variable("run", "CARDMARK_RUN_VERBOSE", "1"));
 }
 
 /* 0, or the exit status for a backend that cannot work here. */
@@ -166,6 +162,29 @@ static int check_backend(const char *name)
 	return TOOL_OK;
 }
 
+/* Options that exclude each other. -1 to go on, or the exit status. */
+static int check_together(const struct run_options *opt)
+{
+	if (opt->raw && opt->stats == NULL)
+		return tool_usage_error("run", "--raw needs --stats");
+	if (opt->every != NULL && opt->stats == NULL)
+		return tool_usage_error("run", "--every needs --stats");
+	if (opt->summary && opt->no_summary)
+		return tool_usage_error("run", "--summary and --no-summary exclude each other");
+	if (opt->backend == NULL || strcmp(opt->backend, "auto") == 0 || !is_gc_mode(opt->backend))
+		return -1;
+	if (opt->verify)
+		return tool_usage_error(
+			"run", "--verify checks our tracking, which %s does not use", opt->backend);
+	if (opt->way != NULL)
+		return tool_usage_error("run", "--way is about our tracking, which %s does not use",
+					opt->backend);
+	if (opt->pause_target != NULL && strcmp(opt->backend, "stop-the-world") == 0)
+		return tool_usage_error("run", "--pause-target needs incremental collection, "
+					       "which stop-the-world is not");
+	return -1;
+}
+
 /* -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct run_options *opt)
 {
@@ -173,7 +192,14 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		{ .name = "backend", .value = &opt->backend },
 		{ .name = "way", .value = &opt->way },
 		{ .name = "pause-target", .value = &opt->pause_target },
-		{ .name = "stats", .value = &opt->stats, .alone = "-" },
+		{ .name = "libgc", .value = &opt->libgc },
+		{ .name = "stats", .value = &opt->stats, .alone = STANDARD_ERROR },
+		{ .name = "every", .value = &opt->every },
+		{ .name = "live", .flag = &opt->live },
+		{ .name = "log", .value = &opt->log, .alone = STANDARD_ERROR },
+		{ .name = "trace", .value = &opt->trace },
+		{ .name = "summary", .flag = &opt->summary },
+		{ .name = "no-summary", .flag = &opt->no_summary },
 		{ .name = "raw", .flag = &opt->raw },
 		{ .name = "verify", .flag = &opt->verify },
 		{ .name = "verbose", .flag = &opt->verbose },
@@ -192,59 +218,12 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		return tool_usage_error(
 			"run", "--pause-target is milliseconds, 0.1 to 1000000, not \"%s\"",
 			opt->pause_target);
+	if (opt->every != NULL && !tool_parse_number(opt->every, 0.1, 86400, &ms))
+		return tool_usage_error("run", "--every is seconds, 0.1 to 86400, not \"%s\"",
+					opt->every);
 	if (optind >= argc)
 		return tool_usage_error("run", "no program is named");
-	if (opt->raw && opt->stats == NULL)
-		return tool_usage_error("run", "--raw needs --stats");
-	if (opt->verify && opt->backend != NULL && strcmp(opt->backend, "auto") != 0 &&
-	    is_gc_mode(opt->backend))
-		return tool_usage_error(
-			"run", "--verify checks our tracking, which %s does not use", opt->backend);
-	return -1;
-}
-
-/* Shells look for a byte of 0 as well, before they run a file as a script. */
-static bool is_text(const char *program)
-{
-	char head[256];
-	FILE *f = fopen(program, "re");
-	size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
-
-	if (f != NULL)
-		fclose(f);
-	errno = ENOEXEC;
-	return f != NULL && memchr(head, '\0', n) == NULL &&
-	       !(n >= 4 && memcmp(head, "\177ELF", 4) == 0);
-}
-
-/* 0, or the exit status for a program that cannot be run. */
-static int find(const char *name, bool stats_unnamed, char program[TOOL_PATH])
-{
-	int error = tool_find_program(name, program);
-
-	switch (error) {
-	case 0:
-		return TOOL_OK;
-	case EACCES:
-		tool_message(
-			"run",
-			"%s is not executable by this user (its mode or that of its directory, "
-			"or a file system mounted noexec)",
-			name);
-		return TOOL_NOT_EXECUTABLE;
-	case EISDIR:
-		tool_message("run", "%s is not executable: it is a directory", name);
-		return TOOL_NOT_EXECUTABLE;
-	case ENOENT:
-		tool_message("run", "%s: not found%s%s", name,
-			     strchr(name, '/') == NULL ? " in the directories of PATH" : "",
-			     stats_unnamed ? " (a file for --stats follows a =: --stats=FILE)"
-					   : "");
-		return TOOL_NOT_FOUND;
-	default:
-		tool_message("run", "%s: not found: %s", name, strerror(error));
-		return TOOL_NOT_FOUND;
-	}
+	return check_together(opt);
 }
 
 int tool_run(int argc, char **argv)
@@ -260,7 +239,11 @@ int tool_run(int argc, char **argv)
 	status = check_backend(opt.backend);
 	if (status != TOOL_OK)
 		return status;
-	status = find(argv[0], opt.stats != NULL && strcmp(opt.stats, "-") == 0, program);
+	status = tool_find_to_run("run", argv[0],
+				  opt.stats != NULL && strcmp(opt.stats, STANDARD_ERROR) == 0
+					  ? " (a file for --stats follows a =: --stats=FILE)"
+					  : "",
+				  program);
 	if (status != TOOL_OK)
 		return status;
 	if (!tool_find_preload(preload)) {
@@ -275,30 +258,10 @@ int tool_run(int argc, char **argv)
 		tool_message("run",
 			     "%s runs as it is, without our tracking: %s, so LD_PRELOAD is ignored",
 			     argv[0], why);
+	/* On a terminal the summary is the default. */
+	if (!opt.no_summary && isatty(STDERR_FILENO) == 1)
+		opt.summary = true;
 	if (!run_prepare(&opt, preload))
 		return TOOL_CANNOT;
-	fflush(NULL);
-	execv(program, argv);
-	if (errno == ENOEXEC && is_text(program)) { /* a script without #!, which shells run */
-		char **shell = calloc((size_t)(argc - optind) + 3, sizeof *shell);
-
-		if (shell != NULL) {
-			size_t n = 0;
-
-			shell[n++] = strdup("sh");
-			shell[n++] = program;
-			for (char **a = argv + 1; *a != NULL; a++)
-				shell[n++] = *a;
-			execv("/bin/sh", shell);
-		}
-		errno = ENOEXEC;
-	}
-	status = errno == ENOENT ? TOOL_NOT_FOUND : TOOL_NOT_EXECUTABLE;
-	/* The program itself was found. */
-	tool_message("run", "cannot start %s: %s", program,
-		     errno == ENOENT ? "the interpreter that its first line names, or its dynamic "
-				       "linker, is not there"
-		     : errno == ENOEXEC ? "it is not a program for this machine, and not a script"
-					: strerror(errno));
-	return status;
+	return tool_become("run", program, argv);
 }

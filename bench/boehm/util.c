@@ -34,8 +34,8 @@ static void help(const char *program, const char *what, const struct bench_optio
 	       "  --update-every=N  steps between changes of old data (%" PRIu64 ")\n"
 	       "%s"
 	       "  --quick           the same as --work=40\n"
-	       "  --version         of libgc\n"
-	       "  --help\n\n"
+	       "  -V, --version     of libgc\n"
+	       "  -h, --help        this text\n\n"
 	       "The work is fixed, not the time. The last line is a hash of the result.\n",
 	       program, what, opt->seed, opt->work, opt->live, opt->every, more);
 }
@@ -58,7 +58,7 @@ void bench_parse_more(int argc, char **argv, const char *what, struct bench_opti
 					       { "live-mb", required_argument, NULL, 'l' },
 					       { "update-every", required_argument, NULL, 'u' },
 					       { "quick", no_argument, NULL, 'q' },
-					       { "version", no_argument, NULL, 'v' },
+					       { "version", no_argument, NULL, 'V' },
 					       { "help", no_argument, NULL, 'h' },
 					       { NULL, 0, NULL, 0 } };
 	struct option options[OPTIONS_MAX] = { { NULL, 0, NULL, 0 } };
@@ -69,7 +69,7 @@ void bench_parse_more(int argc, char **argv, const char *what, struct bench_opti
 		options[n++] = *o;
 	for (const struct option *o = more->options; o->name != NULL && n + 1 < OPTIONS_MAX; o++)
 		options[n++] = *o;
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			opt->seed = bench_number("seed", optarg, UINT64_MAX);
@@ -86,7 +86,7 @@ void bench_parse_more(int argc, char **argv, const char *what, struct bench_opti
 		case 'q':
 			opt->work = 40;
 			break;
-		case 'v': { /* of the libgc loaded, not the one built with */
+		case 'V': { /* of the libgc loaded, not the one built with */
 			unsigned v = GC_get_version();
 
 			printf("libgc %u.%u.%u\n", v >> 16, v >> 8 & 0xff, v & 0xff);

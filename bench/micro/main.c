@@ -7,28 +7,6 @@
 #include "bench/measure.h"
 #include "bench/micro/micro.h"
 
-struct micro micro;
-
-void micro_fail(struct gbench_state *state, const char *text)
-{
-	micro.wrong = true;
-	gbench_error(state, text);
-	fprintf(stderr, "cardmark-micro: %s: %s\n", micro.subject, text);
-}
-
-struct gbench *micro_register(const char *what, const char *more, gbench_function run, void *user)
-{
-	char name[128];
-	struct gbench *b;
-
-	snprintf(name, sizeof name, "%s/%s%s%s", what, micro.subject, more != NULL ? "/" : "",
-		 more != NULL ? more : "");
-	b = gbench_register(name, run, user);
-	gbench_manual_time(b);
-	gbench_unit(b, GBENCH_MICROSECONDS);
-	return b;
-}
-
 static void help(void)
 {
 	printf("Usage: cardmark-micro [--backend=NAME] [--seed=N] [--full] [--benchmark_...]\n"
@@ -83,8 +61,11 @@ int main(int argc, char **argv)
 	int c, status;
 
 	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--help") == 0) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
 			help();
+			return 0;
+		} else if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+			printf("cardmark-micro %s\n", cardmark_version());
 			return 0;
 		}
 	gbench_initialize(&argc, argv);

@@ -37,6 +37,8 @@ void micro_preclean(void);
 void micro_consumer(void);
 void micro_open(void);
 
+/* ---- micro.c -------------------------------------------------------------------- */
+
 /* "WHAT/SUBJECT/MORE" (more may be NULL), in microseconds of manual time. */
 struct gbench *micro_register(const char *what, const char *more, gbench_function run, void *user);
 

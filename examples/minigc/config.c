@@ -39,7 +39,8 @@ static const char help[] =
 	"  --verify           mark everything a second time after each collection; status 3\n"
 	"                     if something that is reachable would have been freed\n"
 	"  --break=drop       forget half of the dirty cards: --verify must notice\n"
-	"  --help             print this\n";
+	"  -h, --help         print this\n"
+	"  -V, --version      the version of libcardmark\n";
 
 void fatal(const char *format, ...)
 {
@@ -113,7 +114,8 @@ enum {
 	OPT_PAUSES,
 	OPT_VERIFY,
 	OPT_BREAK,
-	OPT_HELP
+	OPT_HELP = 'h',
+	OPT_VERSION = 'V'
 };
 
 static const struct option options[] = {
@@ -131,6 +133,7 @@ static const struct option options[] = {
 	{ "verify", no_argument, NULL, OPT_VERIFY },
 	{ "break", required_argument, NULL, OPT_BREAK },
 	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -182,6 +185,9 @@ static void take(int option)
 	case OPT_HELP:
 		(void)fputs(help, stdout);
 		exit(fflush(stdout) == 0 ? 0 : 1);
+	case OPT_VERSION:
+		(void)printf("minigc, libcardmark %s\n", cardmark_version());
+		exit(fflush(stdout) == 0 ? 0 : 1);
 	default: /* getopt_long() said what */
 		exit(2);
 	}
@@ -192,7 +198,7 @@ void config_read(int argc, char **argv)
 	int option;
 
 	/* +: what follows the program's name is the program's. */
-	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) != -1)
 		take(option);
 	if (optind == argc)
 		usage("no program was named");

@@ -5,8 +5,9 @@
  *
  * A program is loaded by one mutator. If it defines part, its parts 0 to PARTS - 1 are
  * then run by --mutators threads, (part N) each; their results are in the vector `results`
- * when (finish 0) is called. As a part has a random seed of its own, and which thread runs
- * it does not matter, the result is the same for any number of mutators. */
+ * when (finish 0) is called, or are printed if the program defines no finish. As a part has a
+ * random seed of its own, and which thread runs it does not matter, the result is the same for any
+ * number of mutators. */
 #include "examples/minigc/barrier.h"
 #include "examples/minigc/collect.h"
 #include "examples/minigc/heap.h"
@@ -138,6 +139,18 @@ static void *run_parts(void *arg)
 	return NULL;
 }
 
+/* Results are numbers where there is no (finish n). */
+static void print_results(struct mutator *m)
+{
+	const struct object *results = object_of(global_get(name("results")));
+
+	for (size_t p = 0; p < PARTS; p++) {
+		print_value(m, stdout, results->slot[p], false);
+		(void)putc(' ', stdout);
+	}
+	(void)putc('\n', stdout);
+}
+
 static void *lead(void *arg)
 {
 	struct mutator *m = arg;
@@ -157,6 +170,8 @@ static void *lead(void *arg)
 	}
 	if (global_get(name("finish")) != 0)
 		(void)call(m, global_get(name("finish")), from_number(0));
+	else if (global_get(name("part")) != 0)
+		print_results(m);
 	world_leave(m);
 	return NULL;
 }

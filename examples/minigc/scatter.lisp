@@ -22,10 +22,3 @@
           (cond ((= i (* (+ n 1) quarter)) total)
                 ((null? (cdr (vector-ref cells i))) (sum (+ i 1) total))
                 (else (sum (+ i 1) (+ total (car (cdr (vector-ref cells i)))))))))))
-
-(define (finish ignored)
-  (let loop ((i 0))
-    (if (= i parts)
-        (newline)
-        (begin (display (vector-ref results i) " ")
-               (loop (+ i 1))))))

@@ -29,10 +29,3 @@
           (vector-set! slots n (list i))
           (vector-set! (vector-ref heap (random (power size))) n (list i))
           (loop (+ i 1) (+ sum (churn (* 100 size))))))))
-
-(define (finish ignored)
-  (let loop ((i 0))
-    (if (= i parts)
-        (newline)
-        (begin (display (vector-ref results i) " ")
-               (loop (+ i 1))))))

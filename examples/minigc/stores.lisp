@@ -40,10 +40,3 @@
           (loop (- i 1)
                 (+ sum (replace! (vector-ref heap (+ (* n quarter) (random quarter)))
                                  (random words) (list i))))))))
-
-(define (finish ignored)
-  (let loop ((i 0))
-    (if (= i parts)
-        (newline)
-        (begin (display (vector-ref results i) " ")
-               (loop (+ i 1))))))

@@ -58,10 +58,3 @@
           (sum tree size)
           (begin (update tree size)
                  (loop (+ i 1)))))))
-
-(define (finish ignored)
-  (let loop ((i 0))
-    (if (= i parts)
-        (newline)
-        (begin (display (vector-ref results i) " ")
-               (loop (+ i 1))))))

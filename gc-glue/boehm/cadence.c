@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a collection costs against what it frees.
+ * The cost of a collection against the memory that it frees.
  *
- * How often. libgc that stops the world collects after a share of what it scans (scan / divisor,
- * min_bytes_allocd in alloc.c), but not before its heap is full. In incremental mode it takes
- * half of that, and with a time limit it does not wait for a full heap. So a small heap was
- * collected three times as often. Here the threshold is what it would be without incremental
- * mode, or what is free in the heap, if that is more: to use it costs no memory. What is allocated
- * while a collection is under way comes off.
+ * How often. In stop-the-world mode libgc collects after a share of the memory that it scans (scan
+ * / divisor, min_bytes_allocd in alloc.c), but not before its heap is full. In incremental mode it
+ * takes half of that, and with a time limit it does not wait for a full heap. So a small heap was
+ * collected three times as often. Here the threshold is that of stop-the-world mode, or the free
+ * bytes in the heap, if they are more: using them costs no memory. Bytes that are allocated while a
+ * collection is under way are subtracted.
  *
- * Which kind. A partial collection keeps what died in its old objects, and what that points to. A
- * full one frees it. So one is due when what it would free is an eighth of what is in use: the
- * heap, and the stop of a full one, then stay near those without incremental mode. It is also due
- * after a growth by two thirds, as without incremental mode.
+ * Which kind. A partial collection keeps old objects that have died, and everything that they point
+ * to. A full collection frees them. So a full one is due when it would free an eighth of the bytes
+ * in use: then the heap, and the stop of a full collection, stay near those without incremental
+ * mode. A full one is also due after a growth by two thirds, as without incremental mode.
  *
  * Whether to arm. A partial collection costs its marking and a fault for each card that was
- * written to. In a small heap, or one that is written to all over, that is more than it costs to
- * mark everything. Then all collections are full ones, and nothing is armed. From time to time,
- * more and more rarely, partial ones are tried again. */
+ * written to. In a small heap, or a heap with writes everywhere, marking everything costs less.
+ * Then all collections are full, and nothing is armed. From time to time, but more and more rarely,
+ * partial collections are tried again. */
 #include "gc-glue/boehm/cadence.h"
 
 #define TRIES 3          /* partial collections before they are judged */
@@ -34,7 +34,7 @@ static uint64_t average(uint64_t old, uint64_t seen)
 	return (3 * old + (seen < 2 * old ? seen : 2 * old)) / 4;
 }
 
-/* Blocks stay in use until all objects in them are dead: what is live says more. */
+/* Blocks stay in use until all objects in them are dead: the size of live objects shows more. */
 static uint64_t kept(const struct cm_gc_cycle *was)
 {
 	return was->live && was->live < was->used ? was->live : was->used;
@@ -81,8 +81,8 @@ static void learn_partial(struct cm_gc_cadence *c, const struct cm_gc_cadence_li
 		c->used_full = now;
 }
 
-/* With what is free in blocks that hold objects, too. Where the heap grew although libgc that
- * stops the world would have collected, less of it could be used than was thought. */
+/* Includes the free bytes in blocks that hold objects. If the heap grew although stop-the-world
+ * mode would have collected, less of it was usable than expected. */
 static uint64_t usable(struct cm_gc_cadence *c, const struct cm_gc_cycle *was)
 {
 	uint64_t unused = was->free, seen;

@@ -27,7 +27,7 @@ struct cm_gc_cadence_limits {
 	uint64_t fault_ns; /* what a first write to an armed card costs */
 	uint64_t most_ns;  /* a stop that marks everything may take; 0: as long as it needs */
 	size_t divisor;    /* the program's free space divisor */
-	bool kinds;        /* we say which collections are full */
+	bool kinds;        /* we decide which collections are full */
 	bool bare;         /* a full one need not arm anything */
 };
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The public calls, and two adapters in one process. `cardmark run` preloads one; a program that
- * was linked with a shared one calls that, as its symbols come first, but a program with a static
- * one calls its own, and two would redirect the same calls to two trackers. So where the
- * preloaded one is at work, the calls to ours lead to it.
+ * The public calls, and two adapters in one process. `cardmark run` preloads one. A program that
+ * was linked with a shared adapter calls the preloaded one, because its symbols come first. But a
+ * program with a static adapter calls its own, and both would redirect the same calls to two
+ * trackers. So if the preloaded adapter is enabled, calls to this one are passed to it.
  *
- * The preloaded one has a core of its own inside, and a program asks the core that it was linked
- * with for the words of an error: so the words are handed over. */
+ * The preloaded adapter has a core of its own inside, but the program asks the core that it was
+ * linked with for the text of an error. So the text is copied. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
 
@@ -31,8 +31,8 @@ static union symbol find(const char *name, const void *ours)
 	return (union symbol){ .object = cm_gc_find_other(name, ours) };
 }
 
-/* The public calls of another adapter in this process that was enabled before ours, which
- * is not; else NULL. */
+/* The public calls of another adapter in this process, if that one is enabled and ours is not; else
+ * NULL. */
 static const struct calls *twin_calls(void)
 {
 	static struct calls twin; /* every thread would store the same */
@@ -71,7 +71,7 @@ const char *cm_gc_last_error(void)
 	return cardmark_last_error();
 }
 
-/* What a call of the twin returned: its words become those of our core. */
+/* The result of a call of the twin: its error text becomes that of our core. */
 static int with_words(const struct calls *twin, int result)
 {
 	return result < 0 ? cm_fail(result, "%s", twin->last_error()) : result;
@@ -85,7 +85,7 @@ int cardmark_gc_enable(const struct cardmark_gc_options *options)
 	if (twin)
 		return with_words(twin, twin->enable(options));
 
-	/* A thread cancelled half way would leave half of it done. */
+	/* A thread that is cancelled part-way would leave half of the work done. */
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	r = cm_gc_enable(options);
 	(void)pthread_setcancelstate(state, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Callbacks of the program's behind ours. Each entry does our work and then calls what was
- * set before it: see struct cm_gc_chain. Where two of them come for one event our work is
- * done twice, so it must bear that: better twice than, at the moment at which one of them
- * takes the other's place, by none. */
+ * The program's callbacks behind ours. Each entry does our work and then calls the callback that
+ * was set before it: see struct cm_gc_chain. If two entries are called for one event, our work is
+ * done twice, and must allow that. That is better than no call at all while one entry replaces the
+ * other. */
 #include "gc-glue/boehm/glue.h"
 
 #include <string.h>
@@ -22,7 +22,7 @@ cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c)
 	return c->entry[atomic_load_explicit(&c->front, memory_order_acquire)];
 }
 
-/* A program that sets one function again and again, or two in turns, takes no new entry. */
+/* A program that sets one function again and again, or two in turns, needs no new entry. */
 static unsigned place_of(const struct cm_gc_chain *c, cm_gc_any_fn *fn)
 {
 	unsigned front = atomic_load_explicit(&c->front, memory_order_relaxed);
@@ -42,12 +42,12 @@ cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn)
 		/* The last one calls no new one: fn may call it. */
 		if (at == CM_GC_ENTRIES)
 			return c->entry[CM_GC_ENTRIES - 1];
-		/* Before front, which is published by a release store: a reader of the front
-		 * entry's finds it. No event comes to the new entry before the caller has put it
-		 * into libgc; until then fn is called, as it is without us. */
+		/* Before front, which a release store publishes: a reader of the front entry finds
+		 * this value. No event comes to the new entry before the caller has set it in
+		 * libgc; until then libgc calls fn directly. */
 		atomic_store_explicit(&c->theirs[at], fn, memory_order_relaxed);
 	}
-	/* Else the program put back what it had found: that is the front one again. */
+	/* Else the program restored the callback that it had found, which is in front again. */
 	atomic_store_explicit(&c->front, at, memory_order_release);
 	return c->entry[at];
 }
@@ -56,7 +56,7 @@ void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn)
 {
 	unsigned front = atomic_load_explicit(&c->front, memory_order_acquire);
 
-	/* An event that comes a step before calls the old one, a step after the new one. */
+	/* An event one step before calls the old callback, one step after the new one. */
 	atomic_store_explicit(&c->theirs[front], fn, memory_order_release);
 }
 
@@ -67,8 +67,9 @@ cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c)
 	return atomic_load_explicit(&c->theirs[front], memory_order_acquire);
 }
 
-/* Not where it is in the program: then nothing distinguishes it from the program's other
- * code. But no second entry is put in front there, and one calls itself only then. */
+/* True for any caller if libgc is in the program, because nothing distinguishes it from other code
+ * there. But then no second entry is put in front, and only with a second entry can one call
+ * itself. */
 static bool libgc_calls(const void *caller)
 {
 	return cm_gc_api.place == CM_GC_IN_PROGRAM ||

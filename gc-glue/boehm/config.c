@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What was asked for, by the program and by the environment, and the words of what fails. */
+ * The options of the program and the environment, and the texts of failures. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
 #include "lib/sized.h"

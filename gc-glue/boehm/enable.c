@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * Chooses the way in, opens the tracker and connects the two. */
-#include "gc-glue/boehm/glue.h"
+#include "gc-glue/boehm/tell.h"
+#include "lib/fork.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Why way A cannot be; NULL if it can. */
+/* Why way A cannot work; NULL if it can. */
 static const char *no_way_a(void)
 {
 #if !defined(__x86_64__)
@@ -31,9 +33,8 @@ static const char *no_way_a(void)
 #endif
 }
 
-/* Why way B cannot be; NULL if it can. It lives on a callback: one that the program sets over
- * ours without anyone's noticing loses objects. The manual warns callers of
- * cardmark_gc_enable(). */
+/* Why way B cannot work; NULL if it can. Way B depends on a callback: if the program replaces it
+ * and we do not notice, objects are lost. The manual warns callers of cardmark_gc_enable(). */
 static const char *no_way_b(void)
 {
 	if (!cm_gc_api.GC_set_manual_vdb_allowed)
@@ -56,9 +57,8 @@ static int choose_way(enum cardmark_gc_way asked)
 	    cm_gc_api.place == CM_GC_IN_PROGRAM) { /* as one whose libgc is not exported */
 		cm_gc_config.mode = CARDMARK_GC_MODE_STOP_THE_WORLD;
 		cm_gc_config.unchanged = true;
-		cm_gc_because(
-			"libgc is linked into the program, so that its calls can't be redirected: "
-			"writes are not tracked, and it runs as it is");
+		cm_gc_because("libgc is linked into the program, so its calls can't be redirected: "
+			      "writes are not tracked, and the program runs unchanged");
 		return 0;
 	}
 	if (asked == CARDMARK_GC_WAY_AUTO && no_a && no_b)
@@ -74,10 +74,10 @@ static int choose_way(enum cardmark_gc_way asked)
 /* A stop that does not finish within the limit is given up, and marking goes on
  * in slices of `rate` units inside the allocator; after so many tries the last
  * stop runs without limit (GC_collect_a_little_inner in alloc.c). A unit is a
- * page or so, up to 15 us of cache misses. Slices about as long as the target keep
- * the longest stall at two or three targets; with short ones (libgc's default is
- * 10) the mutators dirty pages as fast as they are marked: at 40, a 5 ms target
- * took twice the stops of 400, a third more CPU, and was missed. */
+ * page or so, up to 15 us of cache misses. Slices about as long as the target keep the longest
+ * stall at two or three targets. With short slices (libgc's default is 10) the mutators dirty pages
+ * as fast as they are marked: with rate 40, a 5 ms target took twice the stops of rate 400 and a
+ * third more CPU, and was missed. */
 #define ATTEMPTS 30
 #define RATE_PER_MS 80
 
@@ -137,15 +137,33 @@ static int open_tracker(void)
 
 static void after_fork(void)
 {
-	/* The core rebuilds the tracker, by a handler of its own or at the first call; libgc opens
-	 * its files again. Neither asks anything of us, so either may come first. The
-	 * world is this thread: what another one was doing in the parent does not go on here. */
+	/* The core rebuilds the tracker, in a handler of its own or at the first call; libgc opens
+	 * its files again. Neither needs this handler, so the order does not matter. This is the
+	 * only thread: work of other threads in the parent does not go on here. */
+	cm_gc_config.self = getpid();
+	cm_gc_turn_child();
+	cm_gc_reporter_child();
 	cm_gc_redirect_child();
 	cm_gc_events_child();
 	cm_gc_roots_child();
 	cm_gc_walk_child();
 	if (cm_gc_config.enabled)
 		cm_gc_report_begin_child();
+}
+
+/* Libgc's fork handlers are called after the core's then, and it stops the world in them. */
+static bool started_before_us;
+
+__attribute__((constructor)) static void note_the_order(void)
+{
+	union {
+		void *object;
+		int (*call)(void);
+	} is_init_called = { .object = dlsym(RTLD_DEFAULT, "GC_is_init_called") };
+
+	if (!is_init_called.object)
+		(void)dlerror(); /* the program's next dlerror() must not return it */
+	started_before_us = is_init_called.object && is_init_called.call();
 }
 
 static bool gc_started(void)
@@ -155,7 +173,7 @@ static bool gc_started(void)
 	return cm_gc_api.GC_get_heap_size() != 0;
 }
 
-/* What is asked for, whether it can be, and the tracker. Nothing is redirected yet. */
+/* Reads the options, checks them, and opens the tracker. Redirects nothing yet. */
 static int choose(const struct cardmark_gc_options *options)
 {
 	struct cm_gc_config *c = &cm_gc_config;
@@ -168,6 +186,10 @@ static int choose(const struct cardmark_gc_options *options)
 	if (error < 0)
 		return error;
 	c->init_called = gc_started();
+	/* The preload object comes here in a constructor, perhaps before the one above. */
+	if ((started_before_us || (c->preloaded && c->init_called)) &&
+	    !cm_gc_test(CM_GC_TEST_NO_FORK_ORDER))
+		cm_fork_leave_to_child();
 	if (c->init_called && cm_gc_api.GC_is_incremental_mode &&
 	    cm_gc_api.GC_is_incremental_mode() && c->mode != CARDMARK_GC_MODE_STOP_THE_WORLD)
 		return cm_gc_fail(-EBUSY, "libgc is in incremental mode already");
@@ -180,7 +202,7 @@ static int choose(const struct cardmark_gc_options *options)
 					    "be chosen from outside");
 	if (c->mode == CARDMARK_GC_MODE_AUTO)
 		error = choose_way(way);
-	/* A program that nothing can be done to is in another mode now. */
+	/* If nothing can be done to the program, the mode has changed. */
 	if (error == 0 && c->mode == CARDMARK_GC_MODE_AUTO)
 		error = open_tracker();
 	if (error < 0)
@@ -188,8 +210,8 @@ static int choose(const struct cardmark_gc_options *options)
 	return error;
 }
 
-/* All of them or none: without the one for write(2) no pass would end, and
- * what comes after would count as clean. */
+/* All of them or none: without the slot of write(2) no pass would end, and later writes would count
+ * as clean. */
 static int enter_way_a(void)
 {
 	if (cm_gc_redirect_way_a())
@@ -200,10 +222,10 @@ static int enter_way_a(void)
 	return cm_gc_fail(-EPERM, "libgc's slots can't be written");
 }
 
-/* Callbacks first, then the program's calls. What it sets a step before is found as libgc's
- * and called by ours; between, it replaces ours, which the next allocation finds out; a
- * step after, it is led to ours. The other way round, what it sets between would be
- * forgotten. */
+/* Callbacks first, then the program's calls. A callback that the program sets one step before is
+ * found in libgc, and ours calls it. One that it sets in between replaces ours, which the next
+ * allocation notices. One that it sets a step after is passed to us. In the other order, a callback
+ * that it sets in between would be forgotten. */
 static void connect_both(void)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
@@ -217,16 +239,25 @@ static void connect_both(void)
 	cm_gc_redirect_again();
 }
 
+static bool is_to_tell(void)
+{
+	return cm_gc_statsfile() || cm_gc_summary_is_on() || cm_gc_trace_is_on() ||
+	       cm_gc_log_is_on();
+}
+
 int cm_gc_prepare(const struct cardmark_gc_options *options)
 {
 	struct cm_gc_config *c = &cm_gc_config;
 	int error;
 
 	cm_gc_report_begin();
-	c->pid = getpid();
+	c->pid = c->self = getpid();
 	c->why[0] = '\0';
 	cm_gc_statsfile_start();
 	cm_gc_test_read();
+	cm_gc_summary_start();
+	cm_gc_tracefile_start();
+	cm_gc_log_start();
 	error = choose(options);
 	if (error == 0 && c->way == CARDMARK_GC_WAY_A)
 		error = enter_way_a();
@@ -239,16 +270,20 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 	cm_gc_redirect_libgc();
 	if (c->way == CARDMARK_GC_WAY_B)
 		cm_gc_allow_manual_vdb();
+	/* A program that calls the adapter itself decides what its signals do. */
+	if (c->preloaded && is_to_tell())
+		cm_gc_ending_start();
 	connect_both();
 	if ((c->init_called || !cm_gc_api.shared) && cm_gc_heap.cm)
 		cm_gc_heap_adopt();
 	if (cm_gc_is_the_program() || cm_gc_statsfile())
 		cm_gc_keep_stderr();
 	c->enabled = true;
+	cm_gc_reporter_start();
 	return 0;
 }
 
-/* A static libgc asks the real environment, which is the program's and its children's. */
+/* A static libgc reads the real environment, which also the program and its children read. */
 static void enable_static(bool mprotect_mode)
 {
 	static const char name[] = "GC_USE_GETWRITEWATCH";
@@ -270,7 +305,7 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 	struct cm_gc_config *c = &cm_gc_config;
 	int error;
 
-	if (c->unchanged) /* the preload object could do nothing: this program was made for us */
+	if (c->unchanged) /* the preload object could do nothing, but the program calls us */
 		c->enabled = c->unchanged = c->preloaded = false;
 	if (c->enabled && !called) { /* by the preload object */
 		called = true;

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * The events that libgc reports, and where they go: the stopwatch, the pause target, the dirty
- * bits, the heap. Our callbacks come under the allocation lock and stand in front of the program's.
+ * The events that libgc reports, and their receivers: the stopwatch, the pause target, the dirty
+ * bits, the heap. Our callbacks run under the allocation lock, before the program's.
  */
-#include "gc-glue/boehm/glue.h"
+#include "gc-glue/boehm/tell.h"
 
 #include <errno.h>
 #include <sched.h>
 
-/* Bears being done twice for one event. */
+static void stop_is_over(uint64_t now)
+{
+	struct cm_gc_stop stop;
+
+	if (cm_gc_record_end(now, &stop) && cm_gc_cycle_stop(&stop))
+		cm_gc_reporter_wake();
+}
+
+/* May be done twice for one event. */
 static void note_event(int event)
 {
 	uint64_t now = cm_now_ns();
@@ -31,9 +39,10 @@ static void note_event(int event)
 			cm_gc_wayb_feed();
 		break;
 	case CM_GC_EV_MARK_END:
+		cm_gc_record_marked();
 		if (!cm_gc_api.threads) {
 			cm_gc_record_resume(now);
-			cm_gc_record_end(now);
+			stop_is_over(now);
 		}
 		break;
 	case CM_GC_EV_PRE_START_WORLD:
@@ -69,7 +78,7 @@ static void on_event(unsigned entry, int event, const void *caller)
 	}
 	if (event == CM_GC_EV_POST_START_WORLD) {
 		saved = errno;
-		cm_gc_record_end(cm_now_ns());
+		stop_is_over(cm_now_ns());
 		errno = saved;
 	}
 }
@@ -157,7 +166,7 @@ static void put_back(void)
 	if (event != cm_gc_chain_front(&events))
 		put_event(cm_gc_chain_over(&events, event));
 	if (resize != cm_gc_chain_front(&resizes)) {
-		/* It may have been called where ours should have been. */
+		/* libgc may have called it instead of ours. */
 		cm_gc_heap.blind = true;
 		put_resize(cm_gc_chain_over(&resizes, resize));
 	}
@@ -165,13 +174,13 @@ static void put_back(void)
 		cm_gc_large_put_back();
 }
 
-/* Which thread puts them back: the address of its errno. A thread that sees that they are
- * not in place waits for it, because the next collection may be its own. No thread waits with
- * libgc's lock, and the one waited for needs no other. */
+/* The thread that restores our callbacks: the address of its errno. A thread that finds them
+ * replaced waits for that thread, because the next collection may be its own. No thread waits with
+ * libgc's lock, and the restoring thread needs no other lock. */
 static _Atomic(int *) putting;
 
-/* An object was still being loaded when its calls were to be redirected. Until they are, what it
- * sets is noticed as this is. */
+/* An object was still being loaded when its calls should have been redirected. Until they are,
+ * callbacks that it sets are noticed in this way. */
 #define LOOK_AGAIN 64
 
 static void look_again(void)
@@ -209,12 +218,13 @@ void cm_gc_events_check(void)
 
 void cm_gc_events_child(void)
 {
-	/* A thread of the parent's that was at it is not in the child, and left the chain whole. */
+	/* A thread of the parent that was doing this does not exist in the child, and left the
+	 * chain whole. */
 	atomic_store_explicit(&putting, NULL, memory_order_relaxed);
 	cm_gc_world_stopped = false;
 }
 
-/* What the program sets later is called by us, and what it asks for is its own. */
+/* We call the callbacks that the program sets later, and it gets its own when it asks for them. */
 void cm_gc_hook_set_on_collection_event(cm_gc_event_fn *fn)
 {
 	cm_gc_chain_set(&events, (cm_gc_any_fn *)fn);

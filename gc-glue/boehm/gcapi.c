@@ -18,15 +18,15 @@ static void *look_up(const char *name, void *weak)
 {
 	void *found = weak ? weak : dlsym(RTLD_DEFAULT, name);
 
-	/* Some may be missing: that is no text for the program's next dlerror(). */
+	/* Some may be missing: the program's next dlerror() must not report that. */
 	if (!found)
 		(void)dlerror();
 	return found;
 }
 
-/* The object that holds a function. Not one that has only an entry of its procedure linkage
- * table for it, as a program at a fixed address has, whose entry then is the function's
- * address for everyone. */
+/* The object that holds a function. Not an object that has only an entry of its procedure linkage
+ * table for it: in a program at a fixed address, that entry is the function's address for
+ * everyone. */
 static const void *object_of(void *function)
 {
 	const ElfW(Sym) *symbol = NULL;

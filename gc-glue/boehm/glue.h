@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of the Boehm adapter know of each other. Both the adapter
- * library and the preload object are built from these files.
+ * The interfaces between the files of the Boehm adapter. Both the adapter library and the preload
+ * object are built from these files.
  *
  * Locking: all state below is written with libgc's allocation lock held (libgc
  * makes its mapping calls, its dirty-bit calls and its callbacks under it), or
@@ -82,6 +82,11 @@ typedef void cm_gc_object_fn(void *, size_t, void *);
 	X(1, void *, GC_call_with_alloc_lock, (cm_gc_locked_fn *, void *))                         \
 	X(0, void, GC_register_has_static_roots_callback, (cm_gc_any_fn *))                        \
 	X(0, int, GC_is_init_called, (void))                                                       \
+	X(0, int, GC_collect_a_little, (void))                                                     \
+	X(0, int, GC_thread_is_registered, (void))                                                 \
+	X(0, void, GC_disable, (void))                                                             \
+	X(0, void, GC_enable, (void))                                                              \
+	X(0, int, GC_is_disabled, (void))                                                          \
 	X(0, int, GC_is_incremental_mode, (void))                                                  \
 	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
 	X(0, void, GC_set_max_prior_attempts, (int))                                               \
@@ -150,22 +155,22 @@ struct cm_gc_slot {
 };
 
 /* Counts (apply false) or redirects the slots of the object loaded at base, or
- * of every object if base is NULL. Returns how many; a slot that can't be written
- * is not one, nor is one of an object that another thread still loads: then cm_gc_plt_early
- * is set. Our own object is left alone. Not while the world is stopped. */
+ * of every object if base is NULL. Returns how many. It leaves out slots that can't be written, and
+ * slots of an object that another thread still loads: then cm_gc_plt_early is set. Our own object
+ * is left alone. Not while the world is stopped. */
 extern _Atomic bool cm_gc_plt_early;
 unsigned cm_gc_plt_redirect(const void *base, struct cm_gc_slot *slots, size_t n, bool apply);
 
-/* What the object that holds addr is: found out by what it exports, not by its name. */
+/* The kind of object that holds addr: found by its exports, not by its name. */
 enum cm_gc_place cm_gc_plt_place(const void *addr, uintptr_t *end);
 
 /* ---- What is redirected (slots.c) -------------------------------------------------- */
 
-/* Is libgc alone in its object, and does it map memory through a slot? Then all of its memory is
- * seen, and no other ones. */
+/* Is libgc alone in its object, and does it map memory through a slot? Then we see all of its
+ * memory, and no other memory. */
 bool cm_gc_memory_is_seen(void);
-/* Do slow allocations pass a slot, inside libgc? If not, it goes unnoticed when the program sets
- * a callback over ours. */
+/* Do slow allocations pass a slot, inside libgc? If not, we do not notice when the program replaces
+ * our callback. */
 bool cm_gc_is_defended(void);
 bool cm_gc_asks_for_pagemap(void);
 /* False: not all of them. */
@@ -189,8 +194,8 @@ int cm_gc_ranges_remove(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end
 /* Index of the first range that ends after addr. */
 size_t cm_gc_ranges_from(const struct cm_gc_ranges *set, uintptr_t addr);
 bool cm_gc_ranges_cover(const struct cm_gc_ranges *set, uintptr_t start, uintptr_t end);
-/* Calls fn for each piece of [start, end) that is not in the set. fn may not change the set, but
- * for taking such a piece out of it. */
+/* Calls fn for each piece of [start, end) that is not in the set. fn may not change the set, except
+ * to remove such a piece. */
 void cm_gc_ranges_minus(uintptr_t start, uintptr_t end, const struct cm_gc_ranges *minus,
 			void (*fn)(uintptr_t start, uintptr_t end, void *arg), void *arg);
 
@@ -224,9 +229,9 @@ void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end);
  * False if it is not known. May run while the world is stopped. */
 bool cm_gc_heap_untracked(void (*fn)(uintptr_t start, uintptr_t end));
 
-/* At the end of a pass: tracks what has become heap without an event, and what
- * could not be tracked when it was mapped. was_read: did libgc ask for the dirty bits of all of
- * this, the last time it asked for any? NULL: it does not ask. */
+/* At the end of a pass: tracks memory that has become heap without an event, and memory that could
+ * not be tracked when it was mapped. was_read: did libgc ask for the dirty bits of all of this in
+ * its last pass? NULL: it does not ask. */
 typedef bool cm_gc_was_read_fn(uintptr_t start, uintptr_t end);
 void cm_gc_heap_settle(cm_gc_was_read_fn *was_read);
 
@@ -251,15 +256,15 @@ void cm_gc_hook_remove_roots(void *start, void *end);
 void cm_gc_hook_clear_roots(void);
 void cm_gc_hook_register_has_static_roots(cm_gc_any_fn *filter);
 
-/* All static data there is: whole pages, between two calls that say so. zeros: it begins as
- * such, and no page of it may be there. */
+/* All static data: whole pages, between the calls for begin and end. zeros: the data begins as
+ * zeros, and may have no pages yet. */
 void cm_gc_roots_show_begin(void);
 void cm_gc_roots_show(uintptr_t start, uintptr_t end, bool zeros);
 void cm_gc_roots_show_end(void);
 /* Watches roots that came, drops those that went. */
 void cm_gc_roots_sync(void);
-/* A pass ends, and its cards are in the table still. seen: what libgc asked for; what else need
- * not be kept is added. NULL: not known. */
+/* A pass ends, and its cards are still in the table. seen: the memory that libgc asked for; other
+ * memory that need not be kept is added. NULL: not known. */
 void cm_gc_roots_pass(struct cm_gc_ranges *seen);
 /* In a fork child. */
 void cm_gc_roots_child(void);
@@ -281,7 +286,7 @@ ssize_t cm_gc_hook_read(int fd, void *buf, size_t len);
 ssize_t cm_gc_hook_read_chk(int fd, void *buf, size_t len, size_t room);
 ssize_t cm_gc_hook_write(int fd, const void *buf, size_t len);
 int cm_gc_hook_close(int fd);
-/* The mark begins: libgc will read its dirty bits anew. */
+/* The mark begins: libgc will read its dirty bits again. */
 void cm_gc_waya_begins(void);
 bool cm_gc_waya_opened(void);
 
@@ -296,8 +301,8 @@ void cm_gc_wayb_feed(void);
 /* A pass begins. Returns how many runs of dirty cards of the pass before were kept but not
  * marked from since: they are dirty. */
 size_t cm_gc_large_begin(const struct cardmark_run **left);
-/* This dirty card need not be reported to libgc: what it holds of a large object will be
- * marked from. */
+/* This dirty card need not be reported to libgc, because its part of a large object will be marked
+ * from. */
 bool cm_gc_large_keep(uintptr_t card);
 /* A full collection marks everything. */
 void cm_gc_large_forget(void);
@@ -320,16 +325,16 @@ struct cm_gc_walk {
 };
 extern struct cm_gc_walk cm_gc_walk;
 
-/* At a slow allocation, the lock not held: sets it up, once way A is open. pushed: is
+/* At a slow allocation, without the lock: sets the walk up, once way A is open. pushed: is
  * cm_gc_walk_push() called? */
 void cm_gc_walk_start(bool opened, bool pushed);
 /* The mark begins. */
 void cm_gc_walk_begins(void);
-/* A pass begins. Was not all marked from that the pass before said? Then the table keeps it. */
+/* A pass begins. True: some dirty cards of the pass before were not marked from. Then the table
+ * keeps them. */
 bool cm_gc_walk_unfinished(void);
-/* The pass is over, and libgc will walk: it shall not. What is dirty is in the table, which must
- * stay as it is until the next pass, and in left. in_front: cm_gc_large_in_front(). False: it
- * walks. */
+/* The pass is over. Keeps libgc from its walk. The dirty cards are in the table, which must not
+ * change until the next pass, and in left. in_front: cm_gc_large_in_front(). False: libgc walks. */
 bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n, bool in_front);
 /* libgc pushes its roots. True: the dirty blocks are pushed, too. */
 bool cm_gc_walk_push(void);
@@ -344,9 +349,10 @@ void cm_gc_walk_child(void);
 /* ---- How often it collects (growth.c) ------------------------------------------------------ */
 
 struct cm_gc_growth {
-	uint64_t full;  /* collections that marked everything */
-	uint64_t bare;  /* of them, planned so that nothing had to be armed */
-	uint64_t least; /* bytes to allocate before the next one */
+	uint64_t full;     /* collections that marked everything */
+	uint64_t bare;     /* of them, planned so that nothing had to be armed */
+	uint64_t least;    /* bytes to allocate before the next one */
+	uint64_t fault_ns; /* what the first write to an armed card costs */
 };
 extern struct cm_gc_growth cm_gc_growth;
 
@@ -355,7 +361,8 @@ void cm_gc_growth_event(int event);
 void cm_gc_growth_resized(void);
 /* A slice of marking took so long. */
 void cm_gc_growth_slice(uint64_t ns);
-/* The collection to come, or under way, is a full one, and so is the next: it need not arm. */
+/* The next collection, or the one under way, is full, and so is the one after it: it need not
+ * arm. */
 bool cm_gc_growth_bare(void);
 void cm_gc_hook_set_min_bytes_allocd(size_t bytes);
 size_t cm_gc_hook_get_min_bytes_allocd(void);
@@ -366,12 +373,12 @@ size_t cm_gc_hook_get_free_space_divisor(void);
 
 /* ---- Callbacks of the program's that ours stand in front of (chain.c) --------------------- */
 
-/* What stands in libgc, if our redirection was not bypassed, is entry[front], and calls
- * theirs[front] when it has done its work. An object whose calls are not redirected sets its own
- * over it, and may call the entry that it found from there: so its own is put behind the *next*
- * entry, and what the entries below call stays as it was. Where it got hold of an entry that leads
- * to itself, the next lower one is called: `busy` is what is under way, and begins anew with each
- * call that libgc itself makes, so a program may leave any of them by longjmp or an exception. */
+/* If our redirection was not bypassed, libgc has entry[front], which calls theirs[front] after its
+ * own work. An object whose calls are not redirected replaces it, and its callback may call the
+ * entry that it found. So that callback is put behind the *next* entry, and the callbacks of lower
+ * entries stay. If a callback calls an entry that leads back to it, the next lower entry is called.
+ * `busy` is the entry under way. It starts again with each call that libgc itself makes, so a
+ * program may leave any of them by longjmp or an exception. */
 #define CM_GC_ENTRIES 8
 
 struct cm_gc_chain {
@@ -384,21 +391,21 @@ struct cm_gc_chain {
 /* Which entry fn is; CM_GC_ENTRIES if none. */
 unsigned cm_gc_chain_find(const struct cm_gc_chain *c, cm_gc_any_fn *fn);
 cm_gc_any_fn *cm_gc_chain_front(const struct cm_gc_chain *c);
-/* libgc has fn, which is not the front entry: gives the entry that must stand there. By one
- * thread at a time. */
+/* libgc has fn, which is not the front entry: returns the entry that libgc must have. By one thread
+ * at a time. */
 cm_gc_any_fn *cm_gc_chain_over(struct cm_gc_chain *c, cm_gc_any_fn *fn);
-/* What the program sets, and gets, by a call that is redirected. */
+/* The program sets or asks for its callback, by a redirected call. */
 void cm_gc_chain_set(struct cm_gc_chain *c, cm_gc_any_fn *fn);
 cm_gc_any_fn *cm_gc_chain_get(const struct cm_gc_chain *c);
 
-/* This entry was called, from there: what it has to call of the program's; NULL if nothing. Leave
- * it with *at when that is done. */
+/* This entry was called from there: returns the program's callback to call; NULL if there is none.
+ * Leave the entry with *at after that. */
 cm_gc_any_fn *cm_gc_chain_enter(struct cm_gc_chain *c, unsigned entry, const void *caller,
 				unsigned *at);
 void cm_gc_chain_leave(struct cm_gc_chain *c, unsigned at);
 
-/* Around a call of a callback of the program's: it may not come back, so while it runs what we
- * know of the stop under way is put aside. A jump out of it leaves the state of "no stop". */
+/* Around a call of a program's callback. The callback may not return, so our data on the stop under
+ * way are put aside while it runs. A jump out of it leaves the state "no stop". */
 struct cm_gc_outside {
 	bool stopped, in_stop, asked_for, walk;
 };
@@ -439,24 +446,33 @@ int cm_gc_record_init(bool raw);
 void cm_gc_record_reset(void);
 /* Time spent on dirty bits in the stop under way. */
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards);
-/* Cards told to libgc in the stop under way, and whether it is the first of a full
+/* Cards reported to libgc in the stop under way, and whether it is the first of a full
  * collection (way A: libgc does not read them). */
 uint64_t cm_gc_record_stop_cards(void);
 void cm_gc_record_set_full(void);
 bool cm_gc_record_full(void);
-/* The stop under way: it begins, the world is stopped, marks, goes on, the stop is over. */
+/* The phases of a stop: it begins, the world is stopped, marking, the world goes on, the stop is
+ * over. */
 void cm_gc_record_begin(uint64_t now);
 void cm_gc_record_stopped(uint64_t now);
 void cm_gc_record_mark(uint64_t now);
+void cm_gc_record_marked(void); /* it has got to its end */
 void cm_gc_record_resume(uint64_t now);
-void cm_gc_record_end(uint64_t now);
+struct cm_gc_stop { /* one that is over */
+	uint64_t start, end, phase[CM_GC_PH_COUNT];
+	uint64_t cards;
+	uint64_t cpu_ns; /* of the thread that stopped the world; UINT64_MAX: not known */
+	bool full, done;
+};
+/* False: none was under way. */
+bool cm_gc_record_end(uint64_t now, struct cm_gc_stop *stop);
 
 /* ---- What libgc reports to us (events.c) ------------------------------------------ */
 
-/* redirect: sees to the calls of objects that were loaded since. */
+/* redirect: also redirects the calls of objects that were loaded since. */
 void cm_gc_events_install(void (*redirect)(void));
-/* Puts our callbacks back in front if an object whose slots are not redirected, as
- * it was loaded later, has replaced them. Takes libgc's allocation lock. */
+/* Puts our callbacks in front again if an object that was loaded later, so that its slots are not
+ * redirected, has replaced them. Takes libgc's allocation lock. */
 void cm_gc_events_check(void);
 /* In a fork child: no thread is inside. */
 void cm_gc_events_child(void);
@@ -481,16 +497,23 @@ struct cm_gc_pace {
 	uint64_t raised;        /* stops whose limit was above the target for that */
 	uint64_t given_up;      /* attempts that did not get to the end */
 	uint64_t most_attempts; /* of one collection */
-	uint64_t stops_over;    /* longer than the target and 1 ms */
-	_Atomic uint64_t stalls_over;
+	_Atomic uint64_t stalls_over; /* longer than the target and 1 ms */
+	/* Of the last stop: the program asked for it; it had no limit; its limit was above what the
+	 * target leaves. */
+	bool asked, unlimited, above;
 };
 extern struct cm_gc_pace cm_gc_pace;
 
 bool cm_gc_pace_start(uint64_t target_ns);
 void cm_gc_pace_event(int event);
+/* Ends the collection under way, if this thread can, before the memory of a root may go. */
+void cm_gc_pace_finish(void);
+int cm_gc_hook_dlclose(void *handle);
+void cm_gc_hook_remove_roots_only(void *start, void *end);
+void cm_gc_hook_clear_roots_only(void);
 /* Around an allocation of so many bytes; leave gets what enter returned. */
 uint64_t cm_gc_pace_enter(size_t bytes);
-void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns);
+bool cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns); /* it was a slice */
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
 
@@ -505,7 +528,8 @@ struct cm_gc_config {
 	bool enabled, init_called;
 	bool unchanged; /* for the reason in why nothing is done to the program */
 	bool preloaded; /* the program was not made for us: nothing may depend on what it does */
-	pid_t pid;
+	pid_t pid;      /* that was prepared */
+	pid_t self;     /* this one: a fork child of it, or the same */
 	uint64_t start_ns;
 	bool verify; /* the tracker verifies itself */
 	bool walk;   /* may be left out */
@@ -513,7 +537,7 @@ struct cm_gc_config {
 extern struct cm_gc_config cm_gc_config;
 
 const char *cm_gc_mode_name(enum cardmark_gc_mode mode);
-/* config.c. A program that runs with more rights than its user obeys no variable of his. */
+/* config.c. A program that runs with more rights than its user ignores the user's variables. */
 int cm_gc_read_settings(const struct cardmark_gc_options *options, enum cardmark_gc_way *way);
 /* One more reason in cm_gc_config.why. */
 void cm_gc_because(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -522,21 +546,22 @@ void cm_gc_because(const char *format, ...) __attribute__((format(printf, 1, 2))
  * Incremental mode is then on from GC_init on; it is not called here. */
 int cm_gc_prepare(const struct cardmark_gc_options *options);
 int cm_gc_enable(const struct cardmark_gc_options *options);
-/* The words of this thread's public call that fails, for cardmark_last_error(). Returns
- * error. */
+/* Sets the text of this thread's failing public call, for cardmark_last_error(). Returns error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* twin.c: another function of this name in this process, or NULL. */
 void *cm_gc_find_other(const char *name, const void *ours);
-/* The same words to the program, if it asks another core than ours. */
+/* Sets the same text for the program, if it uses another core than ours. */
 void cm_gc_tell_program(int error, const char *words);
-/* What another adapter in this process asks us: whether we are at work, and
- * cardmark_last_error() of our core. */
+/* For another adapter in this process: is this one enabled, and cardmark_last_error() of our
+ * core. */
 CM_PRIVATE_EXPORT bool cm_gc_is_enabled(void);
 CM_PRIVATE_EXPORT const char *cm_gc_last_error(void);
 #define CM_GC_NOT_ENABLED                                                                          \
 	"not enabled: call cardmark_gc_enable() first, or start the program with cardmark run"
 
 void cm_gc_report_put(struct cm_gc_out *o);
+/* So far, in this process. */
+uint64_t cm_gc_report_collections(void);
 int cm_gc_info(struct cardmark_gc_info *info);
 int cm_gc_write_stats(const char *path);
 /* This process begins to count; a fork child anew; a parent has forked. */

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: MIT
  *
- * How often libgc collects: takes what a collection did, asks cadence.c, and sets libgc's knobs.
+ * How often libgc collects: measures a collection, asks cadence.c, and sets libgc's parameters.
  *
- * They are the least allocation between collections (GC_set_min_bytes_allocd, libgc 8.2) and after
- * how many partial collections a full one comes: with 0 the next one is full. Without the
- * first, or where the heap is not known, the free space divisor counts as two thirds of itself:
- * in incremental mode libgc takes half of what it takes otherwise. What the user or the program
- * has set stands.
+ * The parameters are the least allocation between collections (GC_set_min_bytes_allocd, libgc 8.2),
+ * and the number of partial collections before a full one: with 0 the next one is full. Without the
+ * first, or if the heap is not known, the free space divisor counts as two thirds of itself,
+ * because in incremental mode libgc collects after half as much. Settings of the user or the
+ * program stay.
  *
  * All of it under the allocation lock; the plan is made when a collection ends. */
 #include "gc-glue/boehm/glue.h"
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #define SOONER 8         /* times the divisor: libgc's own threshold is out of the way */
 #define LEAST_SAMPLES 64 /* of the heap, for each collection */
 #define MOST_SAMPLES 512
 #define SAMPLE_BYTES 32768
+#define BATCHES 4 /* of cards, to measure what a fault costs */
+#define BATCH 8
+#define MOST_FAULT_NS 1000000
 
 static bool on, by_divisor, knobs;
 static size_t wanted;       /* divisor, by the program */
@@ -79,8 +84,8 @@ size_t cm_gc_hook_get_min_bytes_allocd(void)
 
 /* ---- What libgc scans ------------------------------------------------------------------- */
 
-/* libgc does not tell how much of its heap it scans. So some places of the heap are
- * looked at, other ones each time, and the shares are averaged. */
+/* libgc does not report how much of its heap it scans. So some places of the heap are looked at,
+ * different ones each time, and the shares are averaged. */
 static void sample(uintptr_t at, unsigned *c, unsigned *a, unsigned *used)
 {
 	void *base = cm_gc_api.GC_base((void *)at);
@@ -134,20 +139,64 @@ static void sample_heap(void)
 
 /* ---- A collection ------------------------------------------------------------------------ */
 
-static uint64_t fault_ns(void)
+/* Where it is not measured: a debugger stops at each trap of mprotect, and soft-dirty's clear is
+ * for the whole process. */
+static uint64_t usual_fault_ns(enum cardmark_backend backend)
 {
-	if (cm_gc_config.mode != CARDMARK_GC_MODE_AUTO)
-		return 0;
-	switch (cm_gc_heap.tracker.backend) {
+	switch (backend) {
 	case CARDMARK_BACKEND_MPROTECT:
-		return 4000;
+		return 5000;
 	case CARDMARK_BACKEND_UFFD:
-		return 8000;
+		return 30000;
 	case CARDMARK_BACKEND_ALLDIRTY:
 		return 0;
 	default:
 		return 800;
 	}
+}
+
+/* The cost of the first write to an armed card, which on a virtual machine may be ten times as much
+ * as on another. It is the least of some batches, because other work can only add to it. 0: not
+ * known. */
+static uint64_t measure_fault(struct cardmark *cm)
+{
+	size_t card = cardmark_card_size(), bytes = BATCHES * BATCH * card;
+	struct cardmark_table *table = NULL;
+	uint64_t least = UINT64_MAX;
+	char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return 0;
+	(void)madvise(at, bytes, MADV_NOHUGEPAGE);
+	memset(at, 1, bytes);
+	if (cardmark_table_new(&table, cm) == 0 &&
+	    cardmark_track(cm, at, bytes, CARDMARK_TRACK_PRIVATE) == 0 &&
+	    cardmark_collect_range(cm, at, bytes, table) == CARDMARK_EXACT)
+		for (unsigned i = 0; i < BATCHES; i++) {
+			uint64_t begun = cm_now_ns(), took;
+
+			for (unsigned k = 0; k < BATCH; k++)
+				*(volatile char *)(at + (i * BATCH + k) * card) = 2;
+			took = (cm_now_ns() - begun) / BATCH;
+			least = took < least ? took : least;
+		}
+	(void)cardmark_untrack(cm, at, bytes);
+	cardmark_table_delete(&table);
+	(void)munmap(at, bytes);
+	return least == UINT64_MAX ? 0 : least < MOST_FAULT_NS ? least : MOST_FAULT_NS;
+}
+
+static void learn_fault_cost(void)
+{
+	enum cardmark_backend backend = cm_gc_heap.tracker.backend;
+
+	if (cm_gc_config.mode != CARDMARK_GC_MODE_AUTO)
+		return;
+	if (cm_gc_heap.cm &&
+	    (backend == CARDMARK_BACKEND_PAGEMAP || backend == CARDMARK_BACKEND_UFFD))
+		cm_gc_growth.fault_ns = measure_fault(cm_gc_heap.cm);
+	if (cm_gc_growth.fault_ns == 0)
+		cm_gc_growth.fault_ns = usual_fault_ns(backend);
 }
 
 static void stop_begins(void)
@@ -186,7 +235,7 @@ static void apply(void)
 static void collection_ends(void)
 {
 	struct cm_gc_cadence_limits limits = {
-		.fault_ns = fault_ns(),
+		.fault_ns = cm_gc_growth.fault_ns,
 		.most_ns = cm_gc_config.target_ns / 2,
 		.divisor = wanted,
 		.kinds = kinds,
@@ -283,6 +332,7 @@ void cm_gc_growth_start(void)
 	cm_gc_hook_set_free_space_divisor(api->GC_get_free_space_divisor());
 	if (!knobs)
 		return;
+	learn_fault_cost();
 	wanted_least = api->GC_get_min_bytes_allocd();
 	kinds = api->GC_set_full_freq && api->GC_get_full_freq && !is_set("GC_FULL_FREQUENCY");
 	if (!kinds)

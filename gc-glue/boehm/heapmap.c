@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which memory is libgc's heap. All of libgc's memory comes from mmap: a
- * mapping that is followed by on_heap_resize has become heap and is tracked;
- * the others are tables and mark stacks, which libgc writes to while it marks
- * and which tracking would slow down. Old tables are put into the heap later
- * without any event: so only what is tracked may ever be called clean.
+ * Which memory is libgc's heap. All of libgc's memory comes from mmap. A mapping that is followed
+ * by on_heap_resize has become heap and is tracked. The others are tables and mark stacks; libgc
+ * writes to them while it marks, and tracking would slow them down. Old tables later become heap
+ * without any event, so only tracked memory may ever be called clean.
  *
- * `tracked` never has more than the tracker watches: a piece is added a step after, and removed a
- * step before. `mapped` has all memory that may hold heap, until it is known to be gone; where that
- * fails, `blind` has /proc/self/maps asked instead, and if that cannot be read, all is dirty.
- * These are read only under libgc's lock. */
+ * `tracked` never has more than the tracker watches: a piece is added one step after the tracker,
+ * and removed one step before. `mapped` has all memory that may hold heap, until it is known to be
+ * gone. If that fails, `blind` is set and /proc/self/maps is read instead; if it cannot be read,
+ * everything is dirty. These are read only under libgc's lock. */
 #include "gc-glue/boehm/glue.h"
 
 #include <errno.h>
@@ -27,7 +26,7 @@ static struct {
 } pending[PENDING_MAX];
 static size_t pending_n;
 
-/* libgc scans our data for pointers, too: an address that stays here keeps an object. */
+/* libgc scans our data for pointers, too: an address that stays here keeps an object alive. */
 static void forget_pending(void)
 {
 	memset(pending, 0, sizeof pending);
@@ -71,7 +70,7 @@ static void track(uintptr_t start, uintptr_t end, unsigned flags)
 		h->retry = true;
 		return;
 	}
-	/* Without room to remember it, it stays dirty for ever. */
+	/* Without room to remember the piece, it stays dirty for ever. */
 	cm_gc_ranges_add(&h->tracked, start, end);
 }
 
@@ -89,7 +88,7 @@ void cm_gc_heap_unwatch(uintptr_t start, uintptr_t end)
 	size_t i = cm_gc_ranges_from(heap, start);
 
 	untrack(start, end);
-	/* What was static data may be heap since, and a root may lie in heap. */
+	/* Static data may have become heap, and a root may lie in heap. */
 	if (i < heap->n && heap->v[i].start < end)
 		cm_gc_heap.retry = true;
 }
@@ -121,10 +120,10 @@ static void table_add(const struct cardmark_run *r)
 		tables[tables_n++] = *r;
 }
 
-/* libgc reads the dirty bits of its heap, in pieces of 8 MiB, and little else. A free
- * block's header may be one of a neighbour: gigabytes of old mark stacks, put into the
- * heap of a large program, were never seen to be heap by their headers, counted as
- * dirty at every stop, and with libgc's table that made everything dirty. */
+/* libgc reads the dirty bits of its heap, in pieces of 8 MiB, and little else. A free block's
+ * header may belong to a neighbour. So in a large program, gigabytes of old mark stacks in the heap
+ * were not recognised by their headers. They counted as dirty at every stop, and with libgc's table
+ * that made everything dirty. */
 #define READ_AHEAD ((size_t)16 << 20)
 
 static bool is_heap_that_was_read(uintptr_t start, uintptr_t end, cm_gc_was_read_fn *was_read)
@@ -133,7 +132,7 @@ static bool is_heap_that_was_read(uintptr_t start, uintptr_t end, cm_gc_was_read
 	       was_read(start, end);
 }
 
-/* A table in use has no header in libgc's eyes; heap has. */
+/* For libgc, a table in use has no header; heap has one. */
 static void adopt_tables(cm_gc_was_read_fn *was_read)
 {
 	/* The world is stopped: no new heap is between its mapping and its event. */
@@ -153,7 +152,7 @@ static void adopt_tables(cm_gc_was_read_fn *was_read)
 	}
 }
 
-/* Statically linked, libgc maps memory behind our back: the new heap is in what
+/* A statically linked libgc maps memory without our notice. The new heap is in the memory that
  * /proc/self/maps did not have before, from the first page with a header on. */
 static void find_new(uintptr_t start, uintptr_t end, void *arg)
 {
@@ -193,13 +192,13 @@ void cm_gc_heap_resized(size_t bytes)
 		delta = bytes;
 	heap_bytes = bytes;
 	if (!cm_gc_api.shared) {
-		/* What is not found for want of a descriptor stays dirty: nothing is heap only
-		 * because it is in these sets. */
+		/* Memory that is not found, because there is no descriptor left, stays dirty: these
+		 * sets alone make nothing heap. */
 		(void)cm_gc_maps_each(find_new, &delta);
 		return;
 	}
-	/* Of mappings of the right size, the heap is the one that libgc already has
-	 * a header in, or (merged with a free neighbour) the last one. */
+	/* Of the mappings of the right size, the heap is the one where libgc already has a header,
+	 * or (merged with a free neighbour) the last one. */
 	for (size_t i = 0; i < pending_n; i++) {
 		const struct cardmark_run *r = &pending[i].r;
 
@@ -224,9 +223,9 @@ static void adopt(uintptr_t start, uintptr_t end, void *arg)
 	(void)arg;
 	if (!cm_gc_api.shared)
 		cm_gc_ranges_add(&cm_gc_heap.mapped, start, end);
-	/* The mapping may hold other things too (a neighbour merged with it, even
-	 * a thread's stack): harmless unless tracking means traps. Then what was
-	 * there before stays dirty. */
+	/* The mapping may hold other things too (a neighbour merged with it, even a thread's
+	 * stack). That does no harm unless the backend uses traps. Then the memory that was there
+	 * before stays dirty. */
 	if (cm_gc_config.init_called && (cm_gc_heap.tracker.capabilities & CARDMARK_CAP_NO_TRAP) &&
 	    holds_heap(start, end, 4096))
 		heap_add(start, end);
@@ -314,10 +313,9 @@ static void rearm(uintptr_t start, uintptr_t end)
 #define PLACE_LEAST (UINT64_C(16) << 30)
 #define PLACE_ALIGN (UINT64_C(2) << 20)
 
-/* How far from the libraries: room for the heap to grow up to them. Not more: whatever
- * lies between its first and its last piece looks like a pointer to libgc, and where it
- * finds such numbers it puts no object. From a TiB away a heap of 8 GiB that holds random
- * numbers came to take 24. */
+/* The distance from the libraries: room for the heap to grow up to them. Not more, because libgc
+ * takes each number between its first and its last piece for a pointer, and puts no object where it
+ * finds such numbers. With a distance of a TiB, a heap of 8 GiB with random numbers grew to 24. */
 static uintptr_t away(void)
 {
 	uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * cardmark_card_size();
@@ -359,7 +357,7 @@ void *cm_gc_hook_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t
 	p = mmap(place(addr, len, flags), len, prot, flags, fd, off);
 	saved = errno;
 	if (p == MAP_FAILED) {
-		/* What was there may be there still: it stays dirty until it is tracked again. */
+		/* The old memory may still be there: it stays dirty until it is tracked again. */
 		cm_gc_heap.retry = cm_gc_heap.retry || fixed;
 		errno = saved;
 		return p;
@@ -401,7 +399,7 @@ int cm_gc_hook_munmap(void *addr, size_t len)
 		cm_gc_heap.blind = true;
 	errno = saved;
 	result = munmap(addr, len);
-	if (result != 0) /* it is there still, and in no list of ours */
+	if (result != 0) /* it still exists, and is in none of our lists */
 		cm_gc_heap.blind = true;
 	return result;
 }

@@ -6,11 +6,10 @@
  * clean, and pushed as roots of their own when libgc pushes its roots, which comes
  * after the dirty blocks in every stop and, if that was given up, in the slices after it.
  *
- * Only objects of libgc's normal kind, which it scans word by word, as it scans roots.
- * An object that is not marked is left alone, as libgc does: if it is reached later, all
- * of it is marked.
+ * Only objects of libgc's normal kind, which it scans word by word, like roots. An object that is
+ * not marked is left alone, as in libgc: if it is reached later, all of it is marked.
  *
- * Under the allocation lock, as all of this: what is kept, in a stop; pushing, anywhere. */
+ * All of this is under the allocation lock: cards are kept in a stop, and pushed at any time. */
 #include "gc-glue/boehm/glue.h"
 
 #define KIND_NORMAL 1                  /* GC_I_NORMAL of gc_mark.h */
@@ -29,7 +28,7 @@ static bool pushed; /* since they were kept */
 static bool on, in_use;
 static struct cm_gc_chain pushes;
 static unsigned
-	pusher; /* the entry that libgc has: others are called by the program's, if at all */
+	pusher; /* the entry that libgc has: only the program's callbacks may call the others */
 static struct { /* the object looked at last; start is 0 if it is none of ours */
 	uintptr_t start, end;
 	bool marked;
@@ -132,7 +131,7 @@ size_t cm_gc_large_begin(const struct cardmark_run **left)
 	runs_n = 0;
 	pushed = false;
 	object.start = object.end = 0;
-	/* Others may have set theirs since, by a call that is not redirected. */
+	/* Other code may have set its own function since, by a call that is not redirected. */
 	if (on)
 		pusher = cm_gc_chain_find(&pushes, cm_gc_api.GC_get_push_other_roots());
 	in_use = on && cm_gc_world_stopped && pusher < CM_GC_ENTRIES &&

@@ -11,8 +11,12 @@ gc_glue_sources = \
 	gc-glue/boehm/cadence.c gc-glue/boehm/cadence.h \
 	gc-glue/boehm/calls.c \
 	gc-glue/boehm/chain.c \
+	gc-glue/boehm/collectionlog.c \
 	gc-glue/boehm/config.c \
+	gc-glue/boehm/cycle.c \
+	gc-glue/boehm/dest.c \
 	gc-glue/boehm/enable.c \
+	gc-glue/boehm/ending.c \
 	gc-glue/boehm/events.c \
 	gc-glue/boehm/gcapi.c \
 	gc-glue/boehm/glue.h \
@@ -24,16 +28,22 @@ gc_glue_sources = \
 	gc-glue/boehm/out.c gc-glue/boehm/out.h \
 	gc-glue/boehm/pause_target.c \
 	gc-glue/boehm/plt.c \
+	gc-glue/boehm/putfile.c \
 	gc-glue/boehm/ranges.c \
 	gc-glue/boehm/record.c \
 	gc-glue/boehm/report.c \
+	gc-glue/boehm/reporter.c \
 	gc-glue/boehm/roots.c \
 	gc-glue/boehm/rootset.c \
 	gc-glue/boehm/signals.c \
 	gc-glue/boehm/slots.c \
 	gc-glue/boehm/stall.c \
 	gc-glue/boehm/statsfile.c \
+	gc-glue/boehm/summary.c \
+	gc-glue/boehm/tell.h \
 	gc-glue/boehm/testhooks.h \
+	gc-glue/boehm/trace.c \
+	gc-glue/boehm/tracefile.c \
 	gc-glue/boehm/twin.c \
 	gc-glue/boehm/walk.c gc-glue/boehm/walk.h \
 	gc-glue/boehm/walk_proof.c \
@@ -64,4 +74,4 @@ gc_glue_boehm_libcardmark_preload_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-vers
 	-Wl,--version-script=$(srcdir)/gc-glue/boehm/libcardmark-gc.map
 EXTRA_gc_glue_boehm_libcardmark_preload_la_DEPENDENCIES = gc-glue/boehm/libcardmark-gc.map
 endif
-EXTRA_DIST += gc-glue/boehm/libcardmark-gc.map
+EXTRA_DIST += gc-glue/boehm/libcardmark-gc.map gc-glue/boehm/libgc

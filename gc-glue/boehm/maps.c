@@ -37,7 +37,7 @@ struct own {
 	bool none;
 };
 
-/* What of the mapping is not ours: the kernel makes one of neighbours that look alike. */
+/* The part of the mapping that is not ours: the kernel joins similar neighbours. */
 static void give(uintptr_t start, uintptr_t end, struct own *own,
 		 void (*fn)(uintptr_t, uintptr_t, void *), void *arg)
 {

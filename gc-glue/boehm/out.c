@@ -48,9 +48,9 @@ void cm_gc_put(struct cm_gc_out *o, const char *format, ...)
 		o->n += (size_t)n < left ? (size_t)n : left - 1;
 }
 
-void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *s)
+void cm_gc_put_quoted(struct cm_gc_out *o, const char *s)
 {
-	cm_gc_put(o, "  \"%s\": \"", key);
+	cm_gc_put(o, "\"");
 	while (*s) {
 		size_t n = cm_utf8_length(s);
 
@@ -64,7 +64,14 @@ void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *s)
 			cm_gc_put(o, "%.*s", (int)n, s);
 		s += n ? n : 1;
 	}
-	cm_gc_put(o, "\",\n");
+	cm_gc_put(o, "\"");
+}
+
+void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *s)
+{
+	cm_gc_put(o, "  \"%s\": ", key);
+	cm_gc_put_quoted(o, s);
+	cm_gc_put(o, ",\n");
 }
 
 void cm_gc_put_number(struct cm_gc_out *o, const char *key, uint64_t value)
@@ -81,6 +88,32 @@ const char *cm_gc_ms_text(char buf[CM_GC_MS_ROOM], uint64_t ns)
 		buf[--n] = '\0';
 	if (n > 0 && buf[n - 1] == '.')
 		buf[n - 1] = '\0';
+	return buf;
+}
+
+const char *cm_gc_ms_brief(char buf[CM_GC_MS_ROOM], uint64_t ns)
+{
+	uint64_t tenths = (ns + 50000) / 100000, hundredths = (ns + 5000) / 10000;
+
+	if (ns >= UINT64_C(9995000))
+		(void)snprintf(buf, CM_GC_MS_ROOM, "%llu.%llu", (unsigned long long)(tenths / 10),
+			       (unsigned long long)(tenths % 10));
+	else
+		(void)snprintf(buf, CM_GC_MS_ROOM, "%llu.%02llu",
+			       (unsigned long long)(hundredths / 100),
+			       (unsigned long long)(hundredths % 100));
+	return buf;
+}
+
+const char *cm_gc_mib_brief(char buf[CM_GC_MS_ROOM], uint64_t bytes)
+{
+	uint64_t tenths = (bytes * 10 + (1 << 19)) >> 20;
+
+	if (tenths >= 1000)
+		(void)snprintf(buf, CM_GC_MS_ROOM, "%llu", (unsigned long long)(tenths / 10));
+	else
+		(void)snprintf(buf, CM_GC_MS_ROOM, "%llu.%llu", (unsigned long long)(tenths / 10),
+			       (unsigned long long)(tenths % 10));
 	return buf;
 }
 
@@ -130,7 +163,7 @@ void cm_gc_unguard(const struct cm_gc_guard *g)
 	for (size_t i = 0; i < sizeof guarded / sizeof *guarded; i++) {
 		sigset_t one;
 
-		/* One that was pending before is the program's. */
+		/* A signal that was pending before belongs to the program. */
 		if (sigismember(&g->pending, guarded[i]))
 			continue;
 		sigemptyset(&one);
@@ -141,49 +174,75 @@ void cm_gc_unguard(const struct cm_gc_guard *g)
 	(void)pthread_setcancelstate(g->cancel, NULL);
 }
 
-static struct {
+static struct kept {
 	int fd; /* 0: none */
 	dev_t dev;
 	ino_t ino;
-} kept;
+} kept[STDERR_FILENO + 1];
 
-static bool is_kept(int fd)
+static bool is_kept(const struct kept *k)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_dev == kept.dev && st.st_ino == kept.ino;
+	return k->fd > 0 && fstat(k->fd, &st) == 0 && st.st_dev == k->dev && st.st_ino == k->ino;
 }
 
 /* A daemon is a child, and a reader of our standard error waits for its end. */
-static void drop_stderr(void)
+static void drop(void)
 {
-	if (kept.fd > 0 && is_kept(kept.fd))
-		close(kept.fd);
-	kept.fd = 0;
+	for (int i = 0; i <= STDERR_FILENO; i++) {
+		if (is_kept(&kept[i]))
+			close(kept[i].fd);
+		kept[i].fd = 0;
+	}
+}
+
+static void keep(int number)
+{
+	static bool registered;
+	struct kept *k = &kept[number];
+	struct stat st;
+	int fd;
+
+	if (k->fd > 0 || fstat(number, &st) != 0)
+		return;
+	k->dev = st.st_dev;
+	k->ino = st.st_ino;
+	/* Above the numbers that a shell gives its programs. */
+	fd = fcntl(number, F_DUPFD_CLOEXEC, 200);
+	k->fd = fd > 0 ? fd : fcntl(number, F_DUPFD_CLOEXEC, 10);
+	if (k->fd > 0 && !registered && pthread_atfork(NULL, NULL, drop) != 0)
+		drop();
+	else
+		registered = true;
+}
+
+static int now_or_kept(int number)
+{
+	/* The number may be another file's by now. */
+	bool closed = fcntl(number, F_GETFD) < 0;
+
+	return closed && is_kept(&kept[number]) ? kept[number].fd : number;
 }
 
 void cm_gc_keep_stderr(void)
 {
-	struct stat st;
-	int fd;
+	keep(STDERR_FILENO);
+}
 
-	if (kept.fd > 0 || fstat(STDERR_FILENO, &st) != 0)
-		return;
-	kept.dev = st.st_dev;
-	kept.ino = st.st_ino;
-	/* Out of the way of what a shell gives its programs. */
-	fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200);
-	kept.fd = fd > 0 ? fd : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
-	if (kept.fd > 0 && pthread_atfork(NULL, NULL, drop_stderr) != 0)
-		drop_stderr();
+void cm_gc_keep_stdout(void)
+{
+	keep(STDOUT_FILENO);
 }
 
 int cm_gc_stderr(void)
 {
-	/* The number may be another file's by now. */
-	bool closed = fcntl(STDERR_FILENO, F_GETFD) < 0;
+	return now_or_kept(STDERR_FILENO);
+}
 
-	return closed && kept.fd > 0 && is_kept(kept.fd) ? kept.fd : STDERR_FILENO;
+int cm_gc_stdout(void)
+{
+	return now_or_kept(STDOUT_FILENO);
 }
 
 void cm_gc_say(const char *who, const char *text)

@@ -20,6 +20,7 @@ struct cm_gc_out {
 /* At most 1000 characters at once; no %g or %f. */
 void cm_gc_put(struct cm_gc_out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A member and a comma. What is not UTF-8 in the text becomes U+FFFD, byte by byte. */
+void cm_gc_put_quoted(struct cm_gc_out *o, const char *text); /* the text alone */
 void cm_gc_put_text(struct cm_gc_out *o, const char *key, const char *text);
 void cm_gc_put_number(struct cm_gc_out *o, const char *key, uint64_t value);
 void cm_gc_flush(struct cm_gc_out *o);
@@ -27,13 +28,16 @@ void cm_gc_flush(struct cm_gc_out *o);
 #define CM_GC_MS_ROOM 32
 /* Milliseconds as a decimal number with a point: "2.5". Returns buf. */
 const char *cm_gc_ms_text(char buf[CM_GC_MS_ROOM], uint64_t ns);
+/* The same for a person: 3.25, 28.3. And MiB: 8.4, 1210. */
+const char *cm_gc_ms_brief(char buf[CM_GC_MS_ROOM], uint64_t ns);
+const char *cm_gc_mib_brief(char buf[CM_GC_MS_ROOM], uint64_t bytes);
 /* The other way: digits with at most one point among them. False if it is anything else,
  * or more than max_ns. */
 bool cm_gc_ms_parse(const char *text, uint64_t max_ns, uint64_t *ns);
 
-/* Between the two, writing is no cancellation point and a reader that has gone, or a
- * limit on the size of files, is an error and no signal: the exit status of the program
- * is its own. */
+/* Between these two calls, writing is not a cancellation point. A reader that has gone, or a limit
+ * on the size of files, gives an error instead of a signal, so the program keeps its own exit
+ * status. */
 struct cm_gc_guard {
 	sigset_t mask, pending;
 	int cancel;
@@ -41,10 +45,12 @@ struct cm_gc_guard {
 void cm_gc_guard(struct cm_gc_guard *g);
 void cm_gc_unguard(const struct cm_gc_guard *g);
 
-/* Standard error as it is, or, if the program has closed it, as it was when it was kept:
- * GNU programs close it at exit, before us. */
+/* Standard output and error as they are, or, if the program has closed them, as they were when
+ * kept: GNU programs close them at exit, before us. */
 void cm_gc_keep_stderr(void);
+void cm_gc_keep_stdout(void);
 int cm_gc_stderr(void);
+int cm_gc_stdout(void);
 /* A line on standard error, guarded: "WHO: TEXT". */
 void cm_gc_say(const char *who, const char *text);
 

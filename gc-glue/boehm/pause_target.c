@@ -5,34 +5,37 @@
  * With a time limit, libgc (alloc.c, 8.0 to 8.2) collects by attempts: a stop that
  * reads the dirty bits and marks until its time is over; then slices of marking
  * inside allocation, `rate` units each, until nothing is left to mark; then the next
- * stop. It has constants for the limit, the rate and the number of attempts. Here all
- * three follow what is measured, through the stop function that libgc asks before each
- * unit of a stop.
+ * stop. libgc has constants for the limit, the rate and the number of attempts. Here all three
+ * follow measurements, through the stop function that libgc asks before each unit of a stop.
  *
  * A stop has a fixed part that grows with the heap: the dirty bits of all pages, and a
  * walk over all block headers in search of dirty ones (GC_push_next_marked_dirty in
- * mark.c). A limit below it makes every attempt a useless stop. So the limit is never
- * less than what the last successful stops took and some more, and the report shows
- * when that is above the target. A stop that can't get to its end within its limit is
- * given up before it begins to mark: the slices do the same work beside the mutators.
+ * mark.c). A limit below it makes every attempt a useless stop. So the limit is always somewhat
+ * more than the time of the last successful stops, and the report shows when that is above the
+ * target. A stop that can't end within its limit is given up before it begins to mark: the slices
+ * do the same work while the mutators run.
  *
  * The thread that allocates waits for a slice, the stop that may follow it, and what libgc
  * does after a successful one (GC_finish_collection in alloc.c): all three together
  * are to fit into the target. */
 #include "gc-glue/boehm/glue.h"
 
+#include <dlfcn.h>
+
 #define SLICE_SHARE 5                  /* of the target goes to a slice */
 #define SHOCK_SHARE 2                  /* and this, if all units of a slice are long ones */
 #define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
 #define EQUAL_ATTEMPTS 3               /* later ones get half as much room again, each */
 #define MOST_ATTEMPTS 40               /* then one without limit */
-#define LIMIT_OF_LIBGC_MS 3600000UL    /* ours comes first */
+/* Ours comes first. 999999 is GC_TIME_UNLIMITED; libgc asserts that it is not more. */
+#define LIMIT_OF_LIBGC_MS 999998UL
 #define ATTEMPTS_OF_LIBGC 1000000
 #define LEAST_RATE 4
 #define LEAST_UNIT_NS 100
 #define LEAST_LONG_NS 5000
 #define MOST_RATE 100000
 #define BLOCK 4096u
+#define FORK_WAITS_NS UINT64_C(50000000) /* then it does not wait for the target any more */
 
 struct cm_gc_pace cm_gc_pace;
 
@@ -59,10 +62,32 @@ static _Atomic uint64_t unit_ns = 10000, long_unit_ns = 10000;
 static _Atomic bool marking; /* between two attempts */
 static _Atomic uint64_t stops;
 
+/* Forks that are on their way, and when the first of them began. */
+static _Atomic unsigned forks;
+static _Atomic uint64_t t_fork;
+
+/* Threads that wait for the end of the collection under way. */
+static _Atomic unsigned finishing;
+
 /* Towards what was seen: at once a good part of the way up, slowly down. */
 static uint64_t follow(uint64_t now, uint64_t seen)
 {
 	return seen > now ? now + (seen - now) / 4 : now - (now - seen) / 32;
+}
+
+/* Libgc's fork handler waits until no collection is under way. It does a slice of marking, looks
+ * again, and lets other threads run between two slices; they begin the next collection. If stops
+ * are given up, a collection is nearly always under way. */
+static bool fork_waits(void)
+{
+	return atomic_load_explicit(&forks, memory_order_relaxed) &&
+	       cm_now_ns() - atomic_load_explicit(&t_fork, memory_order_relaxed) > FORK_WAITS_NS;
+}
+
+/* Is a long stop better than one that is given up? */
+static bool must_end(void)
+{
+	return fork_waits() || atomic_load_explicit(&finishing, memory_order_relaxed);
 }
 
 static int rate_now(void)
@@ -72,6 +97,8 @@ static int rate_now(void)
 	uint64_t most =
 		target / SHOCK_SHARE / atomic_load_explicit(&long_unit_ns, memory_order_relaxed);
 
+	if (must_end())
+		return MOST_RATE;
 	if (rate > most)
 		rate = most;
 	return rate < LEAST_RATE ? LEAST_RATE : rate > MOST_RATE ? MOST_RATE : (int)rate;
@@ -100,7 +127,7 @@ static uint64_t limit_for(uint64_t read_ns)
 	uint64_t most = target - slice, fixed = read_ns + need_ns;
 	uint64_t room = need_ns / 8 > LEAST_ROOM_NS ? need_ns / 8 : LEAST_ROOM_NS;
 
-	if (failures >= MOST_ATTEMPTS)
+	if (failures >= MOST_ATTEMPTS || must_end())
 		return UINT64_MAX;
 	for (unsigned i = EQUAL_ATTEMPTS; i < failures; i++)
 		room += room / 2;
@@ -113,9 +140,9 @@ static uint64_t limit_for(uint64_t read_ns)
 	return fixed + room;
 }
 
-/* It would only end by its limit: so many pages are dirty, or it is the first stop of a
- * full collection, which has to mark everything. The more stops were given up, the less
- * the estimate is believed: it may be wrong. */
+/* Only its limit would end the stop: too many pages are dirty, or it is the first stop of a full
+ * collection, which must mark everything. The estimate may be wrong, so it counts less with each
+ * stop that was given up. */
 static bool is_hopeless(uint64_t read_ns)
 {
 	uint64_t cards = cm_gc_record_full() ? heap_blocks() : cm_gc_record_stop_cards();
@@ -198,7 +225,8 @@ static void learn(void)
 	block_ps[last_stop++ % LAST_STOPS] = mark * 1000 / (blocks ? blocks : 1);
 }
 
-/* From one that did not, and not for its dirty pages: the walk is longer than thought. */
+/* From a stop that did not, but not because of its dirty pages: the walk is longer than
+ * estimated. */
 static void learn_from_failure(uint64_t mark)
 {
 	if (!given_up && !asked_for && card_ns * cm_gc_record_stop_cards() < mark / 4 &&
@@ -223,14 +251,15 @@ static void learn_unit(uint64_t ns)
 
 static void stop_ends(bool done)
 {
-	uint64_t now = cm_now_ns(), took = now - t_stop;
+	uint64_t now = cm_now_ns();
 
 	if (!in_stop) /* called twice (chain.c), or it began in a callback that never came back */
 		return;
 	in_stop = false;
 	t_started = now;
-	if (took > target + 1000000)
-		cm_gc_pace.stops_over++;
+	cm_gc_pace.asked = asked_for;
+	cm_gc_pace.unlimited = t_first && limit == UINT64_MAX;
+	cm_gc_pace.above = t_first && !cm_gc_pace.unlimited && limit > target - slice;
 	if (done) {
 		failures = 0;
 		in_vain_ns = 0;
@@ -285,6 +314,34 @@ void cm_gc_pace_event(int event)
 	}
 }
 
+/* ---- Forks --------------------------------------------------------------------------- */
+
+static void fork_begins(void)
+{
+	if (atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed) == 0)
+		atomic_store_explicit(&t_fork, cm_now_ns(), memory_order_relaxed);
+}
+
+static void fork_ends(void)
+{
+	atomic_fetch_sub_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void in_child(void)
+{
+	atomic_store_explicit(&forks, 0, memory_order_relaxed);
+}
+
+/* After GC_init(), where libgc adds its own handler: ours must run before it. */
+static void watch_forks(void)
+{
+	static atomic_bool done;
+
+	if (!atomic_load_explicit(&done, memory_order_relaxed) &&
+	    !atomic_exchange_explicit(&done, true, memory_order_relaxed))
+		(void)pthread_atfork(fork_begins, fork_ends, in_child);
+}
+
 /* ---- Slices -------------------------------------------------------------------------- */
 
 /* A slice is `rate` units for each block of the request: a megabyte would do 256. */
@@ -301,24 +358,88 @@ uint64_t cm_gc_pace_enter(size_t bytes)
 	return atomic_load_explicit(&stops, memory_order_relaxed);
 }
 
-void cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
+bool cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
 {
 	if (!cm_gc_pace.on)
-		return;
+		return false;
+	watch_forks();
 	if (ns > target + 1000000)
 		atomic_fetch_add_explicit(&cm_gc_pace.stalls_over, 1, memory_order_relaxed);
 	if (!entered || bytes > BLOCK) {
 		if (bytes > BLOCK)
 			cm_gc_api.GC_set_rate(rate_now());
-		return;
+		return false;
 	}
-	/* With a stop in it, or without a slice, it shows nothing about slices. */
+	/* A call with a stop in it, or without a slice, shows nothing about slices. */
 	if (entered != atomic_load_explicit(&stops, memory_order_relaxed) ||
 	    !atomic_load_explicit(&marking, memory_order_relaxed))
-		return;
+		return false;
 	learn_unit(ns / (uint64_t)rate_now());
 	cm_gc_growth_slice(ns);
 	cm_gc_api.GC_set_rate(rate_now());
+	return true;
+}
+
+/* ---- Roots that are removed ----------------------------------------------------------- */
+
+/* Between two slices, pieces of roots are on libgc's mark stack. If the program unmaps a root that
+ * it has removed, the next slice reads it and crashes. So the collection under way is ended before.
+ * That is not possible in a thread that libgc does not know, and while collections are off. */
+static bool can_finish(void)
+{
+	const struct cm_gc_api *api = &cm_gc_api;
+
+	return cm_gc_pace.on && api->GC_collect_a_little && api->GC_is_disabled &&
+	       api->GC_disable && api->GC_enable && api->GC_is_init_called &&
+	       api->GC_is_init_called() &&
+	       (!api->threads ||
+		(api->GC_thread_is_registered && api->GC_thread_is_registered())) &&
+	       !api->GC_is_disabled() && !cm_gc_test(CM_GC_TEST_NO_FINISH);
+}
+
+void cm_gc_pace_finish(void)
+{
+	if (!can_finish())
+		return;
+	atomic_fetch_add_explicit(&finishing, 1, memory_order_relaxed);
+	cm_gc_api.GC_set_rate(rate_now());
+	while (cm_gc_api.GC_collect_a_little() && !cm_gc_api.GC_is_disabled())
+		;
+	atomic_fetch_sub_explicit(&finishing, 1, memory_order_relaxed);
+	cm_gc_api.GC_set_rate(rate_now());
+}
+
+void cm_gc_hook_remove_roots_only(void *start, void *end)
+{
+	cm_gc_api.GC_remove_roots(start, end);
+	cm_gc_pace_finish();
+}
+
+void cm_gc_hook_clear_roots_only(void)
+{
+	cm_gc_api.GC_clear_roots();
+	cm_gc_pace_finish();
+}
+
+/* libgc learns that an object is gone when it begins the next collection. So none begins before:
+ * collections are off meanwhile. If another thread was faster, that one is ended, too. */
+int cm_gc_hook_dlclose(void *handle)
+{
+	bool off = false;
+	int result;
+
+	while (can_finish() && !off) {
+		cm_gc_pace_finish();
+		cm_gc_api.GC_disable();
+		/* Does nothing now but answer whether one is under way. */
+		off = !cm_gc_api.GC_collect_a_little();
+		if (!off)
+			cm_gc_api.GC_enable();
+	}
+	result = dlclose(handle);
+	if (off)
+		cm_gc_api.GC_enable();
+	return result;
 }
 
 /* ---- Setting it up -------------------------------------------------------------------- */

@@ -5,10 +5,10 @@
  * from elsewhere in the process is not affected.
  *
  * An object is in the list of dl_iterate_phdr() before another thread's dlopen() has relocated
- * it. If a page of it is made read-only, ld.so then crashes, and what is written there is
- * overwritten. We cannot ask whether ld.so is at work without waiting for it, and
- * it may be waiting for us: constructors allocate. So each slot must show that it
- * is ready, or is left alone until the next time:
+ * it. If we make a page of it read-only then, ld.so crashes, and ld.so overwrites the slots that we
+ * have written. We cannot ask whether ld.so is at work without waiting for it, and it may be
+ * waiting for us: constructors allocate. So each slot must show that it is ready, or is left alone
+ * until the next time:
  *   - ld.so makes an object's RELRO pages read-only when it has relocated all of it, and never
  *     touches them again. One step before they are writable, and we keep away.
  *   - in an object without such pages no protection is changed, and ld.so writes each slot
@@ -60,8 +60,8 @@ static uintptr_t pointer(const struct object *o, uintptr_t value)
 	return value < o->bias ? value + o->bias : value;
 }
 
-/* Asked of the kernel by adding 0 where it is: nothing to open, no signal, and a write of ld.so's
- * beside it is not undone. */
+/* Asks the kernel to add 0 to the slot: this opens no file, raises no signal, and does not undo a
+ * write of ld.so at the same time. */
 static bool is_read_only(uintptr_t addr)
 {
 	uint32_t none = 0;
@@ -82,7 +82,7 @@ static bool is_ready(const struct object *o, uintptr_t slot)
 	if (o->relro_start < o->relro_end)
 		return is_read_only(o->relro_start) &&
 		       is_read_only(o->relro_end - sizeof(uint32_t));
-	/* Relocated, it is above the object's own size, which is where addresses in the file are.
+	/* A relocated address is above the object's size; addresses in the file are below it.
 	 */
 	return __atomic_load_n((uintptr_t *)slot, __ATOMIC_RELAXED) >= o->size;
 }
@@ -205,8 +205,9 @@ static int walk_object(struct dl_phdr_info *info, size_t size, void *arg)
 	(void)size;
 	if (w->base && !contains(info, (uintptr_t)w->base))
 		return 0;
-	/* Ours: the adapter, and the core, which may be an object of its own: our sigaction()
-	 * calls it, and it the real one. A string of the core's is where the core is. */
+	/* Our objects: the adapter, and the core, which may be a separate object. Our sigaction()
+	 * calls the core, and the core calls the real one. A string of the core shows which object
+	 * it is. */
 	if (contains(info, (uintptr_t)&cm_gc_config) ||
 	    contains(info, (uintptr_t)cardmark_version()))
 		return 0;
@@ -238,8 +239,7 @@ struct look {
 	enum cm_gc_place place;
 };
 
-/* Is this what libgc exports? In some builds it takes the place of malloc and of calls that it
- * has to know of. */
+/* Does libgc export this? In some builds it replaces malloc and calls that it must know of. */
 static bool is_of_libgc(const char *name)
 {
 	static const char *const others[] = {

@@ -3,7 +3,7 @@
  * The preload object of `cardmark run`: the adapter for a program that was not
  * rebuilt. The environment alone controls it (see cardmark(1)). Its constructor
  * runs before the program calls GC_init(). */
-#include "gc-glue/boehm/glue.h"
+#include "gc-glue/boehm/tell.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +46,7 @@ static const char *lost_counters(void)
 static bool without_libgc; /* the process that `cardmark run` became, as it is now */
 static uint64_t faults_before;
 
-/* Grows with each child that is waited for; what the process was before exec() counts. */
+/* Grows with each child that is waited for, also before exec(). */
 static uint64_t children_faults(void)
 {
 	struct rusage u = { 0 };
@@ -64,12 +64,12 @@ static int is_libgc(struct dl_phdr_info *info, size_t size, void *arg)
 	return strncmp(slash ? slash + 1 : info->dlpi_name, "libgc.so", 8) == 0;
 }
 
-/* Only here, at the end of the process, is it true: a shell, a script or env becomes
- * another program by exec(), and one that does is not asked. */
+/* Only at the end of the process is this certain: a shell, a script or env becomes another program
+ * by exec(), and then this is not called. */
 static void say_without_libgc(void)
 {
 	const char *stats = cm_gc_statsfile();
-	bool named = stats && strcmp(stats, "-") != 0;
+	bool named = stats && cm_gc_file_descriptor(stats) < 0;
 	char text[700];
 
 	if (!without_libgc || !cm_gc_is_the_program())
@@ -154,7 +154,7 @@ __attribute__((constructor)) static void preload_start(void)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
 	const char *verbose = secure_getenv("CARDMARK_RUN_VERBOSE");
-	char text[800];
+	char text[1200];
 	int r;
 
 	cm_gc_config.preloaded = true;
@@ -173,9 +173,15 @@ __attribute__((constructor)) static void preload_start(void)
 	if (r != 0) {
 		(void)snprintf(text, sizeof text, "was not started: %s", cardmark_last_error());
 		say(text);
-		_exit(2);
+		_exit(r == -EINVAL ? 2 : 1); /* as the command has it */
 	}
 	mark_tracked(!c->unchanged);
+	if (cm_gc_heap.cm && *cm_gc_heap.tracker.why_no_better) {
+		(void)snprintf(text, sizeof text, "runs on %s, which is not the best backend: %s",
+			       cardmark_backend_name(cm_gc_heap.tracker.backend),
+			       cm_gc_heap.tracker.why_no_better);
+		say(text);
+	}
 	if (c->unchanged && cm_gc_is_the_program()) {
 		(void)snprintf(text, sizeof text, "is left as it is: %s", c->why);
 		say(text);

@@ -77,7 +77,7 @@ int cm_gc_ranges_remove(struct cm_gc_ranges *set, uintptr_t start, uintptr_t end
 	bool short_of_room = put > n && set->n == set->cap && grow(set) != 0;
 
 	if (short_of_room)
-		put = 1; /* forget the tail: what is in no set counts as dirty */
+		put = 1; /* forget the tail: memory in no set counts as dirty */
 	replace(set, i, n, put);
 	for (size_t k = 0; k < put; k++)
 		set->v[i + k] = keep[k];

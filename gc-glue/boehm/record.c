@@ -5,6 +5,7 @@
  *
  * PRE_STOP_WORLD  POST_STOP_WORLD  MARK_START ... PRE_START_WORLD  POST_START_WORLD
  *       |---- stop phase ----|          |-- dirty, mark --|---- resume ----| */
+#include "common/usdt.h"
 #include "gc-glue/boehm/glue.h"
 #include "lib/os/own.h"
 
@@ -17,8 +18,8 @@ struct cm_gc_recorder *cm_gc_rec;
 bool cm_gc_world_stopped;
 
 static uint64_t t_begin, t_stopped, t_mark, t_resume, t_dirty;
-static uint64_t stop_cards;
-static bool stop_full;
+static uint64_t stop_cards, stop_cpu;
+static bool stop_full, stop_done;
 
 int cm_gc_record_init(bool raw)
 {
@@ -39,6 +40,12 @@ void cm_gc_record_reset(void)
 
 	memset(cm_gc_rec, 0, sizeof *cm_gc_rec);
 	cm_gc_rec->raw_cap = cap;
+}
+
+/* Asks the kernel: only where someone wants to know why a stop took long. */
+static uint64_t cpu_now(void)
+{
+	return cm_gc_config.target_ns ? cm_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
 }
 
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards)
@@ -74,9 +81,12 @@ static void add_phases(const uint64_t ns[CM_GC_PH_COUNT])
 
 void cm_gc_record_begin(uint64_t now)
 {
+	if (!t_begin) /* an event may come twice */
+		CM_USDT(cardmark_gc, stop__begin);
 	t_begin = t_stopped = t_mark = t_resume = now;
 	t_dirty = stop_cards = 0;
-	stop_full = false;
+	stop_full = stop_done = false;
+	stop_cpu = cpu_now();
 }
 
 void cm_gc_record_stopped(uint64_t now)
@@ -90,13 +100,18 @@ void cm_gc_record_mark(uint64_t now)
 	t_mark = now;
 }
 
+void cm_gc_record_marked(void)
+{
+	stop_done = true;
+}
+
 void cm_gc_record_resume(uint64_t now)
 {
 	cm_gc_world_stopped = false;
 	t_resume = now;
 }
 
-void cm_gc_record_end(uint64_t now)
+bool cm_gc_record_end(uint64_t now, struct cm_gc_stop *stop)
 {
 	uint64_t mark = t_resume - t_mark;
 	const uint64_t ns[CM_GC_PH_COUNT] = {
@@ -107,7 +122,7 @@ void cm_gc_record_end(uint64_t now)
 	};
 
 	if (!t_begin)
-		return;
+		return false;
 	add_phases(ns);
 	cm_gc_hist_add(&cm_gc_rec->stops, now - t_begin);
 	if (cm_gc_rec->raw_n < cm_gc_rec->raw_cap) {
@@ -116,5 +131,15 @@ void cm_gc_record_end(uint64_t now)
 		memcpy(cm_gc_rec->raw[cm_gc_rec->raw_n].phase, ns, sizeof ns);
 		cm_gc_rec->raw_n++;
 	}
+	*stop = (struct cm_gc_stop){
+		.start = t_begin,
+		.end = now,
+		.cards = stop_cards,
+		.cpu_ns = stop_cpu ? cpu_now() - stop_cpu : UINT64_MAX,
+		.full = stop_full,
+		.done = stop_done,
+	};
+	memcpy(stop->phase, ns, sizeof ns);
 	t_begin = 0;
+	return true;
 }

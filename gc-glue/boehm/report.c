@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The counters of one process, as a struct and as JSON. */
-#include "gc-glue/boehm/glue.h"
+#include "gc-glue/boehm/tell.h"
 #include "lib/sized.h"
 
 #include <errno.h>
@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* What had been counted when this process began to count: a program that another became
- * by exec() has its CPU time, and a fork child its parent's counters. */
+/* The counters when this process began to count: after exec() a program has the CPU time of the
+ * program before it, and a fork child has its parent's counters. */
 static struct {
 	uint64_t collections, cpu_ns, minor_faults;
 	struct cardmark_stats core;
@@ -84,11 +84,14 @@ void cm_gc_report_begin_child(void)
 	before.core = (struct cardmark_stats){ 0 };
 	before.core = core_stats();
 	cm_gc_record_reset();
+	cm_gc_over_reset();
+	cm_gc_cycle_reset();
+	cm_gc_trace_reset();
 	cm_gc_walk.left_out = cm_gc_walk.blocks = cm_gc_walk.entries = 0;
 	cm_gc_heap.track_failures = 0;
 	cm_gc_heap.track_error[0] = '\0';
 	cm_gc_growth.full = cm_gc_growth.bare = 0;
-	p->raised = p->given_up = p->most_attempts = p->stops_over = 0;
+	p->raised = p->given_up = p->most_attempts = 0;
 	atomic_store_explicit(&p->stalls_over, 0, memory_order_relaxed);
 }
 
@@ -104,12 +107,24 @@ static void put_histogram(struct cm_gc_out *o, const char *key, const struct cm_
 		  (unsigned long long)cm_gc_hist_quantile(h, 0.999), (unsigned long long)h->max);
 }
 
+static const char *ended = "running";
+
+void cm_gc_report_ended(const char *how)
+{
+	ended = how;
+}
+
+uint64_t cm_gc_report_collections(void)
+{
+	return cm_gc_api.GC_get_gc_no() - before.collections;
+}
+
 static const char *way_name(enum cardmark_gc_way way)
 {
 	return way == CARDMARK_GC_WAY_A ? "A" : way == CARDMARK_GC_WAY_B ? "B" : "none";
 }
 
-/* The choice is made before libgc starts; it may have gone its own way. */
+/* The choice is made before libgc starts; libgc may have chosen another mode since. */
 static const char *why_now(void)
 {
 	const struct cm_gc_config *c = &cm_gc_config;
@@ -155,10 +170,21 @@ static void put_pace(struct cm_gc_out *o)
 		  "\"finish_ns\": %llu, \"raised\": %llu, \"given_up\": %llu, \"most_attempts\": "
 		  "%llu "
 		  "},\n",
-		  (unsigned long long)p->stops_over, (unsigned long long)p->stalls_over,
+		  (unsigned long long)cm_gc_over_total(), (unsigned long long)p->stalls_over,
 		  (unsigned long long)p->fixed_ns, (unsigned long long)p->finish_ns,
 		  (unsigned long long)p->raised, (unsigned long long)p->given_up,
 		  (unsigned long long)p->most_attempts);
+}
+
+static void put_over(struct cm_gc_out *o)
+{
+	if (!cm_gc_config.target_ns || cm_gc_config.mode == CARDMARK_GC_MODE_STOP_THE_WORLD)
+		return;
+	cm_gc_put(o, "  \"over\": { ");
+	for (int i = 0; i < CM_GC_OVER_COUNT; i++)
+		cm_gc_put(o, "\"%s\": %llu%s", cm_gc_over_name((enum cm_gc_over)i),
+			  (unsigned long long)cm_gc_over_count((enum cm_gc_over)i),
+			  i + 1 < CM_GC_OVER_COUNT ? ", " : " },\n");
 }
 
 static void put_walk(struct cm_gc_out *o)
@@ -178,9 +204,11 @@ static void put_cadence(struct cm_gc_out *o)
 {
 	const struct cm_gc_growth *g = &cm_gc_growth;
 
-	cm_gc_put(o, "  \"cadence\": { \"full\": %llu, \"bare\": %llu, \"least_bytes\": %llu },\n",
+	cm_gc_put(o,
+		  "  \"cadence\": { \"full\": %llu, \"bare\": %llu, \"least_bytes\": %llu, "
+		  "\"fault_ns\": %llu },\n",
 		  (unsigned long long)g->full, (unsigned long long)g->bare,
-		  (unsigned long long)g->least);
+		  (unsigned long long)g->least, (unsigned long long)g->fault_ns);
 }
 
 static void put_raw(struct cm_gc_out *o)
@@ -243,6 +271,8 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	cm_gc_put(o, "{\n  \"format\": \"cardmark-run\",\n  \"version\": 1,\n");
 	put_program(o);
 	cm_gc_put_number(o, "pid", (uint64_t)getpid());
+	cm_gc_put_number(o, "parent_pid", (uint64_t)getppid());
+	cm_gc_put_text(o, "ended", ended);
 	cm_gc_put_text(o, "mode", cm_gc_mode_name(c->mode));
 	cm_gc_put_text(o, "backend",
 		       cm_gc_heap.cm ? cardmark_backend_name(cm_gc_heap.tracker.backend)
@@ -254,12 +284,13 @@ void cm_gc_report_put(struct cm_gc_out *o)
 	cm_gc_put_number(o, "cpu_ns", cpu_of(&u) - before.cpu_ns);
 	cm_gc_put_number(o, "maxrss_kb", (uint64_t)u.ru_maxrss);
 	cm_gc_put_number(o, "forks", atomic_load_explicit(&forks, memory_order_relaxed));
-	cm_gc_put_number(o, "collections", cm_gc_api.GC_get_gc_no() - before.collections);
+	cm_gc_put_number(o, "collections", cm_gc_report_collections());
 	cm_gc_put_number(o, "heap_bytes", cm_gc_api.GC_get_heap_size());
 	put_histogram(o, "stops", &cm_gc_rec->stops);
 	put_histogram(o, "stalls", &cm_gc_rec->stalls);
 	put_phases(o);
 	put_pace(o);
+	put_over(o);
 	put_walk(o);
 	put_cadence(o);
 	cm_gc_put_number(o, "dirty_cards", cm_gc_rec->dirty_cards);
@@ -295,7 +326,7 @@ int cm_gc_info(struct cardmark_gc_info *info)
 	i.why = why_now();
 	i.heap_bytes = cm_gc_api.GC_get_heap_size();
 	i.dirty_cards = cm_gc_rec->dirty_cards;
-	i.collections = cm_gc_api.GC_get_gc_no() - before.collections;
+	i.collections = cm_gc_report_collections();
 	i.stops = cm_gc_rec->stops.count;
 	i.stop_total_ns = cm_gc_rec->stops.total;
 	i.stop_max_ns = cm_gc_rec->stops.max;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Static roots. Two reasons to stand between libgc and dl_iterate_phdr():
+ * Static roots. There are two reasons to redirect libgc's calls of dl_iterate_phdr():
  *
- * Before 8.2.8 soft_set_grungy_pages() (os_dep.c) misses the last page of a
- * root whose start is not page-aligned (libgc issue #544), and what it misses
- * counts as clean. So libgc is shown writable segments that begin on a page,
- * and GC_add_roots() adds the last page of an unaligned root as a root again.
+ * Before 8.2.8 soft_set_grungy_pages() (os_dep.c) misses the last page of a root whose start is not
+ * page-aligned (libgc issue #544), and that page counts as clean. So libgc gets writable segments
+ * that begin on a page, and GC_add_roots() adds the last page of an unaligned root as a root again.
  *
- * And it shows us, before each stop, which static data there is now (rootset.c). */
+ * And before each stop we see which static data exist (rootset.c). */
 #include "gc-glue/boehm/glue.h"
 
 #include <string.h>

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which roots there are, and which of them are watched. libgc reads the dirty bits of all of
- * its roots and scans the dirty pages; what is not watched is dirty.
+ * The roots, and which of them are watched. libgc reads the dirty bits of all of its roots and
+ * scans the dirty pages; roots that are not watched are dirty.
  *
- * A page may be clean only if it was a root at the pass before, too: what is stored in it while
- * it is none is in a bit that another pass clears. So what becomes a root is forgotten before
- * libgc is told of it, and watched anew after: then it is dirty. What is no longer a root is
- * forgotten first. What libgc did not ask for in a pass is none, whatever we were told.
+ * A page may be clean only if it was a root at the pass before, too: a pass clears the bits of
+ * other pages as well, and their pointers were not followed. So a new root is removed from the list
+ * before libgc learns of it, and watched again afterwards: then it is dirty. A root that ends is
+ * dropped first. If libgc did not ask for a root in a pass, the root has ended, even without a
+ * call.
  *
- * Most roots are small, and lie near each other with constant data of the same files between
- * them. That is watched along with them, so that the tracker has a few ranges to ask for,
- * and not hundreds. Nobody writes there.
+ * Most roots are small, and lie near each other with constant data of the same files between them.
+ * The constant data are watched too, so that the tracker has a few ranges instead of hundreds. They
+ * are never written.
  *
  * All of it under libgc's allocation lock. */
 #include "gc-glue/boehm/glue.h"
@@ -61,7 +62,7 @@ static uint64_t bytes_of(const struct cm_gc_ranges *set)
 	return n;
 }
 
-/* What is in no set is dirty: so want of memory for one is borne, here and below. */
+/* Memory in no set is dirty. So it does no harm if there is no memory for a set, here and below. */
 static void add_all(struct cm_gc_ranges *to, const struct cm_gc_ranges *from)
 {
 	for (size_t i = 0; i < from->n; i++)
@@ -75,7 +76,7 @@ static void drop(uintptr_t start, uintptr_t end, void *arg)
 	(void)cm_gc_ranges_remove(&asked, start, end);
 }
 
-/* It is dirty until it is watched anew. */
+/* It is dirty until it is watched again. */
 static void forget(uintptr_t start, uintptr_t end)
 {
 	changed = true;
@@ -246,12 +247,14 @@ void cm_gc_hook_remove_roots(void *start, void *end)
 
 	locked(begin_remove, &r);
 	cm_gc_api.GC_remove_roots(start, end);
+	cm_gc_pace_finish();
 }
 
 void cm_gc_hook_clear_roots(void)
 {
 	locked(begin_clear, NULL);
 	cm_gc_api.GC_clear_roots();
+	cm_gc_pace_finish();
 }
 
 /* Which static data is a root may change by this. */
@@ -320,12 +323,6 @@ static void choose(void)
 	}
 }
 
-static void unwatch_piece(uintptr_t start, uintptr_t end, void *arg)
-{
-	(void)arg;
-	cm_gc_heap_unwatch(start, end);
-}
-
 /* As file memory, which is never wrong: so neighbours are one range. */
 static void watch_piece(uintptr_t start, uintptr_t end, void *arg)
 {
@@ -340,12 +337,24 @@ static void watch_piece(uintptr_t start, uintptr_t end, void *arg)
 	}
 }
 
-void cm_gc_roots_sync(void)
+/* For a report, which any thread may ask for without the lock, because the sets themselves may
+ * move. */
+static struct {
+	_Atomic uint64_t bytes, watched, pieces, ranges;
+} told;
+
+static void tell(void)
+{
+	atomic_store_explicit(&told.bytes, bytes_of(&roots), memory_order_relaxed);
+	atomic_store_explicit(&told.watched, bytes_of(&wanted), memory_order_relaxed);
+	atomic_store_explicit(&told.pieces, wanted.n, memory_order_relaxed);
+	atomic_store_explicit(&told.ranges, asked.n, memory_order_relaxed);
+}
+
+static void watch_anew(void)
 {
 	static struct cm_gc_ranges now;
 
-	if (!changed || adding)
-		return;
 	changed = false;
 	find_roots();
 	if (!can_watch())
@@ -354,14 +363,23 @@ void cm_gc_roots_sync(void)
 	now.n = 0;
 	add_all(&now, &wanted);
 	add_all(&now, &between);
-	for (size_t i = 0; i < asked.n; i++)
-		cm_gc_ranges_minus(asked.v[i].start, asked.v[i].end, &now, unwatch_piece, NULL);
+	/* From the end, so that a removal does not move the pieces before it. */
+	for (size_t i = asked.n; i-- > 0;)
+		cm_gc_ranges_minus(asked.v[i].start, asked.v[i].end, &now, drop, NULL);
 	/* Apart: where constant data cannot be watched, the roots can. */
 	for (size_t i = 0; i < wanted.n; i++)
 		cm_gc_ranges_minus(wanted.v[i].start, wanted.v[i].end, &asked, watch_piece, NULL);
 	for (size_t i = 0; i < between.n; i++)
 		cm_gc_ranges_minus(between.v[i].start, between.v[i].end, &asked, watch_piece, NULL);
 	swap(&asked, &now);
+}
+
+void cm_gc_roots_sync(void)
+{
+	if (!changed || adding)
+		return;
+	watch_anew();
+	tell();
 }
 
 /* ---- A pass ------------------------------------------------------------------------------ */
@@ -391,7 +409,7 @@ void cm_gc_roots_pass(struct cm_gc_ranges *seen)
 		else
 			cm_gc_ranges_minus(r->start, r->end, seen, drop, NULL);
 	}
-	/* Nobody asks for what is between, and no bit of it need be kept. */
+	/* libgc does not ask for the memory in between, so its bits need not be kept. */
 	if (seen)
 		add_all(seen, &between);
 	cm_gc_rec->root_passes++;
@@ -403,8 +421,10 @@ void cm_gc_roots_put(struct cm_gc_out *o)
 	cm_gc_put(o,
 		  "  \"roots\": { \"bytes\": %llu, \"watched_bytes\": %llu, \"pieces\": %llu, "
 		  "\"watched_ranges\": %llu, \"passes\": %llu, \"scanned_bytes\": %llu },\n",
-		  (unsigned long long)bytes_of(&roots), (unsigned long long)bytes_of(&wanted),
-		  (unsigned long long)wanted.n, (unsigned long long)asked.n,
+		  (unsigned long long)atomic_load_explicit(&told.bytes, memory_order_relaxed),
+		  (unsigned long long)atomic_load_explicit(&told.watched, memory_order_relaxed),
+		  (unsigned long long)atomic_load_explicit(&told.pieces, memory_order_relaxed),
+		  (unsigned long long)atomic_load_explicit(&told.ranges, memory_order_relaxed),
 		  (unsigned long long)cm_gc_rec->root_passes,
 		  (unsigned long long)cm_gc_rec->root_scanned);
 }

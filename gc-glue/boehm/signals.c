@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
- * SIGSEGV handlers of programs that were not rebuilt. With the mprotect backend writes
- * are found by faults, and a handler set later would take the first of them for a crash
- * (neko, asymptote, Crystal). So what objects call to set one leads to
- * cardmark_sigaction(), as the JVM's libjsig does it for the JVM. */
-#include "gc-glue/boehm/glue.h"
+ * SIGSEGV handlers of programs that were not rebuilt. The mprotect backend finds writes by faults,
+ * and a handler that is set later would take the first fault for a crash (neko, asymptote,
+ * Crystal). So calls that set such a handler are redirected to cardmark_sigaction(), as libjsig
+ * does for the JVM. */
+#include "gc-glue/boehm/tell.h"
 
 #include <errno.h>
 #include <signal.h>
 
 int cm_gc_hook_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	int error = cardmark_sigaction(sig, act, old);
+	struct sigaction mine;
+	int error = cardmark_sigaction(sig, cm_gc_ending_in(sig, act, &mine), old);
 
-	if (error == 0)
+	if (error == 0) {
+		cm_gc_ending_out(sig, old);
 		return 0;
+	}
 	errno = -error;
 	return -1;
 }
@@ -36,7 +39,8 @@ static cm_gc_handler *set(int sig, cm_gc_handler *handler, int flags)
 /* Both of signal(2): as BSD and glibc have it, and as System V had it. */
 cm_gc_handler *cm_gc_hook_signal(int sig, cm_gc_handler *handler)
 {
-	return sig == SIGSEGV ? set(sig, handler, SA_RESTART) : signal(sig, handler);
+	return sig == SIGSEGV || cm_gc_ending_handles(sig) ? set(sig, handler, SA_RESTART)
+							   : signal(sig, handler);
 }
 
 cm_gc_handler *cm_gc_hook_sysv_signal(int sig, cm_gc_handler *handler)

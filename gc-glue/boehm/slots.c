@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The calls that are redirected, and where they lead: libgc's own, and the program's to libgc. */
-#include "gc-glue/boehm/glue.h"
+ * The redirected calls and their targets: libgc's own calls, and the program's calls to libgc. */
+#include "gc-glue/boehm/tell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,7 @@ static char *hook_getenv(const char *name)
 {
 	char *value;
 
-	/* Which variables a privileged program takes from its user is libgc's affair. */
+	/* libgc decides which variables a privileged program takes from its user. */
 	return answer(name, &value) ? value : getenv(name);
 }
 
@@ -47,7 +47,8 @@ static char *hook_secure_getenv(const char *name)
 
 /* ---- Slots -------------------------------------------------------------------- */
 
-/* Way B needs them. So they stay allowed, and the program reads back what it set. */
+/* Way B needs manual dirty bits. So they stay allowed, but the program reads back the value that it
+ * set. */
 static int program_allows_vdb;
 
 static void hook_set_manual_vdb_allowed(int value)
@@ -134,6 +135,14 @@ static struct cm_gc_slot roots_slots[] = {
 	SLOT("GC_register_has_static_roots_callback", cm_gc_hook_register_has_static_roots),
 };
 
+/* With a pause target. */
+static struct cm_gc_slot pace_slots[] = { SLOT("dlclose", cm_gc_hook_dlclose) };
+/* And where roots are not followed. */
+static struct cm_gc_slot pace_roots_slots[] = {
+	SLOT("GC_remove_roots", cm_gc_hook_remove_roots_only),
+	SLOT("GC_clear_roots", cm_gc_hook_clear_roots_only),
+};
+
 static unsigned found(const struct cm_gc_slot *slots, size_t n, const char *symbol)
 {
 	for (size_t i = 0; i < n; i++)
@@ -203,8 +212,9 @@ static atomic_flag redirecting = ATOMIC_FLAG_INIT;
 
 static void redirect_signals(void)
 {
-	if (cm_gc_heap.cm && cm_gc_heap.tracker.backend == CARDMARK_BACKEND_MPROTECT &&
-	    !cm_gc_test(CM_GC_TEST_NO_SIGNAL_DEFENCE))
+	bool traps = cm_gc_heap.cm && cm_gc_heap.tracker.backend == CARDMARK_BACKEND_MPROTECT;
+
+	if ((traps || cm_gc_ending_handles(SIGTERM)) && !cm_gc_test(CM_GC_TEST_NO_SIGNAL_DEFENCE))
 		cm_gc_plt_redirect(NULL, signal_slots, COUNT(signal_slots), true);
 }
 
@@ -213,12 +223,16 @@ void cm_gc_redirect_again(void)
 	/* Two at once would take each other's right to write to a RELRO page. */
 	if (atomic_flag_test_and_set(&redirecting))
 		return;
-	/* Before the walk: what is too early for it is found by the next one. */
+	/* Before the walk: the next walk finds objects that are too early for this one. */
 	atomic_store_explicit(&cm_gc_plt_early, false, memory_order_relaxed);
 	cm_gc_plt_redirect(NULL, api_slots, COUNT(api_slots), true);
 	redirect_signals();
 	if (cm_gc_config.way == CARDMARK_GC_WAY_A)
 		cm_gc_plt_redirect(NULL, roots_slots, COUNT(roots_slots), true);
+	else if (cm_gc_pace.on)
+		cm_gc_plt_redirect(NULL, pace_roots_slots, COUNT(pace_roots_slots), true);
+	if (cm_gc_pace.on)
+		cm_gc_plt_redirect(NULL, pace_slots, COUNT(pace_slots), true);
 	atomic_flag_clear(&redirecting);
 }
 

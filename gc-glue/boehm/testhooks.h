@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the tests switch off, or break, to show that they would see a loss. Only in the
- * adapter that is built for them (tests/boehm/hooks.la, with CM_GC_TEST_HOOKS): in what
- * is installed each of these is 0, and its name is not there.
+ * Switches with which the tests disable or break a part, to show that they would see a loss. Only
+ * in the adapter that is built for the tests (tests/boehm/hooks.la, with CM_GC_TEST_HOOKS). In the
+ * installed adapter each of these is 0, and has no name.
  *
  * To add one: a line here, and `if (cm_gc_test(CM_GC_TEST_NAME))` where it acts. A test
  * sets CARDMARK_GC_TEST_NAME to a number; tests/boehm/lib.sh then takes that adapter. */
@@ -16,8 +16,11 @@
 	X(LARGE_FORGET) /* dirty pages of large objects are not marked from */                     \
 	X(NO_CADENCE)   /* libgc's own rule of when to collect, by two thirds of its divisor */    \
 	X(NO_EVENT_DEFENCE)   /* callbacks that are replaced stay so */                            \
+	X(NO_FINISH)          /* a root may go while marking from it goes on */                    \
+	X(NO_FORK_ORDER)      /* loaded after libgc was started, it takes locks at a fork */       \
 	X(NO_LOADING_DEFENCE) /* objects that another thread loads are redirected, too */          \
 	X(NO_LARGE)           /* large objects are as all others */                                \
+	X(NO_OWN_STACK)       /* a signal that ends the program is reported on its stack */        \
 	X(NO_ROOT_DEFENCE)    /* the last page of an unaligned root is left to libgc */            \
 	X(NO_SIGNAL_DEFENCE)  /* calls that set SIGSEGV handlers are not redirected */             \
 	X(NO_STACK_DEFENCE)   /* stacks in the heap are not known by what libgc reads */           \
@@ -26,6 +29,7 @@
 	X(ROOTS_UNARMED)      /* roots count as watched, and are not */                            \
 	X(NO_WIPE)            /* addresses of dirty pages stay on the stack */                     \
 	X(RATE)               /* libgc's constants with this rate, and no pacing */                \
+	X(TRACE_ROOM)         /* so many notes are kept for a trace */                             \
 	X(UNTRACKED)          /* of so many pieces of heap one is not tracked */                   \
 	X(WALK_LENGTHS_ONLY)  /* objects that have a descriptor of their own are left out */       \
 	X(WALK_MARKED_ONLY)   /* those that are marked from unmarked are left out */               \

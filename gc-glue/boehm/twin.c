@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Functions of ours that this process has twice: in the preloaded adapter, which has a core
- * inside, and in what the program was linked with. */
+ * Our functions that this process has twice: in the preloaded adapter, which has a core inside, and
+ * in the libraries that the program was linked with. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
 
@@ -14,7 +14,7 @@ void *cm_gc_find_other(const char *name, const void *ours)
 	/* A program that exports its own comes before the preloaded one. */
 	if (other == ours)
 		other = dlsym(RTLD_NEXT, name);
-	/* That there is none is no error, and no text for the program's next dlerror(). */
+	/* A missing function is no error, and the program's next dlerror() must not report it. */
 	if (other == NULL)
 		(void)dlerror();
 	return other == ours ? NULL : other;

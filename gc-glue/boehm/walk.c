@@ -13,13 +13,13 @@
  * (the stop function said so). Then the event before the world starts puts the word back, and the
  * slices walk by libgc's own dirty bits, which it was given as ever.
  *
- * What is dirty: all that was not tracked when the pass was made, and what the table says of the
- * rest. The table keeps these bits until the next pass; if then not all was marked from (the mark
- * stack overflowed, and libgc marked from everything), they count once more.
+ * What is dirty: all memory that was not tracked when the pass was made, and the dirty cards of the
+ * table. The table keeps these bits until the next pass. If by then not all of them were marked
+ * from (the mark stack overflowed, and libgc marked from everything), they count once more.
  *
- * None of libgc's structures is in its interface. So each field that is used here is proved when
- * this is set up, on objects of our own and by what libgc does with them (walk_proof.c). A field
- * that is not where 8.2 has it: the walk stays.
+ * libgc's structures are not part of its interface. So at set-up each field that is used here is
+ * proved, on objects of our own and by libgc's behaviour with them (walk_proof.c). If a field is
+ * not where 8.2 has it, libgc keeps its walk.
  *
  * Under the allocation lock. Without a time limit libgc marks with several threads while that
  * thread holds it: so the mark procedure takes `busy`. */
@@ -177,8 +177,8 @@ static bool next_piece(void)
 	return at < work.end && !cm_gc_test(CM_GC_TEST_WALK_TRACKED_ONLY);
 }
 
-/* Goes on to the next dirty block that has an entry in the index, for at most so many looks.
- * False: there is none. It has none, either, if *looks is 0 then. */
+/* Goes on to the next dirty block that has an entry in the index, with at most *looks looks. False:
+ * there is none. If *looks is 0 then, the looks are used up, and the block has no entry either. */
 static bool next_block(unsigned *looks)
 {
 	for (; *looks; --*looks) {
@@ -201,15 +201,15 @@ static bool next_block(unsigned *looks)
 	return true;
 }
 
-/* No room for one block: what libgc does when it cannot push. It throws away a part of the stack,
- * enlarges it, and marks from all that is marked. */
+/* No room for one block: do what libgc does when it cannot push. It throws away a part of the
+ * stack, enlarges it, and marks from all marked objects. */
 static struct cm_gc_mark_entry *overflow(struct cm_gc_mark_entry *limit)
 {
 	cm_gc_api.GC_clear_mark_bit((void *)cm_gc_own.spill);
 	return cm_gc_api.GC_mark_and_push((void *)cm_gc_own.spill, limit - 1, limit, NULL);
 }
 
-/* The tests' build fills what libgc throws away, so that there is something. */
+/* The tests' build fills the part that libgc throws away, so that it is not empty. */
 static struct cm_gc_mark_entry *no_room(struct cm_gc_mark_entry *top,
 					struct cm_gc_mark_entry *limit)
 {
@@ -335,12 +335,12 @@ bool cm_gc_walk_take(const struct cardmark_run *left, size_t left_n, bool in_fro
 	for (size_t i = 0; i < t->n; i++)
 		if (cm_gc_ranges_add(&watched, t->v[i].start, t->v[i].end) != 0)
 			return false;
-	/* What is not tracked any more is in no table, nor in `watched`. */
+	/* Memory that is no longer tracked is in no table, nor in `watched`. */
 	for (size_t i = 0; i < left_n; i++)
 		(void)cardmark_table_set_range(cm_gc_heap.table, (void *)left[i].start,
 					       left[i].end - left[i].start);
-	/* To be marked from last. And GC_push_selected() of libgc takes an empty mark stack for a
-	 * full one: it would push all of the first root that is dirty. */
+	/* So that our object is marked from last. Also, GC_push_selected() of libgc takes an empty
+	 * mark stack for a full one: it would push all of the first dirty root. */
 	cm_gc_api.GC_push_all(cm_gc_own.holder, cm_gc_own.holder + 1);
 	cm_gc_walk_hide_again();
 	return true;
@@ -364,7 +364,7 @@ void cm_gc_walk_forget(void)
 	work.active = false;
 }
 
-/* A thread that libgc does not know, and so did not stop, has forked. */
+/* A thread has forked that libgc does not know, and so did not stop. */
 void cm_gc_walk_child(void)
 {
 	(void)put_back();
@@ -389,13 +389,14 @@ void cm_gc_walk_start(bool opened, bool pushed)
 	    !atomic_compare_exchange_strong_explicit(&state, &new, BUSY, memory_order_relaxed,
 						     memory_order_relaxed))
 		return;
-	/* First: the proof takes the lock, so all who find READY under it find this, too. */
+	/* First: the proof takes the lock, so a thread that finds READY under the lock finds this,
+	 * too. */
 	__atomic_store_n(&cm_gc_heap.on_untrack, on_untrack, __ATOMIC_RELAXED);
 	if (!cm_gc_config.walk)
 		why = "CARDMARK_GC_WALK=libgc";
 	else
 		why = pushed ? cm_gc_walk_prove(mark_procedure)
-			     : "nothing of ours is called where libgc pushes its roots";
+			     : "libgc does not call the adapter where it pushes its roots";
 	if (why) {
 		if (cm_gc_config.walk)
 			cm_gc_because("libgc walks over all block headers: %s", why);

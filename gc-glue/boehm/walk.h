@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What walk.c and walk_proof.c share: those of libgc's structures that leaving out its walk takes,
- * as 8.2 has them. walk_proof.c proves each field before walk.c uses it. */
+ * Shared by walk.c and walk_proof.c: the structures of libgc 8.2 that are needed to leave out its
+ * walk. walk_proof.c proves each field before walk.c uses it. */
 #ifndef CM_GC_WALK_H
 #define CM_GC_WALK_H
 

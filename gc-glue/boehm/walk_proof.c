@@ -19,7 +19,7 @@
 
 struct cm_gc_own cm_gc_own;
 
-/* What may be no address at all is read by a call that does not fault. */
+/* Reads from what may not be an address, by a call that does not fault. */
 static bool read_safely(const void *from, void *to, size_t n)
 {
 	struct iovec local = { to, n }, remote = { (void *)from, n };
@@ -149,7 +149,7 @@ static const char *prove(int kind)
 	    (cm_gc_own.spill & ~(BLOCK - 1)) != block)
 		return "libgc's block headers have another form than in 8.2";
 	if (!mark_is_here(h, cm_gc_own.pump) || !mark_is_here(h, cm_gc_own.spill))
-		return "libgc keeps marks in another way than with a byte for each granule";
+		return "libgc does not keep its marks as a byte for each granule";
 	return works(h) ? NULL : "libgc does not find its blocks by its index";
 }
 
@@ -189,12 +189,12 @@ static const char *why_never(void)
 	const struct cm_gc_api *api = &cm_gc_api;
 
 	if (cardmark_card_size() != BLOCK)
-		return "pages are not of 4 KiB";
+		return "pages are not 4 KiB";
 	if (!api->GC_new_free_list || !api->GC_new_kind || !api->GC_new_proc ||
 	    !api->GC_register_disclaim_proc || !api->GC_clear_mark_bit || !api->GC_set_mark_bit ||
 	    !api->GC_mark_and_push || !api->GC_call_with_alloc_lock ||
 	    !api->GC_enumerate_reachable_objects_inner || !api->GC_generic_malloc_uncollectable)
-		return "this libgc lacks a function that it takes";
+		return "this libgc lacks a function that is needed for it";
 	return NULL;
 }
 

@@ -25,8 +25,8 @@
 #define ENTRY_SOFT_DIRTY (UINT64_C(1) << 55)
 #define LOWEST_FD 200 /* out of the way of programs that count on small numbers */
 
-/* The descriptors are real ones, so that their numbers are ours, and nothing
- * but. They are known by number; the inode shows whether one is still ours. */
+/* The descriptors are real, but serve only to reserve their numbers. A descriptor is known by its
+ * number; the inode shows whether it is still ours. */
 struct stand_in {
 	int fd;
 	dev_t dev;
@@ -44,9 +44,9 @@ static bool still_dirty;                /* for the walk, it is not cleared in th
 static const struct cardmark_run *left; /* of the pass before, not marked from since */
 static size_t left_n;
 
-/* Without one libgc would go on in its own mprotect mode, which does not go with our slots and
- * loses objects. So where none can be had, or not known to be ours, its number is one that no
- * descriptor has: all of libgc's calls with it are answered here. */
+/* Without a descriptor libgc would use its own mprotect mode, which does not work with our slots
+ * and loses objects. So if no descriptor can be opened, or recognised as ours, libgc gets a number
+ * that no descriptor has: all of its calls with that number are answered here. */
 static int make_stand_in(struct stand_in *s)
 {
 	struct stat st;
@@ -152,8 +152,8 @@ static bool world_runs(void)
 
 void cm_gc_waya_begins(void)
 {
-	/* Open still: the pass before was left by a jump. What it harvested stays in the table,
-	 * and its answers may not serve another. */
+	/* Still open: a jump ended the pass before. Its harvest stays in the table, but its answers
+	 * must not serve another pass. */
 	pass_open = false;
 	cm_gc_walk_begins();
 }
@@ -293,7 +293,7 @@ static void end_pass(void)
 		cm_gc_record_set_full();
 		cm_gc_large_forget();
 		cm_gc_roots_pass(NULL);
-		/* What was not asked for stays dirty. */
+		/* Memory that libgc did not ask for stays dirty. */
 		if (!cm_gc_growth_bare()) {
 			cardmark_collect(cm_gc_heap.cm, table);
 			cardmark_table_clear(table);

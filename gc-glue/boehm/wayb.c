@@ -20,7 +20,7 @@ static void tell(uintptr_t start, uintptr_t end)
 
 static void tell_if_heap(uintptr_t start, uintptr_t end)
 {
-	/* A page without a header holds no objects, and libgc takes it for dirty. */
+	/* A page without a header holds no objects, and libgc calls it dirty. */
 	for (uintptr_t p = start; p < end; p += HBLK) {
 		if (!cm_gc_api.GC_is_heap_ptr((void *)p))
 			continue;
@@ -59,7 +59,7 @@ void cm_gc_wayb_feed(void)
 		tell(left[i].start, left[i].end);
 	for (size_t i = 0; i < tracked->n; i++)
 		tell_range(&tracked->v[i]);
-	/* libgc keeps no bit of a full collection: nor do we need to. */
+	/* libgc keeps no dirty bit over a full collection, so we need not either. */
 	cardmark_table_clear(cm_gc_heap.table);
 	if (!cm_gc_heap_untracked(tell_if_heap))
 		tell(0, TABLE_PAGES * HBLK); /* every entry */

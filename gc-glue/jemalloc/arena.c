@@ -100,14 +100,14 @@ static int check_arguments(const char *call, struct cardmark_jemalloc **out, str
 	return 0;
 }
 
-/* Knows what the inner hooks are, before they can be called. */
+/* Notes the inner hooks before they can be called. */
 static void wrap(struct cardmark_jemalloc *je, struct cm_je_hooks *inner, bool jemallocs_own)
 {
 	bool retain = false;
 
 	je->inner = inner;
 	if (jemallocs_own) {
-		/* mmap or sbrk. Spares a look into /proc/self/maps for each extent. */
+		/* mmap or sbrk. Saves reading /proc/self/maps for each extent. */
 		je->track_flags = CARDMARK_TRACK_PRIVATE;
 		if (cm_je_read(je->mallctl, "opt.retain", &retain, sizeof retain) == 0)
 			je->retains = retain;
@@ -138,8 +138,8 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 		return cm_fail(-ENOMEM, "%s: too many arenas are tracked", call);
 	}
 	cm_je_list_add(je);
-	/* Hooks given at birth also serve the arena's books. Those written before the
-	 * first allocation do not, from 5.3 on. */
+	/* Hooks that are given at creation also serve the arena's metadata. From 5.3 on, hooks that
+	 * are set later, before the first allocation, do not. */
 	error = cm_je_create_arena(mallctl, &je->arena, metadata ? &je->hooks : NULL);
 	made = error == 0;
 	if (made)
@@ -158,13 +158,13 @@ int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct cardmark *cm
 	cm_je_owner_remove(je);
 	cm_je_unwatch_all(je);
 	free_struct(je);
-	/* Last: what was called meanwhile may have had words of its own. */
+	/* Last: the calls meanwhile may have set messages of their own. */
 	return made ? cm_fail(-ENOTSUP, "%s: jemalloc refuses the hooks: %s", call,
 			      cm_je_words(error))
 		    : no_arena(call, error);
 }
 
-/* Pages that the arena holds in whatever state. -1: jemalloc does not report it. */
+/* Pages that the arena holds, in any state. -1: jemalloc does not report it. */
 static long long pages_held(cardmark_mallctl mallctl, unsigned arena)
 {
 	static const char *const names[] = { "stats.arenas.%u.pactive", "stats.arenas.%u.pdirty",
@@ -188,19 +188,18 @@ static int check_empty(const char *call, cardmark_mallctl mallctl, unsigned aren
 
 	if (held == 0)
 		return 0;
-	return cm_fail(
-		-EBUSY,
-		held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
-			   "memory, which would not be tracked: "
-			   "use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it all the same"
-			 : "%s: arena %u holds memory already, which would not be "
-			   "tracked: use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it all the same",
-		call, arena);
+	return cm_fail(-EBUSY,
+		       held < 0 ? "%s: this jemalloc has no statistics, so arena %u may hold "
+				  "memory, which would not be tracked: "
+				  "use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it anyway"
+				: "%s: arena %u holds memory already, which would not be "
+				  "tracked: use CARDMARK_JEMALLOC_BEST_EFFORT to adopt it anyway",
+		       call, arena);
 }
 
-/* jemalloc makes an automatic arena when a thread is first given it. Until then it has
- * no statistics; and hooks that were written to it would be those of its birth, which
- * serve its books as well. So this thread takes it for a moment. */
+/* jemalloc makes an automatic arena when it first gives the arena to a thread. Until then the arena
+ * has no statistics, and hooks that are set for it would also serve its metadata, like hooks given
+ * at creation. So this thread takes the arena for a moment. */
 static void make_automatic(cardmark_mallctl mallctl, unsigned arena)
 {
 	unsigned before;
@@ -272,9 +271,9 @@ int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 
 /* ---- Destroy and detach ------------------------------------------------------------ */
 
-/* Untracked first: once other hooks are in use, memory goes without notice. One step before a
- * range is untracked it is always dirty in the map, so no reader finds it clean. False: the lock
- * does not come (a copy of the process by clone(2)), and nothing was done. */
+/* Untracked first: once other hooks are in use, memory is unmapped without our notice. One step
+ * before a range is untracked it is always dirty in the map, so no reader finds it clean. False:
+ * the lock does not come (a copy of the process by clone(2)), and nothing was done. */
 static bool stop_tracking(struct cardmark_jemalloc *je)
 {
 	struct cardmark_jemalloc_range r;
@@ -319,12 +318,13 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 
 	if (je == NULL)
 		return 0;
-	/* Other hooks would unmap what we track. */
+	/* Other hooks would unmap memory that we track. */
 	if (!cm_je_ask_whose_hooks(je) && !stop_tracking(je))
 		return no_lock(call);
-	/* A cache that outlives its arena would hand out what is not there. */
+	/* A cache that outlives its arena would hand out memory that does not exist. */
 	cm_je_tcaches_end(je);
-	/* From here on its books may come to our hooks as well, which knew nothing of them. */
+	/* From here on jemalloc may give the arena's metadata to our hooks as well, which do not
+	 * know it. */
 	atomic_store_explicit(&je->ending, true, memory_order_relaxed);
 	error = cm_je_destroy_arena(je->mallctl, je->arena);
 	if (error != 0) {
@@ -334,7 +334,7 @@ int cardmark_jemalloc_destroy(struct cardmark_jemalloc **handle)
 			       call, je->arena, cm_je_words(error));
 	}
 	*handle = NULL;
-	/* Waits for a fork on its way, and then no handler knows of it. */
+	/* Waits for a fork under way; after that no fork handler knows of the arena. */
 	cm_je_list_remove(je);
 	cm_je_owner_remove(je);
 	if (cm_je_enter(je, &saved, UINT64_MAX)) {
@@ -352,8 +352,13 @@ int cardmark_jemalloc_reset(struct cardmark_jemalloc *je)
 
 	if (je == NULL)
 		return cm_fail(-EINVAL, "%s: the arena is NULL", call);
-	/* First: what a cache holds would be handed out a second time. */
-	cm_je_tcaches_flush(je);
+	/* First: otherwise a cache would hand out its objects a second time. */
+	if (!cm_je_tcaches_flush(je))
+		return cm_fail(
+			-ENOTSUP,
+			"%s: a cache of arena %u was made before the fork, and jemalloc cannot "
+			"empty it here: destroy the arena and make another",
+			call, je->arena);
 	error = cm_je_reset_arena(je->mallctl, je->arena);
 	if (error != 0)
 		return cm_fail(-ENOTSUP,
@@ -374,7 +379,7 @@ int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 		return 0;
 	if (!stop_tracking(je))
 		return no_lock(call);
-	/* Other hooks stay, which may call ours: these pass on. */
+	/* Other hooks stay. They may call ours, which pass the calls on. */
 	if (cm_je_ask_whose_hooks(je))
 		error = cm_je_write_hooks(je->mallctl, je->arena, je->inner);
 	if (error != 0) {
@@ -385,9 +390,9 @@ int cardmark_jemalloc_detach(struct cardmark_jemalloc **handle)
 	*handle = NULL;
 	cm_je_list_remove(je);
 	cm_je_owner_is_detached(je);
-	/* A thread may have read our hooks before they were replaced: what they need
-	 * stays for ever. One step before `gone` a hook enters a range in maps that no call
-	 * reads any more; one step after, it finds `gone`, both with the lock. */
+	/* A thread may have read our hooks before they were replaced, so their data stay for ever.
+	 * One step before `gone` a hook enters a range in maps that no call reads any more; one
+	 * step after, it finds `gone`. Both are under the lock. */
 	if (cm_je_enter(je, &saved, UINT64_MAX)) {
 		je->gone = true;
 		free_maps(je);
@@ -403,8 +408,8 @@ unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je)
 	return je->arena;
 }
 
-/* Why an address is not in the arena. jemalloc itself is not asked: its arenas.lookup takes
- * an address that it has never heard of for a crash (5.3). */
+/* Why an address is not in the arena. jemalloc is not asked, because its arenas.lookup crashes on
+ * an address that it does not know (5.3). */
 static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
 {
 	unsigned other;
@@ -423,7 +428,8 @@ static int not_here(struct cardmark_jemalloc *je, const void *addr, size_t len)
 		       addr, len, je->arena);
 }
 
-/* Watched, or known not to be and always dirty: 1, 0, or -EBUSY where that cannot be known. */
+/* Is the memory watched, or known to be unwatched and so always dirty? 1, 0, or -EBUSY if this
+ * cannot be known. */
 static int is_covered(struct cardmark_jemalloc *je, uintptr_t first, uintptr_t end)
 {
 	struct cardmark_jemalloc_range r;
@@ -464,8 +470,8 @@ int cardmark_jemalloc_check(struct cardmark_jemalloc *je, const void *addr, size
 	covered = is_covered(je, first, end);
 	if (covered != 0)
 		return covered > 0 ? 0 : covered;
-	/* Between those two looks it may have become tracked. No thread can do that while we
-	 * have the lock. */
+	/* Between those two looks another thread may have tracked it. No thread can do that while
+	 * we have the lock. */
 	if (!cm_je_enter(je, &saved, CM_JE_WAIT_LONG_NS))
 		return no_lock("cardmark_jemalloc_check");
 	covered = is_covered(je, first, end);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The arena's lock, and what a hook does that cannot have it because of a fork: it
- * pushes a note, and the next thread that has the lock enters it. Readers without the lock look
- * for notes first. The hook has not returned before its note is there, and a note is in
- * the list, or being entered, until the map has it: so no thread can have been given memory
- * of which a reader finds no trace. */
+ * The arena's lock, and the notes of hooks that cannot have it because of a fork: a hook pushes a
+ * note, and the next thread that has the lock enters it. Readers without the lock look for notes
+ * first. A hook returns only after its note is in the list, and a note is in the list, or being
+ * entered, until the map has it. So readers find a trace of all memory that a thread can have. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <sys/mman.h>
@@ -105,16 +104,12 @@ static void enter_note(struct cardmark_jemalloc *je, const struct cm_je_note *no
 	switch (note->event) {
 	case CM_JE_MAPPED:
 		/* Not tracked here: a caller that has collected already and now asks for dirty
-		 * cards must still get it. The next collect mends it. */
+		 * cards must still get this range. The next collect tracks it. */
 		cm_je_put(je, note->start, note->end, note->flags);
 		break;
 	case CM_JE_DECOMMITTED:
-		(void)cm_je_unwatch(je, note->start, note->end);
-		cm_je_put(je, note->start, note->end, CARDMARK_JEMALLOC_DECOMMITTED);
-		cm_je_log_discard(je, note->start, note->end, CARDMARK_JEMALLOC_ZEROED);
-		break;
 	case CM_JE_DISCARDED:
-		cm_je_log_discard(je, note->start, note->end, note->flags);
+		cm_je_enter_discard(je, note->event, note->start, note->end, note->flags);
 		break;
 	case CM_JE_DESTROYED:
 		(void)cm_je_unwatch(je, note->start, note->end);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Fork. The core registers everything anew in the child; what is needed here is that
- * an arena's lock is free and its map whole. See glue.h for the order of locks. */
+ * Fork. The core registers everything again in the child. Here, an arena's lock must be free in the
+ * child, and its map whole. See glue.h for the order of locks. */
 #include "gc-glue/jemalloc/glue.h"
+#include "lib/fork.h"
 
 #include <errno.h>
 
@@ -19,12 +20,12 @@ static _Thread_local struct {
 	bool list, slots; /* are locked */
 } mine __attribute__((tls_model("initial-exec")));
 
-/* A thread that has an arena's lock waits for nothing that this thread holds: not for the
- * tracker's lock, as the core's handler, registered earlier, runs after this one; and
- * not for jemalloc's, being inside it already or having nothing to do with it.
+/* A thread that has an arena's lock does not wait for a lock of this thread: not for the tracker's
+ * lock, because the core's handler was registered earlier and runs after this one; and not for
+ * jemalloc's, because it is inside jemalloc already or does not call it.
  *
- * A process that clone(2) made may fork as well, and a lock that a thread held then stays
- * locked in it: that is waited for with a bound, and not unlocked here. */
+ * A process that clone(2) made may fork as well. In it, a lock that another thread held stays
+ * locked: the wait for it is bounded, and it is not unlocked here. */
 static void prepare(void)
 {
 	cm_signals_block(&mine.signals);
@@ -37,7 +38,8 @@ static void prepare(void)
 
 static void let_go(void)
 {
-	/* One step before each unlock the notes are in the map, for whoever gets it. */
+	/* Before each unlock, the notes are entered in the map: the next thread that locks finds
+	 * them there. */
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
 		if (!je->over_fork)
 			continue;
@@ -59,13 +61,14 @@ static void in_parent(void)
 	cm_signals_restore(&saved);
 }
 
-/* A note that its thread had not finished is not there; that thread is not, either. */
+/* A note that its thread had not finished is not in the list; nor does that thread exist here. */
 static void in_child(void)
 {
 	sigset_t saved = mine.signals;
 
 	cm_je_process_begins();
 	cm_je_owner_child();
+	cm_je_slots_child();
 	for (struct cardmark_jemalloc *je = list; je != NULL; je = je->next) {
 		cm_je_tcaches_forget(je);
 		if (!je->over_fork) /* what its holder did is not known */
@@ -78,18 +81,25 @@ static void in_child(void)
 static void set_up(void)
 {
 	cm_je_process_begins();
+	cm_fork_add_handlers(); /* the core's, before ours */
 	if (pthread_atfork(prepare, in_parent, in_child) != 0)
 		once_error = -ENOMEM;
 }
 
-int cm_je_fork_set_up(void)
+/* When the library is loaded, for the reason that lib/fork.c gives. */
+__attribute__((constructor)) static void add_handlers(void)
 {
 	(void)pthread_once(&once, set_up);
+}
+
+int cm_je_fork_set_up(void)
+{
+	add_handlers();
 	return once_error;
 }
 
-/* With signals blocked: a handler that forks on this thread would wait for it for ever.
- * False in a copy made by clone(2) whose lock stays locked: no other thread is in there. */
+/* With signals blocked: a handler that forks on this thread would wait for the lock for ever. False
+ * in a copy made by clone(2) whose lock stays locked: no other thread is in there. */
 static bool lock_list(sigset_t *saved)
 {
 	cm_signals_block(saved);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of the jemalloc adapter know of each other.
+ * The interfaces between the files of the jemalloc adapter.
  *
  * Hooks run under jemalloc's locks. So on a path that a hook takes there is no
  * malloc, no stdio and no mallctl (each is a deadlock), memory comes from our own
@@ -10,16 +10,15 @@
  *
  *	list_lock (fork.c)  >  jemalloc's own  >  an arena's lock  >  the tracker's
  *
- * list_lock stands before jemalloc's because fork takes it first; no code calls
- * mallctl with it held. slots_lock (tcache.c) is inside list_lock and nothing is
- * taken in it. With an arena's lock or slots_lock held, every signal is blocked:
- * a collector that stops threads by a signal stops none inside.
+ * list_lock comes before jemalloc's locks because fork takes it first; no code calls mallctl with
+ * it held. slots_lock (tcache.c) is taken inside list_lock, and no lock is taken inside it. With an
+ * arena's lock or slots_lock held, every signal is blocked: a collector that stops threads by a
+ * signal stops no thread inside.
  *
- * fork(2) would turn the order round: our handler and the core's run before
- * jemalloc's (handlers run last in, first out, and a malloc is there first), and
- * then hold the tracker's lock while they wait for jemalloc's. So a hook that meets a
- * fork does not wait for the arena's lock: it leaves a note, and the thread that next has the lock
- * enters it (defer.c).
+ * fork(2) would reverse the order: our handler and the core's run before jemalloc's (handlers run
+ * last in, first out, and malloc's is registered first), and then hold the tracker's lock while
+ * they wait for jemalloc's. So a hook that runs during a fork does not wait for the arena's lock:
+ * it leaves a note, and the next thread that has the lock enters it (defer.c).
  */
 #ifndef CM_JE_GLUE_H
 #define CM_JE_GLUE_H
@@ -36,8 +35,8 @@
 
 /* ---- jemalloc's side ---------------------------------------------------------- */
 
-/* extent_hooks_t, the same in all of jemalloc 5. Written out, so that no header of
- * one build is needed to serve them all; a test compares it with the header. */
+/* extent_hooks_t, the same in all of jemalloc 5. Declared here, so that all builds work without the
+ * header of one of them; a test compares it with the header. */
 struct cm_je_hooks {
 	void *(*alloc)(struct cm_je_hooks *, void *, size_t, size_t, bool *, bool *, unsigned);
 	bool (*dalloc)(struct cm_je_hooks *, void *, size_t, bool, unsigned);
@@ -64,7 +63,7 @@ int cm_je_write_hooks(cardmark_mallctl mallctl, unsigned arena, struct cm_je_hoo
 int cm_je_create_arena(cardmark_mallctl mallctl, unsigned *arena, struct cm_je_hooks *hooks);
 int cm_je_destroy_arena(cardmark_mallctl mallctl, unsigned arena);
 int cm_je_reset_arena(cardmark_mallctl mallctl, unsigned arena);
-/* What such an error means. */
+/* The text for such an error. */
 const char *cm_je_words(int error);
 
 /* ---- Notes that hooks leave (defer.c) ------------------------------------------- */
@@ -81,7 +80,8 @@ struct cm_je_note {
 	atomic_bool taken;
 	enum cm_je_event event;
 	uintptr_t start, end;
-	unsigned flags; /* range flags; of DESTROYED: was it committed? */
+	unsigned flags; /* range flags; of a discard: what it became; of DESTROYED: was it
+			   committed? */
 };
 
 #define CM_JE_NOTES 32 /* more come from mmap */
@@ -150,7 +150,7 @@ struct cardmark_jemalloc {
 #define CM_JE_COUNT(je, name)                                                                      \
 	((void)atomic_fetch_add_explicit(&(je)->n_##name, 1, memory_order_relaxed))
 
-/* The hooks for a new arena (hooks.c). What the inner ones do without is left out. */
+/* The hooks for a new arena (hooks.c), without those that the inner hooks lack. */
 void cm_je_set_hooks(struct cardmark_jemalloc *je);
 bool cm_je_is_ours(const struct cm_je_hooks *hooks);
 
@@ -163,15 +163,16 @@ int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena,
 void cm_je_owner_is_arena(const struct cardmark_jemalloc *je, unsigned arena);
 void cm_je_owner_is_detached(const struct cardmark_jemalloc *je);
 void cm_je_owner_remove(const struct cardmark_jemalloc *je);
-/* For a hook, which was given hooks and arena: never NULL. */
+/* For a hook, from its arguments hooks and arena. Never NULL. */
 struct cardmark_jemalloc *cm_je_owner(const struct cm_je_hooks *hooks, unsigned arena);
-/* In a fork child: what is in no list of arenas has no lock that a thread of the parent had. */
+/* In a fork child: frees the lock, which a thread of the parent may have had, of arenas that are in
+ * no list. */
 void cm_je_owner_child(void);
 
 /* The lock, with every signal blocked, and notes entered. For a hook: false when a
  * fork is on its way, or the lock does not come in a copy of the process. */
 bool cm_je_enter_hook(struct cardmark_jemalloc *je, sigset_t *saved);
-/* For a call: false after wait_ns; UINT64_MAX has a bound in a copy of the process alone. */
+/* For a call: false after wait_ns; UINT64_MAX is bounded only in a copy of the process. */
 bool cm_je_enter(struct cardmark_jemalloc *je, sigset_t *saved, uint64_t wait_ns);
 void cm_je_leave(struct cardmark_jemalloc *je, const sigset_t *saved);
 
@@ -183,15 +184,16 @@ void cm_je_watch(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end);
 /* 0, or -errno: still tracked, at least in part. */
 int cm_je_unwatch(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end);
 void cm_je_unwatch_all(struct cardmark_jemalloc *je);
-/* Tries again to track what is always dirty. */
+/* Tries again to track ranges that are always dirty. */
 void cm_je_mend(struct cardmark_jemalloc *je);
-void cm_je_log_discard(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end,
-		       unsigned flags);
+/* DECOMMITTED or DISCARDED: into the list, and in the first case out of the tracker as well. */
+void cm_je_enter_discard(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t start,
+			 uintptr_t end, unsigned flags);
 
 /* Leaves a note, without a lock. */
 void cm_je_defer(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t start,
 		 uintptr_t end, unsigned flags);
-/* With the lock held: enters what was noted, oldest first. */
+/* With the lock held: enters the notes, oldest first. */
 void cm_je_enter_notes(struct cardmark_jemalloc *je);
 /* For readers without the lock: is there anything that the map does not have yet? The list
  * first: a reader that finds it taken (acquire, of the exchange in cm_je_enter_notes) finds
@@ -204,7 +206,7 @@ static inline bool cm_je_has_notes(struct cardmark_jemalloc *je)
 
 /* ---- Hooks that are replaced behind us (replaced.c) ----------------------------------- */
 
-/* Finds where jemalloc keeps the arena's hooks, ours. 0, or jemalloc's error. */
+/* Finds where jemalloc keeps the arena's hooks (ours, now). 0, or jemalloc's error. */
 int cm_je_find_hooks_word(struct cardmark_jemalloc *je);
 /* Are they still ours? If not, everything is dirty from now on. Without a lock, if the word
  * is known. */
@@ -225,10 +227,13 @@ bool cm_je_list_find(const struct cardmark_jemalloc *but, const void *addr, unsi
 
 /* Gives back the caches of all threads that this arena knows. */
 void cm_je_tcaches_end(struct cardmark_jemalloc *je);
-/* Empties them. No thread may be allocating in the arena. */
-void cm_je_tcaches_flush(struct cardmark_jemalloc *je);
-/* In a fork child, with the slots held: threads that were at a cache are not here. */
+/* Empties them. No thread may be allocating in the arena. False, and nothing was done: in a fork
+ * child that of the thread which forked cannot be emptied. */
+bool cm_je_tcaches_flush(struct cardmark_jemalloc *je);
+/* In a fork child, with the slots held: threads that were at a cache are not here, and jemalloc
+ * must not be given the caches that are. */
 void cm_je_tcaches_forget(struct cardmark_jemalloc *je);
+void cm_je_slots_child(void);
 /* Over a fork, with signals blocked. False: as cm_je_lock(). */
 bool cm_je_slots_hold(void);
 void cm_je_slots_let_go(void);

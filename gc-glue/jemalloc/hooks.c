@@ -71,7 +71,7 @@ static void *hook_alloc(struct cm_je_hooks *hooks, void *at, size_t size, size_t
 	return p;
 }
 
-/* What was taken out of the tracker and then not unmapped. */
+/* For a range that was taken out of the tracker and then not unmapped. */
 static void watch_again(struct cardmark_jemalloc *je, struct span s)
 {
 	struct cardmark_jemalloc_range r;
@@ -85,8 +85,8 @@ static void watch_again(struct cardmark_jemalloc *je, struct span s)
 	}
 }
 
-/* The lock is held over the unmapping: what is mapped there next is entered after
- * we took this out. */
+/* The lock is held during the unmapping, so that the next mapping there is entered after this one
+ * was taken out. */
 static bool hook_dalloc(struct cm_je_hooks *hooks, void *addr, size_t size, bool committed,
 			unsigned arena)
 {
@@ -160,51 +160,37 @@ static bool hook_commit(struct cm_je_hooks *hooks, void *addr, size_t size, size
 	return refused;
 }
 
+/* Entered after the purge: a reader of the list in between sees zeros, and finds the entry later.
+ * The other way round the list would have it while the contents were still there. */
+static void discarded(struct cardmark_jemalloc *je, struct span s, enum cm_je_event event,
+		      unsigned flags)
+{
+	int saved_errno = errno;
+	sigset_t saved;
+
+	if (!cm_je_enter_hook(je, &saved)) {
+		cm_je_defer(je, event, s.start, s.end, flags);
+	} else {
+		if (!je->gone) {
+			expect_known(je, s);
+			cm_je_enter_discard(je, event, s.start, s.end, flags);
+		}
+		cm_je_leave(je, &saved);
+	}
+	errno = saved_errno;
+}
+
 static bool hook_decommit(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
 			  size_t length, unsigned arena)
 {
 	struct cardmark_jemalloc *je = cm_je_owner(hooks, arena);
-	struct span s = cards(addr, offset, length);
 	bool refused = je->inner->decommit(je->inner, addr, size, offset, length, arena);
-	int saved_errno = errno;
-	sigset_t saved;
 
 	CM_JE_COUNT(je, decommit);
-	if (refused) /* as always where the kernel overcommits */
-		return true;
-	if (!cm_je_enter_hook(je, &saved)) {
-		cm_je_defer(je, CM_JE_DECOMMITTED, s.start, s.end, 0);
-	} else {
-		if (!je->gone) {
-			expect_known(je, s);
-			/* If it stays tracked it is dirty for ever, at worst. */
-			(void)cm_je_unwatch(je, s.start, s.end);
-			cm_je_put(je, s.start, s.end, CARDMARK_JEMALLOC_DECOMMITTED);
-			cm_je_log_discard(je, s.start, s.end, CARDMARK_JEMALLOC_ZEROED);
-		}
-		cm_je_leave(je, &saved);
-	}
-	errno = saved_errno;
-	return false;
-}
-
-/* Entered after the purge: a reader of the list in between sees zeros, and finds the entry later.
- * The other way round the list would have it while the contents were still there. */
-static void discarded(struct cardmark_jemalloc *je, struct span s, unsigned flags)
-{
-	int saved_errno = errno;
-	sigset_t saved;
-
-	if (!cm_je_enter_hook(je, &saved)) {
-		cm_je_defer(je, CM_JE_DISCARDED, s.start, s.end, flags);
-	} else {
-		if (!je->gone) {
-			expect_known(je, s);
-			cm_je_log_discard(je, s.start, s.end, flags);
-		}
-		cm_je_leave(je, &saved);
-	}
-	errno = saved_errno;
+	if (!refused) /* it always is where the kernel overcommits */
+		discarded(je, cards(addr, offset, length), CM_JE_DECOMMITTED,
+			  CARDMARK_JEMALLOC_ZEROED);
+	return refused;
 }
 
 static bool hook_purge_forced(struct cm_je_hooks *hooks, void *addr, size_t size, size_t offset,
@@ -215,7 +201,7 @@ static bool hook_purge_forced(struct cm_je_hooks *hooks, void *addr, size_t size
 
 	CM_JE_COUNT(je, purge_forced);
 	/* One that failed may have failed in the middle. */
-	discarded(je, cards(addr, offset, length),
+	discarded(je, cards(addr, offset, length), CM_JE_DISCARDED,
 		  refused ? CARDMARK_JEMALLOC_INDETERMINATE : CARDMARK_JEMALLOC_ZEROED);
 	return refused; /* as it is: calloc relies on it */
 }
@@ -227,11 +213,12 @@ static bool hook_purge_lazy(struct cm_je_hooks *hooks, void *addr, size_t size, 
 	bool refused = je->inner->purge_lazy(je->inner, addr, size, offset, length, arena);
 
 	CM_JE_COUNT(je, purge_lazy);
-	discarded(je, cards(addr, offset, length), CARDMARK_JEMALLOC_INDETERMINATE);
+	discarded(je, cards(addr, offset, length), CM_JE_DISCARDED,
+		  CARDMARK_JEMALLOC_INDETERMINATE);
 	return refused;
 }
 
-/* Hot, under jemalloc's mutex, and no business of ours: the map knows no extents. */
+/* Called often, under jemalloc's mutex, and not needed here: the map knows no extents. */
 static bool hook_split(struct cm_je_hooks *hooks, void *addr, size_t size, size_t size_a,
 		       size_t size_b, bool committed, unsigned arena)
 {
@@ -254,8 +241,8 @@ void cm_je_set_hooks(struct cardmark_jemalloc *je)
 {
 	const struct cm_je_hooks *inner = je->inner;
 
-	/* dalloc is always there: jemalloc 5.3.1 passes over purge_forced in a batched purge
-	 * of an arena without. */
+	/* dalloc always exists: without it, jemalloc 5.3.1 skips purge_forced in a batched
+	 * purge. */
 	je->hooks = (struct cm_je_hooks){
 		.alloc = hook_alloc,
 		.dalloc = hook_dalloc,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is asked of jemalloc. */
+ * Questions and commands to jemalloc. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>

@@ -114,7 +114,7 @@ int cm_je_map_set(struct cm_je_map *map, uintptr_t start, uintptr_t end, unsigne
 			continue;
 		}
 		if (e.start <
-		    start) /* what is left of it on the left; all of it if it only touches */
+		    start) /* the part on the left that stays; all of it if it only touches */
 			with[n++] =
 				(struct entry){ e.start, e.end < start ? e.end : start, e.flags };
 		if (e.end > end)
@@ -163,8 +163,8 @@ enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 		}
 		if (turn % 64 == 0) {
 			/* The writer may have lost its processor. It waits for nothing and no
-			 * signal stops it, so it comes back; not if a tracer stopped it, and
-			 * in a copy of the process it does not exist. */
+			 * signal stops it, so it will go on, unless a tracer stopped it. In a copy
+			 * of the process it does not exist. */
 			uint64_t now = cm_now_ns();
 
 			bool over = cm_wait_is_over(&wait, now);

@@ -3,12 +3,11 @@
  * A map of disjoint ranges with flags, sorted, neighbours with the same flags
  * joined. One writer at a time (the caller's lock); readers take no lock.
  *
- * A reader sees a whole state or looks again: `version` is odd while it changes. The entries
- * are atomics for that, stored with release and loaded with acquire, so that neither
- * can pass the version: a store not the odd one before it, a load not the look
- * at the version after it. The array never moves: its address space is reserved, and
- * made usable piece by piece. It is kept from merging with tracked neighbours, or it
- * would report itself (R14). */
+ * A reader sees a whole state or looks again: `version` is odd while the map changes. For that, the
+ * entries are atomics, stored with release and loaded with acquire: no store can move before the
+ * odd version, and no load can move after the second look at the version. The array never moves:
+ * its address space is reserved, and made usable piece by piece. It is kept from merging with
+ * tracked neighbours, or it would report itself (R14). */
 #ifndef CM_JE_MAP_H
 #define CM_JE_MAP_H
 
@@ -48,7 +47,7 @@ enum cm_je_found { CM_JE_NONE, CM_JE_FOUND, CM_JE_UNKNOWN };
 enum cm_je_found cm_je_map_find(struct cm_je_map *map, uintptr_t addr,
 				struct cardmark_jemalloc_range *out);
 
-/* What is sound to answer when nothing is known: from addr on all is always dirty. */
+/* The sound answer if nothing is known: everything from addr on is always dirty. */
 struct cardmark_jemalloc_range cm_je_anything_from(uintptr_t addr);
 
 #endif

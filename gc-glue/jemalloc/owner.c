@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Whose hooks are these? Ours are the first member of an arena's struct, and jemalloc gives
- * their address to each hook. But a program may copy them, change one and write the copy to
- * an arena: then there is no struct at that address. So the address is compared with those
+ * To which arena do these hooks belong? Ours are the first member of an arena's struct, and
+ * jemalloc gives their address to each hook. But a program may copy them, change one, and set the
+ * copy for an arena: then there is no struct at that address. So the address is compared with those
  * of all arenas under watch before anything is read there.
  *
  * There is no lock: hooks run under jemalloc's locks, and the lock of the list (fork.c) comes
- * before these. A hook always finds its own arena: it is added before our hooks are written to
- * the arena, and removed after jemalloc has destroyed it. What was detached stays, as its struct
- * does. */
+ * before these. A hook always finds its own arena: the arena is added before our hooks are set for
+ * it, and removed after jemalloc has destroyed it. A detached arena stays in the list, and its
+ * struct stays too. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
@@ -22,8 +22,8 @@ static struct {
 	atomic_bool detached; /* the struct stays; the arena may be adopted again */
 } owners[MOST];
 static atomic_size_t used; /* slots behind these were never used */
-/* Of an arena that is not ours, to which the program wrote a copy of our hooks: jemalloc's own
- * do the work. */
+/* For an arena that is not ours, but for which the program set a copy of our hooks: jemalloc's own
+ * hooks do the work. */
 static struct cardmark_jemalloc nobody = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = true };
 
 /* One step before a slot is counted no hook looks at it; one step after, it finds the struct
@@ -57,13 +57,14 @@ int cm_je_owner_add(struct cardmark_jemalloc *je, unsigned arena, struct cm_je_h
 {
 	struct cm_je_hooks *none = NULL;
 
-	/* Once: nobody has our hooks yet. */
+	/* Once, before any arena has our hooks. */
 	(void)__atomic_compare_exchange_n(&nobody.inner, &none, default_hooks, false,
 					  __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < MOST; i++)
 		if (take_slot(i, NULL, je, arena))
 			return 0;
-	/* The first of so many that were detached: no thread is still on its way into its hooks. */
+	/* All slots are used: take one of a detached arena. After so many arenas, no thread is
+	 * still on its way into its hooks. */
 	for (size_t i = 0; i < MOST; i++)
 		if (atomic_exchange_explicit(&owners[i].detached, false, memory_order_relaxed) &&
 		    take_slot(i, atomic_load_explicit(&owners[i].je, memory_order_relaxed), je,
@@ -97,7 +98,7 @@ void cm_je_owner_is_detached(const struct cardmark_jemalloc *je)
 		atomic_store_explicit(&owners[i].detached, true, memory_order_relaxed);
 }
 
-/* One step before, the arena is destroyed already, and no hook asks for it. */
+/* One step before, the arena is already destroyed, and no hook looks for it. */
 void cm_je_owner_remove(const struct cardmark_jemalloc *je)
 {
 	size_t i = slot_of(je);
@@ -108,8 +109,8 @@ void cm_je_owner_remove(const struct cardmark_jemalloc *je)
 	atomic_store_explicit(&owners[i].je, NULL, memory_order_release);
 }
 
-/* The arena has a copy of our hooks: what it maps by other hooks does not reach us. Two arenas
- * of that number, in two jemallocs: it may be either. */
+/* The arena has a copy of our hooks: we do not see the memory that it maps by other hooks. If two
+ * jemallocs have an arena of that number, it may be either. */
 static struct cardmark_jemalloc *by_number(unsigned arena)
 {
 	size_t n = atomic_load_explicit(&used, memory_order_acquire), found = 0;

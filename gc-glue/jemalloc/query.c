@@ -25,8 +25,8 @@ static bool overflown(struct cardmark_jemalloc *je)
 	return atomic_load_explicit(&je->n_ranges_overflown, memory_order_relaxed) != 0;
 }
 
-/* The first range that ends above from. A walk that ended where the map can't be read
- * would leave out what is behind. */
+/* The first range that ends above from. A walk must not end where the map can't be read, because it
+ * would leave out the ranges behind. */
 static bool next_range(struct cardmark_jemalloc *je, uintptr_t from,
 		       struct cardmark_jemalloc_range *out)
 {
@@ -68,10 +68,21 @@ bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uintptr_t from,
 	return next_range(je, from, out);
 }
 
+/* The core fills the table. Memory that could not be entered or tracked is not in the table, but it
+ * is dirty in the answers of this adapter. */
+static enum cardmark_collected doubted(struct cardmark_jemalloc *je, bool entered,
+				       enum cardmark_collected result)
+{
+	cm_je_look_whose_hooks(je);
+	if (result == CARDMARK_EXACT && (!entered || overflown(je) ||
+					 atomic_load_explicit(&je->doubtful, memory_order_relaxed)))
+		result = CARDMARK_GUESSED;
+	return result;
+}
+
 enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 						  struct cardmark_table *table)
 {
-	enum cardmark_collected result;
 	sigset_t saved;
 	bool entered = cm_je_enter(je, &saved, CM_JE_WAIT_NS);
 
@@ -79,14 +90,54 @@ enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 		cm_je_mend(je);
 		cm_je_leave(je, &saved);
 	}
-	result = cardmark_collect(je->cm, table);
-	cm_je_look_whose_hooks(je);
-	/* The table is what the core made of it. What could not be entered or tracked is dirty
-	 * beyond the table, in the answers of this adapter. */
-	if (result == CARDMARK_EXACT && (!entered || overflown(je) ||
-					 atomic_load_explicit(&je->doubtful, memory_order_relaxed)))
-		result = CARDMARK_GUESSED;
-	return result;
+	return doubted(je, entered, cardmark_collect(je->cm, table));
+}
+
+/* With the lock held. Otherwise a range could be unmapped and become another arena's, and this
+ * table would take cards of that arena. */
+static enum cardmark_collected collect_ranges(struct cardmark_jemalloc *je,
+					      struct cardmark_table *table)
+{
+	enum cardmark_collected worst = CARDMARK_EXACT, result;
+	struct cardmark_jemalloc_range r;
+
+	for (uintptr_t at = 0; cm_je_map_find(&je->ranges, at, &r) == CM_JE_FOUND; at = r.end) {
+		if (r.flags != 0) /* not tracked */
+			continue;
+		result = cardmark_collect_range(je->cm, (void *)r.start, r.end - r.start, table);
+		if (result == CARDMARK_ALL_DIRTY || result == CARDMARK_REFUSED)
+			return result;
+		if (result != CARDMARK_EXACT)
+			worst = result;
+	}
+	return worst;
+}
+
+/* Takes nothing from the tracker, so the cards are reported again. */
+static void all_ranges_are_dirty(struct cardmark_jemalloc *je, struct cardmark_table *table)
+{
+	struct cardmark_jemalloc_range r;
+
+	for (uintptr_t at = 0; next_range(je, at, &r); at = r.end)
+		if (r.flags == 0) /* not in the tracker any more: nothing to report */
+			(void)cardmark_table_set_range(table, (void *)r.start, r.end - r.start);
+}
+
+enum cardmark_collected cardmark_jemalloc_collect_arena(struct cardmark_jemalloc *je,
+							struct cardmark_table *table)
+{
+	enum cardmark_collected result = CARDMARK_GUESSED;
+	sigset_t saved;
+	bool entered = cm_je_enter(je, &saved, CM_JE_WAIT_NS);
+
+	if (entered) {
+		cm_je_mend(je);
+		result = collect_ranges(je, table);
+		cm_je_leave(je, &saved);
+	} else {
+		all_ranges_are_dirty(je, table);
+	}
+	return doubted(je, entered, result);
 }
 
 bool cardmark_jemalloc_is_dirty(struct cardmark_jemalloc *je, const struct cardmark_table *table,

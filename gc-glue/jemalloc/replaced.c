@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extent hooks that the program writes to the arena after ours. What jemalloc maps from then
- * on does not reach us, so everything counts as dirty, for good: if ours are put back, it is
- * not known what was mapped meanwhile. Hooks that call ours are no exception, because
- * they may not do so each time.
+ * Extent hooks that the program sets for the arena after ours. From then on we do not see
+ * jemalloc's mappings, so everything counts as dirty permanently: even if our hooks are set again,
+ * the mappings made meanwhile are not known. Hooks that call ours are no exception, because they
+ * may not do so each time.
  *
- * jemalloc reports whose hooks an arena has by mallctl alone, under a lock that a stopped thread
- * may hold: no question for a collect. So the word in which it keeps them is looked for once,
- * when the arena is put under watch. It is near the arena's struct, of which
- * experimental.arenas.<i>.pactivep (5.3) returns an address; the word that holds what was
- * written last, whatever that was, is the one. Where there is none, replaced hooks are noticed by
- * the calls that may ask jemalloc. */
+ * Only mallctl reports the hooks of an arena, under a lock that a stopped thread may hold, so a
+ * collect must not ask. Instead, the adapter looks for the word in which jemalloc keeps the hooks,
+ * once, when the arena is put under watch. The word is near an address in the arena's struct, which
+ * experimental.arenas.<i>.pactivep (5.3) returns; it is the word that always has the value set
+ * last. If no word is found, the calls that may ask jemalloc notice replaced hooks. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
@@ -19,8 +18,8 @@
 
 #define BLOCK ((uintptr_t)2 << 20) /* an arena and its books begin in one of these */
 
-/* The arena may have been destroyed behind us, and the word with it. The kernel reads 8 bytes there
- * before it finds that -1 is no order. */
+/* The arena, and the word with it, may have been destroyed without our notice. The kernel reads 8
+ * bytes there before it finds that -1 is not a valid command. */
 static bool is_readable(const void *at)
 {
 	int saved = errno;
@@ -30,8 +29,8 @@ static bool is_readable(const void *at)
 	return readable;
 }
 
-/* Relaxed: the thread that replaced them, and those that allocated since, are stopped, or have
- * no claim to be in this answer. */
+/* Relaxed: the thread that replaced the hooks, and threads that allocated since, are stopped, or
+ * need not be in this answer. */
 static uintptr_t read_word(uintptr_t at)
 {
 	return atomic_load_explicit((const atomic_uintptr_t *)at, memory_order_relaxed);

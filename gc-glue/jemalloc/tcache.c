@@ -1,28 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * A cache of jemalloc's for each thread and arena, so that a thread's cache holds
- * objects of the arena and of nothing else. Slots are never unmapped: a thread that
- * ends and an arena that is destroyed may meet at one, and the thread that takes the
- * cache out of it, with the lock held, gives it back. No mallctl with the lock held: so
- * the arena counts the caches on the way, and is not destroyed before they have arrived.
+ * A jemalloc cache for each thread and arena, so that a thread's cache holds only objects of the
+ * arena. Slots are never unmapped: a thread that ends and a call that destroys the arena may use a
+ * slot at the same time. The one that takes the cache out of the slot, with the lock held, gives it
+ * back to jemalloc. mallctl is not called with the lock held. So the arena counts the caches on the
+ * way, and is not destroyed before they have been given back.
  *
- * A thread's caches outlive the program's own thread-specific data, whose destructors may
- * free objects with our flags: they are given back in the last round but one. */
+ * A thread's caches outlive the program's own thread-specific data, whose destructors may free
+ * objects with our flags. So the caches are given back in the last round but one. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <limits.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
-struct slot {
-	_Atomic(struct cardmark_jemalloc *) owner; /* NULL: it has no cache */
+struct cache {
 	cardmark_mallctl mallctl;
 	unsigned tcache;
+	unsigned born; /* in this generation */
+};
+
+struct slot {
+	_Atomic(struct cardmark_jemalloc *) owner; /* NULL: it has no cache */
+	struct cache cache;
 	struct slot *next;     /* of the same thread, or free: only its owner */
 	unsigned rounds;       /* of destructors that its thread has been through */
+	bool here;             /* of the thread that forked, in its child */
 	bool flushing;         /* lock: another thread has jemalloc empty the cache */
 	struct slot *all_next; /* never changes */
 };
+
+/* How often this process was made by a fork. */
+static atomic_uint generation;
 
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct slot *all, *free_slots;
@@ -74,42 +83,77 @@ static bool more_slots(void)
 	return true;
 }
 
-static void tcache_destroy(cardmark_mallctl mallctl, unsigned tcache)
+static unsigned generation_now(void)
 {
-	(void)mallctl("tcache.destroy", NULL, NULL, &tcache, sizeof tcache);
+	return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
-/* Takes the cache out of a slot, lock held: whoever gets an arena gives it back. */
-static struct cardmark_jemalloc *take_out(struct slot *s, cardmark_mallctl *mallctl,
-					  unsigned *tcache)
+/* Made before a fork, and this is the child. jemalloc 5.3.0 empties its lists of caches there, but
+ * leaves these linked with each other, and with those of threads that are gone: if one is
+ * destroyed or flushed, the next look at jemalloc's statistics crashes. So they are given up.
+ * Their objects stay allocated as long as the arena. */
+static bool is_inherited(const struct cache *c)
+{
+	return c->born != generation_now();
+}
+
+/* What this thread has taken out of a slot and not given back yet. */
+static _Thread_local struct cardmark_jemalloc *giving __attribute__((tls_model("initial-exec")));
+
+/* Takes the cache out of a slot, with the lock held. The caller must lower `giving_back` of the
+ * returned arena afterwards. */
+static struct cardmark_jemalloc *take_out(struct slot *s, struct cache *out)
 {
 	struct cardmark_jemalloc *je = atomic_load_explicit(&s->owner, memory_order_relaxed);
 
 	if (je == NULL)
 		return NULL;
-	*mallctl = s->mallctl;
-	*tcache = s->tcache;
+	*out = s->cache;
 	(void)atomic_fetch_sub_explicit(&je->n_tcaches, 1, memory_order_relaxed);
 	/* One step before the slot is empty, a destroy takes the cache out itself; one step
 	 * after, it finds that a cache is on the way. Both under the lock. */
 	(void)atomic_fetch_add_explicit(&je->giving_back, 1, memory_order_relaxed);
+	giving = je;
 	atomic_store_explicit(&s->owner, NULL, memory_order_relaxed);
 	return je;
 }
 
-static void give_back(struct cardmark_jemalloc *je, cardmark_mallctl mallctl, unsigned tcache)
+static void give_back(struct cardmark_jemalloc *je, struct cache *c)
 {
-	tcache_destroy(mallctl, tcache);
+	sigset_t saved;
+
+	if (!is_inherited(c))
+		(void)c->mallctl("tcache.destroy", NULL, NULL, &c->tcache, sizeof c->tcache);
+	/* A handler may fork: its child counts us in or not. */
+	cm_signals_block(&saved);
+	giving = NULL;
 	/* The last that this thread does with the arena. Pairs with the acquire in
 	 * cm_je_tcaches_end. */
 	(void)atomic_fetch_sub_explicit(&je->giving_back, 1, memory_order_release);
+	cm_signals_restore(&saved);
 }
 
 void cm_je_tcaches_forget(struct cardmark_jemalloc *je)
 {
-	atomic_store_explicit(&je->giving_back, 0, memory_order_relaxed);
+	atomic_store_explicit(&je->giving_back, giving == je, memory_order_relaxed);
+}
+
+void cm_je_slots_child(void)
+{
+	(void)atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
 	for (struct slot *s = all; s != NULL; s = s->all_next)
-		s->flushing = false;
+		s->flushing = s->here = false;
+	for (struct slot *s = have_key ? pthread_getspecific(key) : NULL; s != NULL; s = s->next)
+		s->here = true;
+	for (struct slot *s = all; s != NULL; s = s->all_next) {
+		struct cardmark_jemalloc *je =
+			atomic_load_explicit(&s->owner, memory_order_relaxed);
+
+		if (je == NULL || s->here)
+			continue;
+		(void)atomic_fetch_sub_explicit(&je->n_tcaches, 1, memory_order_relaxed);
+		atomic_store_explicit(&s->owner, NULL, memory_order_relaxed);
+	}
 }
 
 /* The same as lock_slots, when no other thread has jemalloc at work on the cache of s. In a copy
@@ -132,24 +176,23 @@ static void end_slots(struct slot *first)
 
 	for (struct slot *s = first; s != NULL; s = next) {
 		struct cardmark_jemalloc *je;
-		cardmark_mallctl mallctl;
-		unsigned tcache;
+		struct cache cache;
 		sigset_t saved;
 		bool locked;
 
 		next = s->next;
 		locked = lock_slot(s, &saved);
-		je = take_out(s, &mallctl, &tcache);
+		je = take_out(s, &cache);
 		s->next = free_slots;
 		free_slots = s;
 		unlock_slots(&saved, locked);
 		if (je != NULL)
-			give_back(je, mallctl, tcache);
+			give_back(je, &cache);
 	}
 }
 
-/* A destructor that sets its value again is called again, in the next round. The last round
- * is kept for caches that were made in a destructor of the first. */
+/* If a destructor sets its value again, it is called again in the next round. The last round is
+ * kept for caches that were made in a destructor of the first round. */
 static void thread_ends(void *value)
 {
 	struct slot *first = value;
@@ -201,7 +244,7 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 	int arena = CM_JE_ARENA_BITS(je->arena);
 	struct slot *s = NULL;
 	sigset_t saved;
-	unsigned tcache;
+	unsigned tcache, born = generation_now();
 	size_t size = sizeof tcache;
 	bool locked;
 
@@ -209,7 +252,7 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 	if (have_key && !ended) {
 		for (s = pthread_getspecific(key); s != NULL; s = s->next)
 			if (atomic_load_explicit(&s->owner, memory_order_relaxed) == je)
-				return arena | CM_JE_TCACHE_BITS(s->tcache);
+				return arena | CM_JE_TCACHE_BITS(s->cache.tcache);
 		s = empty_slot();
 	}
 	(void)cm_je_ask_whose_hooks(je);
@@ -218,8 +261,7 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 		return arena | CM_JE_TCACHE_NONE;
 	}
 	locked = lock_slots(&saved);
-	s->mallctl = je->mallctl;
-	s->tcache = tcache;
+	s->cache = (struct cache){ je->mallctl, tcache, born };
 	CM_JE_COUNT(je, tcaches);
 	atomic_store_explicit(&s->owner, je, memory_order_relaxed);
 	unlock_slots(&saved, locked);
@@ -227,8 +269,7 @@ int cardmark_jemalloc_flags(struct cardmark_jemalloc *je)
 }
 
 /* The first slot from s on with a cache of this arena, emptied. */
-static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s,
-			     cardmark_mallctl *mallctl, unsigned *tcache)
+static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s, struct cache *out)
 {
 	sigset_t saved;
 	bool locked = lock_slots(&saved);
@@ -236,55 +277,67 @@ static struct slot *take_one(struct cardmark_jemalloc *je, struct slot *s,
 	if (s == NULL)
 		s = all;
 	while (s != NULL && (atomic_load_explicit(&s->owner, memory_order_relaxed) != je ||
-			     take_out(s, mallctl, tcache) == NULL))
+			     take_out(s, out) == NULL))
 		s = s->all_next;
 	unlock_slots(&saved, locked);
 	return s;
 }
 
-void cm_je_tcaches_end(struct cardmark_jemalloc *je)
+/* Threads that end now. In a copy of the process made by clone(2) they are not here. */
+static void wait_for_those_on_the_way(struct cardmark_jemalloc *je)
 {
-	cardmark_mallctl mallctl;
-	unsigned tcache;
-
-	for (struct slot *s = NULL; (s = take_one(je, s, &mallctl, &tcache)) != NULL;)
-		give_back(je, mallctl, tcache);
-	/* Threads that end now. In a copy of the process made by clone(2) they are not here. */
 	for (unsigned turn = 0;
 	     atomic_load_explicit(&je->giving_back, memory_order_acquire) != 0 && !cm_je_is_copy();
 	     turn++)
 		cm_je_pause(turn);
 }
 
+void cm_je_tcaches_end(struct cardmark_jemalloc *je)
+{
+	struct cache cache;
+
+	for (struct slot *s = NULL; (s = take_one(je, s, &cache)) != NULL;)
+		give_back(je, &cache);
+	wait_for_those_on_the_way(je);
+}
+
 /* The thread of the slot may end meanwhile: it waits (lock_slot). */
 static void flush(struct cardmark_jemalloc *je, struct slot *s)
 {
-	unsigned tcache = 0;
+	struct cache cache = { 0 };
 	bool mine, locked;
 	sigset_t saved;
 
 	locked = lock_slot(s, &saved);
 	mine = atomic_load_explicit(&s->owner, memory_order_relaxed) == je;
 	if (mine) {
-		tcache = s->tcache;
+		cache = s->cache;
 		s->flushing = true;
 	}
 	unlock_slots(&saved, locked);
 	if (!mine)
 		return;
-	(void)je->mallctl("tcache.flush", NULL, NULL, &tcache, sizeof tcache);
+	if (!is_inherited(&cache))
+		(void)cache.mallctl("tcache.flush", NULL, NULL, &cache.tcache, sizeof cache.tcache);
 	locked = lock_slots(&saved);
 	s->flushing = false;
 	unlock_slots(&saved, locked);
 }
 
-void cm_je_tcaches_flush(struct cardmark_jemalloc *je)
+bool cm_je_tcaches_flush(struct cardmark_jemalloc *je)
 {
 	sigset_t saved;
-	bool locked = lock_slots(&saved);
+	bool locked = lock_slots(&saved), can = true;
 	struct slot *first = all;
 
-	unlock_slots(&saved, locked);
 	for (struct slot *s = first; s != NULL; s = s->all_next)
+		can &= !is_inherited(&s->cache) ||
+		       atomic_load_explicit(&s->owner, memory_order_relaxed) != je;
+	unlock_slots(&saved, locked);
+	for (struct slot *s = first; s != NULL && can; s = s->all_next)
 		flush(je, s);
+	/* A cache that was taken out of its slot before still holds objects. */
+	if (can)
+		wait_for_those_on_the_way(je);
+	return can;
 }

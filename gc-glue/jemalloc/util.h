@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What knows nothing of arenas: memory of our own, waiting. */
+ * Functions that do not concern arenas: memory of our own, and waiting. */
 #ifndef CM_JE_UTIL_H
 #define CM_JE_UTIL_H
 
@@ -31,11 +31,12 @@ void cm_je_fork_ends(void);
 bool cm_je_forking(void);
 /* Is this a process that was made by no fork() of ours: clone(2), vfork? */
 bool cm_je_is_copy(void);
-/* Between two looks at what another thread does. It sleeps now and then: this thread may have
- * a priority that keeps the other from a processor. Not nanosleep(), a cancellation point. */
+/* Called between two looks at another thread's progress. It sleeps now and then, because this
+ * thread's priority may keep the other thread from a processor. It does not use nanosleep(), which
+ * is a cancellation point. */
 void cm_je_pause(unsigned turn);
-/* Without a bound, but in a copy of the process made by clone(2), where the thread that had the
- * lock may not exist: false after CM_JE_WAIT_LONG_NS. */
+/* Waits without a bound, except in a copy of the process made by clone(2): there the thread that
+ * had the lock may not exist, and this returns false after CM_JE_WAIT_LONG_NS. */
 bool cm_je_lock(pthread_mutex_t *lock);
 
 #endif

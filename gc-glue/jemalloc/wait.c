@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Waiting for a lock, and for whom not to wait: a fork that is on its way, and in a copy of the
- * process made by clone(2) threads that may not be there. */
+ * Waiting for a lock, but not for a fork under way, nor, in a copy of the process made by clone(2),
+ * for threads that may not exist. */
 #include "gc-glue/jemalloc/util.h"
 
 #include <errno.h>

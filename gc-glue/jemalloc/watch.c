@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is entered for an arena, with its lock held: its ranges, in the tracker and in
- * the map, and what of them was discarded. */
+ * Entries for an arena, made with its lock held: its ranges, in the tracker and in the map, and its
+ * discards. */
 #include "gc-glue/jemalloc/glue.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ void cm_je_put(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end, uns
 
 void cm_je_drop(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end)
 {
-	/* Splitting a range may find no room. What stays in the map is not the arena's. */
+	/* Splitting a range may find no room. Then the map keeps memory that is not the arena's. */
 	if (cm_je_map_set(&je->ranges, start, end, CM_JE_NOTHING) < 0)
 		CM_JE_COUNT(je, ranges_overflown);
 	if (cm_je_map_set(&je->discards, start, end, CM_JE_NOTHING) < 0)
@@ -82,13 +82,14 @@ void cm_je_mend(struct cardmark_jemalloc *je)
 			continue;
 		}
 		doubtful = true;
-		if (error == -EBUSY) /* after a long wait, which the next would have as well */
+		if (error == -EBUSY) /* after a long wait; the next call would wait as long */
 			break;
 	}
 	atomic_store_explicit(&je->doubtful, doubtful, memory_order_relaxed);
 }
 
-void cm_je_log_discard(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end, unsigned flags)
+static void log_discard(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t end,
+			unsigned flags)
 {
 	CM_JE_COUNT(je, discarded_ranges);
 	if (je->all_discarded && je->discard_at <= start)
@@ -99,4 +100,15 @@ void cm_je_log_discard(struct cardmark_jemalloc *je, uintptr_t start, uintptr_t 
 	cm_je_map_clear(&je->discards);
 	je->all_discarded = true;
 	je->discard_at = 0;
+}
+
+void cm_je_enter_discard(struct cardmark_jemalloc *je, enum cm_je_event event, uintptr_t start,
+			 uintptr_t end, unsigned flags)
+{
+	if (event == CM_JE_DECOMMITTED) {
+		/* If it stays tracked, it is at worst dirty for ever. */
+		(void)cm_je_unwatch(je, start, end);
+		cm_je_put(je, start, end, CARDMARK_JEMALLOC_DECOMMITTED);
+	}
+	log_discard(je, start, end, flags);
 }

@@ -5,12 +5,12 @@
  * A tracker watches ranges of this process's memory. A card is one page
  * (cardmark_card_size() bytes). The contract, for every backend:
  *
- *   Sound   A card written between two questions is reported by the second,
- *           whatever wrote it and whatever failed. Over-reporting is allowed,
+ *   Sound   If you ask twice, the second answer has each card that was written
+ *           in between, even if something failed. Over-reporting is allowed,
  *           under-reporting never; every failure means "all dirty". A backend
  *           that cannot see some kind of write declares it in its capabilities.
- *   Quiet   What runs while the world is stopped calls no malloc and no stdio,
- *           and waits for no lock that a stopped thread could hold.
+ *   Quiet   Calls that may run while the world is stopped use no malloc and no
+ *           stdio, and do not wait for a lock that a stopped thread could hold.
  *   Honest  It names the backend in use, reports why better ones are not in use,
  *           and counts everything that it had to guess.
  *
@@ -31,9 +31,9 @@
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
  * different trackers are independent. No call is a cancellation point. No call but open and probe
- * needs more than 9 KiB of stack (13 KiB if clang built the library). Where a comment says "may
- * run while the world is stopped", the call also promises to return (with everything dirty, or
- * -EBUSY) when a stopped thread is inside the library.
+ * needs more than 9 KiB of stack (13 KiB if clang built the library). "May run while the world is
+ * stopped" in a comment also promises that the call returns (with everything dirty, or -EBUSY) if a
+ * stopped thread is inside the library.
  */
 #ifndef CARDMARK_CARDMARK_H
 #define CARDMARK_CARDMARK_H
@@ -44,6 +44,11 @@
 
 #ifdef __cplusplus
 extern "C" {
+#if defined(__GNUC__)
+/* g++ warns that a function hides the constructor of a struct of that name. Here it may. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#endif
 #endif
 
 #if defined(__GNUC__)
@@ -52,7 +57,17 @@ extern "C" {
 #define CARDMARK_API
 #endif
 
-/* Backends. The numbers are names and stay as they are: a higher one is not a better one.
+/* The version of this header; cardmark_version() has that of the library in use. */
+#define CARDMARK_VERSION_MAJOR 0
+#define CARDMARK_VERSION_MINOR 2
+#define CARDMARK_VERSION_PATCH 0
+/* One number, for #if: CARDMARK_VERSION >= CARDMARK_VERSION_NUMBER(0, 2, 0). */
+#define CARDMARK_VERSION_NUMBER(major, minor, patch) ((major)*10000 + (minor)*100 + (patch))
+#define CARDMARK_VERSION                                                                           \
+	CARDMARK_VERSION_NUMBER(CARDMARK_VERSION_MAJOR, CARDMARK_VERSION_MINOR,                    \
+				CARDMARK_VERSION_PATCH)
+
+/* Backends. The numbers are names and never change; a higher number is not a better backend.
  * AUTO takes the first that works in the order of cardmark_probe(). */
 enum cardmark_backend {
 	CARDMARK_BACKEND_AUTO = 0,
@@ -68,7 +83,7 @@ enum cardmark_capability {
 	CARDMARK_CAP_PRECISE = 1 << 0,       /* reports less than everything */
 	CARDMARK_CAP_CONCURRENT = 1 << 1,    /* get-and-clear is sound while mutators write */
 	CARDMARK_CAP_KERNEL_WRITES = 1 << 2, /* read(2) into a clean card works and is reported */
-	CARDMARK_CAP_REMAP = 1 << 3,    /* a piece that was mapped anew: what it holds is dirty */
+	CARDMARK_CAP_REMAP = 1 << 3,    /* notices a new mapping in a tracked piece: it is dirty */
 	CARDMARK_CAP_MPROTECT = 1 << 4, /* the program may mprotect tracked memory */
 	CARDMARK_CAP_NO_TRAP = 1 << 5,  /* no signal and no helper thread: may track any data */
 	CARDMARK_CAP_SHARED = 1 << 6,   /* shared and file-backed memory too */
@@ -104,9 +119,9 @@ CARDMARK_API size_t cardmark_card_size(void);
 /* A short text for an error of the closed list (either sign). Never NULL. */
 CARDMARK_API const char *cardmark_strerror(int error);
 
-/* What was wrong in this thread's last failing call, in words; "" if no call has failed. The
- * adapters (gc.h, jemalloc.h) and this library share it. Valid until this thread's next
- * failing call; a call that succeeds leaves it as it is. */
+/* The reason of this thread's last failing call, in words; "" if no call has failed. The adapters
+ * (gc.h, jemalloc.h) and this library share the text. Valid until this thread's next failing call;
+ * a call that succeeds leaves it as it is. */
 CARDMARK_API const char *cardmark_last_error(void);
 
 /* "auto", "pagemap", "softdirty", "uffd", "mprotect", "alldirty"; NULL if
@@ -122,16 +137,16 @@ struct cardmark_probe {
 	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	bool usable;
-	/* A kernel known to lose writes in a way that no trial shows: used when it is
-	 * asked for by name, never chosen (Linux before 6.9 could lose dirty bits in
-	 * the scan itself; fixed by c70dce4982ce). */
+	/* This kernel is known to lose writes in a way that no trial shows (Linux before 6.9 could
+	 * lose dirty bits in the scan itself; fixed by c70dce4982ce). The automatic choice never
+	 * takes the backend then; ask for it by name. */
 	bool suspect;
 	/* 0 unusable, 1 all dirty, 2 traps, 3 kernel bits that need stopped
 	 * writers, 4 atomic get-and-clear, 5 the same with guard pages known */
 	unsigned level;
 	unsigned capabilities; /* enum cardmark_capability */
 	uint64_t categories;   /* CARDMARK_PAGE_* that a scan can answer */
-	char reason[256];      /* why not, or what to know about it: plain words */
+	char reason[256];      /* why it cannot be used, or its main properties, in words */
 };
 
 #define CARDMARK_PROBE_INIT                                                                        \
@@ -139,8 +154,8 @@ struct cardmark_probe {
 		sizeof(struct cardmark_probe), CARDMARK_BACKEND_AUTO, false, false, 0, 0, 0, ""    \
 	}
 
-/* Tries a backend on a few scratch pages (by behaviour, never by kernel version) and
- * describes it. Index 0 is the best one, then they follow in order of preference:
+/* Tries a backend on a few scratch pages (by behaviour, never by kernel version) and describes it.
+ * Index 0 is the best backend; the others follow in order of preference:
  *
  *	struct cardmark_probe probe = CARDMARK_PROBE_INIT;
  *	for (unsigned i = 0; cardmark_probe(i, &probe) == 0; i++)
@@ -155,21 +170,21 @@ CARDMARK_API int cardmark_probe(unsigned index, struct cardmark_probe *out);
 /* ---- Open and close ------------------------------------------------------ */
 
 enum cardmark_open_flags {
-	/* Get-and-clear will run while mutators write: leave out backends that
-	 * need them stopped (automatic choice only), and rest now and then in a long
-	 * collect or scan, so that other threads' mmap and munmap get through. */
+	/* Get-and-clear will run while mutators write. The automatic choice then leaves out
+	 * backends that need them stopped, and a long collect or scan rests now and then, so that
+	 * other threads' mmap and munmap get through. */
 	CARDMARK_OPEN_CONCURRENT = 1 << 0,
 	/* The environment is not looked at. */
 	CARDMARK_OPEN_NO_ENV = 1 << 1,
-	/* Remember which cards held data, so that cardmark_discarded() can find those
-	 * that were emptied. This costs a bit a card, and time in each collect for
-	 * what was written. */
+	/* Remember which cards held data, so that cardmark_discarded() can find those that were
+	 * emptied. This costs a bit for each card, and time in each collect for each written
+	 * card. */
 	CARDMARK_OPEN_DISCARDS = 1 << 2,
 	/* A card that was emptied counts as written: for snapshots, where zero is a
-	 * change. A collector does not need it: a zero page holds no pointers. Includes
-	 * DISCARDS, and a look at all cards that hold data in each collect. A card of
-	 * file or shared memory is then reported twice, and while its page is not there
-	 * (dropped, or swapped out) each time; cardmark_discarded() does not repeat it. */
+	 * change. A collector does not need it: a zero page holds no pointers. Includes DISCARDS.
+	 * Each collect then looks at all cards that hold data. A card of file or shared memory is
+	 * then reported twice, and each time while its page is not in memory (dropped, or swapped
+	 * out); cardmark_discarded() does not repeat it. */
 	CARDMARK_OPEN_DISCARD_IS_WRITE = 1 << 3
 };
 
@@ -183,11 +198,10 @@ enum cardmark_huge {
 enum cardmark_verify {
 	CARDMARK_VERIFY_DEFAULT = 0, /* off, or as CARDMARK_VERIFY is set */
 	CARDMARK_VERIFY_OFF = 1,
-	/* Keep a hash of each card, and compare at each collect: a card that changed
-	 * and was not reported is named on standard error (the first 10), counted, and
-	 * added to the report. Slow: reads all tracked memory that holds data. Strict
-	 * unless opened with CARDMARK_OPEN_CONCURRENT, where a change may also be in
-	 * the report that follows. */
+	/* Keep a hash of each card, and compare at each collect. A card that changed and was not
+	 * reported is named on standard error (the first 10), counted, and added to the report.
+	 * Slow: each collect reads all tracked memory that holds data. With
+	 * CARDMARK_OPEN_CONCURRENT, a change may also be in the report that follows. */
 	CARDMARK_VERIFY_HASH = 2
 };
 
@@ -195,8 +209,8 @@ struct cardmark_options {
 	size_t size; /* set by _INIT */
 	enum cardmark_backend backend;
 	unsigned flags;     /* enum cardmark_open_flags */
-	size_t chunk_bytes; /* longest piece given to one kernel call: for so long it
-			     * keeps other threads' mmap and munmap waiting (64 MiB) */
+	size_t chunk_bytes; /* longest piece given to one kernel call; other threads'
+			     * mmap and munmap wait for its end (64 MiB) */
 	size_t vec_len;     /* regions fetched by one kernel call, 8..65536 (512) */
 	/* Threads that take part in a collect, the caller among them: 1..64 (1). More
 	 * than one is for backends with CARDMARK_CAP_NO_TRAP and
@@ -207,8 +221,8 @@ struct cardmark_options {
 	enum cardmark_verify verify;
 	/* Cards in long runs that were dirty at three collects in a row are reported for this
 	 * many more collects without asking the kernel. That saves a fault for each card. Then
-	 * the kernel is asked again. 0: it is asked each time. The report may contain more, never
-	 * less. For backends with CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
+	 * the kernel is asked again. 0: it is asked each time. Too much may be reported, never too
+	 * little. For backends with CARDMARK_CAP_CONCURRENT, ignored elsewhere. */
 	unsigned backoff;
 };
 
@@ -222,25 +236,24 @@ struct cardmark_options {
  * environment (CARDMARK_BACKEND, CARDMARK_CHUNK, CARDMARK_VEC, CARDMARK_THREADS,
  * CARDMARK_HUGE, CARDMARK_VERIFY, CARDMARK_BACKOFF) overrides the options, so that a user can
  * choose for a program without rebuilding it. An empty variable counts as not set. A set-user-ID
- * program obeys none. AUTO takes the best that can be opened now; cardmark_describe() reports why
- * better ones cannot. A backend asked for by name is that backend or an error, never another. Freed
- * by cardmark_close(). Not while the world is stopped. -EINVAL bad option or environment; -ENOTSUP
- * or -EPERM that backend cannot work here (cardmark_last_error() has the probe's reason); -EBUSY
- * only one softdirty tracker fits in a process; -ENOMEM. */
+ * program ignores them. AUTO takes the best backend that can be opened now; cardmark_describe()
+ * reports why better ones cannot. If a backend asked for by name cannot be opened, the call fails;
+ * it never takes another. Freed by cardmark_close(). Not while the world is stopped. -EINVAL bad
+ * option or environment; -ENOTSUP or -EPERM that backend cannot work here (cardmark_last_error()
+ * has the probe's reason); -EBUSY only one softdirty tracker fits in a process; -ENOMEM. */
 CARDMARK_API int cardmark_open(struct cardmark **out, const struct cardmark_options *options);
 
 /* Ends tracking, frees the tracker and detaches its tables, and sets *cm to
- * NULL. NULL and pointer to NULL are fine. Unregisters before it closes:
- * before Linux 6.9 pages stayed protected otherwise. Not while the world is
- * stopped. */
+ * NULL. NULL and pointer to NULL are fine. Unregisters before it closes, because otherwise pages
+ * stay protected before Linux 6.9. Not while the world is stopped. */
 CARDMARK_API void cardmark_close(struct cardmark **cm);
 
 struct cardmark_description {
 	size_t size;                   /* set by _INIT */
 	enum cardmark_backend backend; /* in use */
 	unsigned capabilities;         /* enum cardmark_capability */
-	/* Why no better backend is in use: "" if this is the best. Lives as long as the
-	 * tracker. */
+	/* Why no better backend is in use; "" if this is the best one. Lives as long as
+	 * the tracker. */
 	const char *why_no_better;
 };
 
@@ -256,13 +269,12 @@ CARDMARK_API int cardmark_describe(const struct cardmark *cm, struct cardmark_de
 /* ---- Ranges ---------------------------------------------------------------- */
 
 enum cardmark_track_flags {
-	/* The caller knows what is mapped there and saves the library a look-up, which
-	 * needs /proc/self/maps: without one of these track fails where that can't be opened.
-	 * Backend mprotect still looks if it can (for the protection); if it cannot, it
-	 * assumes that the memory is readable, writable and not executable.
-	 * PRIVATE: private anonymous memory. FILE: anything else (a file's private
-	 * pages, shared memory). PRIVATE for shared memory loses writes. Two
-	 * kernel bugs (seen on 6.18) concern FILE with backend pagemap:
+	/* The caller knows the kind of memory, which saves the library a look-up in
+	 * /proc/self/maps. If that file can't be opened, track fails without one of these flags.
+	 * Backend mprotect still looks if it can (for the protection); if it cannot, it assumes
+	 * that the memory is readable, writable and not executable. PRIVATE: private anonymous
+	 * memory. FILE: anything else (a file's private pages, shared memory). PRIVATE for shared
+	 * memory loses writes. Two kernel bugs (seen on 6.18) concern FILE with backend pagemap:
 	 * MADV_GUARD_INSTALL on memory that is tracked never returns, nor does mlock(2) over a hole
 	 * punched into a disk file. */
 	CARDMARK_TRACK_PRIVATE = 1 << 0,
@@ -270,11 +282,11 @@ enum cardmark_track_flags {
 };
 
 /* Starts tracking [addr, addr + len). Until its first collect every card that
- * holds data counts as dirty. Ranges may touch or overlap ranges already
- * tracked: the new piece is then armed afresh, which is also how a piece that
- * was mapped anew under us is brought back. Adjacent ranges cost no more than
- * one. Nothing is tracked if it fails. Table memory is set aside here, so that
- * collect needs none. No malloc: may run while the world is stopped.
+ * holds data counts as dirty. Ranges may touch or overlap ranges already tracked: the tracking of
+ * the new piece then starts again. So if something new was mapped in a tracked range, track that
+ * piece again. Adjacent ranges cost no more than one. If the call fails, nothing new is tracked.
+ * Table memory is set aside here, so that collect allocates none. No malloc: may run while the
+ * world is stopped.
  * -EINVAL not card-aligned, empty, wraps around, above user space, memory this
  * backend cannot watch, or that cannot be written; -ENOMEM part of it is not mapped, or out of
  * memory, descriptors or mappings (vm.max_map_count); -ENOTSUP huge TLB pages, or no /proc; -EPERM
@@ -282,8 +294,8 @@ enum cardmark_track_flags {
  * userfaultfd has the memory. */
 CARDMARK_API int cardmark_track(struct cardmark *cm, void *addr, size_t len, unsigned flags);
 
-/* Stops tracking what is tracked of [addr, addr + len), which may be a middle
- * piece; its cards leave all tables. Call it before munmap. -EINVAL as above,
+/* Stops tracking the tracked parts of [addr, addr + len), which may be in the middle of a range;
+ * their cards leave all tables. Call it before munmap. -EINVAL as above,
  * -ENOENT nothing there was tracked, -ENOMEM, -EBUSY. May run while the world
  * is stopped. */
 CARDMARK_API int cardmark_untrack(struct cardmark *cm, void *addr, size_t len);
@@ -301,11 +313,11 @@ struct cardmark_run {
 	uintptr_t start, end; /* bytes, card-aligned, end not included */
 };
 
-/* A table of dirty cards, a bit each, in memory of its own, that grows with
- * the tracker's ranges. Cards enter it by cardmark_collect(), cardmark_table_union() and
- * cardmark_table_set_range(), and leave it by cardmark_table_clear() and untrack.
- * It belongs to the caller and must not be used by two threads at once, nor
- * while a tracker call runs that changes it; a track or an untrack may run. -ENOMEM,
+/* A table of dirty cards, with one bit for each card. Its memory grows with the tracker's ranges.
+ * Cards enter it by cardmark_collect(), cardmark_table_union() and cardmark_table_set_range(), and
+ * leave it by cardmark_table_clear() and untrack. It belongs to the caller. Two threads must not
+ * use it at once, and no thread may use it while another thread collects into it; a track or an
+ * untrack may run. -ENOMEM,
  * -EBUSY. */
 CARDMARK_API int cardmark_table_new(struct cardmark_table **out, struct cardmark *cm);
 CARDMARK_API void cardmark_table_delete(struct cardmark_table **table);
@@ -319,7 +331,7 @@ CARDMARK_API bool cardmark_table_is_dirty(const struct cardmark_table *table, co
  *
  *	for (uintptr_t at = start; cardmark_table_next(table, at, end, &run); at = run.end)
  *
- * Of an all-dirty table that is all of [from, to): give no bounds that you can't read. */
+ * For an all-dirty table the run is all of [from, to), so give bounds that you may read. */
 CARDMARK_API bool cardmark_table_next(const struct cardmark_table *table, uintptr_t from,
 				      uintptr_t to, struct cardmark_run *out);
 
@@ -334,11 +346,10 @@ CARDMARK_API size_t cardmark_table_count(const struct cardmark_table *table);
  * different trackers. */
 CARDMARK_API int cardmark_table_union(struct cardmark_table *dst, const struct cardmark_table *src);
 
-/* Makes the cards dirty that have a byte of [addr, addr + len), as a program does that imports
- * a remembered set or knows of a write that no tracker sees. Makes the table all dirty when
- * another thread is inside the library and does not come out. -EINVAL empty or outside user
- * space; -ENOENT not all of it is tracked: a table has no room for the rest, which the caller
- * must remember itself; what is tracked of it is dirty. */
+/* Makes each card dirty that has a byte of [addr, addr + len): to import a remembered set, or for a
+ * write that no tracker sees. Makes the table all dirty if another thread stays inside the library.
+ * -EINVAL empty or outside user space; -ENOENT part of it is not tracked: the tracked cards are
+ * dirty, and the caller must remember the rest, because a table has no room for it. */
 CARDMARK_API int cardmark_table_set_range(struct cardmark_table *table, const void *addr,
 					  size_t len);
 
@@ -366,41 +377,39 @@ enum cardmark_collected {
  * (DMA; process_vm_writev(2) if it pins before a collect and copies after it):
  * put such memory under cardmark_hold(). */
 
-/* The collector's question: adds every card written since it was last asked to
- * table, and arms those cards again. Cannot fail. Made to run while the world
- * is stopped; with CARDMARK_CAP_CONCURRENT also while mutators run, and then a
- * card is either in this table or in the next. */
+/* The collector's question: adds to table every card written since the last collect, and arms those
+ * cards again. Cannot fail. Made to run while the world is stopped; with CARDMARK_CAP_CONCURRENT
+ * also while mutators run, and then a card is either in this table or in the next. */
 CARDMARK_API enum cardmark_collected cardmark_collect(struct cardmark *cm,
 						      struct cardmark_table *table);
 
-/* The same for the cards that have a byte of [addr, addr + len), which need not be tracked, nor
- * card-aligned: for the remembered set of one region, or for the cards of one object. What
- * else was written stays for the next collect. The time grows with the range and not with the
+/* The same for the cards that have a byte of [addr, addr + len), which need not be tracked as a
+ * whole, nor card-aligned: for the remembered set of one region, or for the cards of one object.
+ * Other written cards stay for the next collect. The time grows with the range and not with the
  * heap; backend softdirty is the exception, because its clear is for the whole process. Cannot
  * fail: if it cannot find out, all of the table is dirty. May run when collect may. */
 CARDMARK_API enum cardmark_collected cardmark_collect_range(struct cardmark *cm, const void *addr,
 							    size_t len,
 							    struct cardmark_table *table);
 
-/* Several consumers: a collector and a snapshot, or two snapshots. cardmark_collect() answers
- * what was written since its last call, by whatever caller. So two callers take each other's
- * answers. A consumer's own calls answer what was written since *it* last asked, even if
- * others asked meanwhile. Each consumer costs two bits a
- * card, and a pass over the dirty cards in each answer; a tracker without consumers is as fast as
- * ever. A consumer's first collect reports all cards that hold data, as that of a new tracker
- * does; of file and shared memory all cards. What precleans harvest is kept for each consumer.
- * Scans, discarded and IGNORE_NEW are the tracker's own, but what a clearing scan takes is still
- * in the consumers' answers. A fork child has copies of the consumers. Not while the world is
- * stopped. -ENOMEM, -EBUSY. */
+/* Several consumers: a collector and a snapshot, or two snapshots. cardmark_collect() reports the
+ * cards written since its last call, by any caller. So each of two callers misses the cards that
+ * the other got. A consumer's own calls report the cards written since *this* consumer last asked,
+ * even if others asked meanwhile. Each consumer costs two bits a card, and a pass over the dirty
+ * cards in each answer; a tracker without consumers is as fast as ever. A consumer's first collect
+ * reports all cards that hold data, as that of a new tracker does; of file and shared memory all
+ * cards. What precleans harvest is kept for each consumer. Scans, discarded and IGNORE_NEW belong
+ * to the tracker, but the cards that a clearing scan takes are still in the consumers' answers. A
+ * fork child has copies of the consumers. Not while the world is stopped. -ENOMEM, -EBUSY. */
 CARDMARK_API int cardmark_consumer_new(struct cardmark_consumer **out, struct cardmark *cm);
 
 /* NULL and pointer to NULL are fine. Sets *consumer to NULL. May come after cardmark_close(). Not
  * while the world is stopped. */
 CARDMARK_API void cardmark_consumer_delete(struct cardmark_consumer **consumer);
 
-/* As cardmark_collect() and cardmark_collect_range(), for one consumer. table is one of the
- * tracker's. When all of it is dirty because the tracker is busy, torn or closed, or because it
- * is another tracker's, nothing is taken from this consumer or another. */
+/* As cardmark_collect() and cardmark_collect_range(), for one consumer. table belongs to the same
+ * tracker. If it becomes all dirty because the tracker is busy, torn or closed, or because the
+ * table belongs to another tracker, nothing is taken from any consumer. */
 CARDMARK_API enum cardmark_collected cardmark_consumer_collect(struct cardmark_consumer *consumer,
 							       struct cardmark_table *table);
 CARDMARK_API enum cardmark_collected
@@ -410,18 +419,18 @@ cardmark_consumer_collect_range(struct cardmark_consumer *consumer, const void *
 /* The collector's question asked early, while mutators run: harvests every tracked
  * range and keeps the cards for the next collect (or scan), which then finds only
  * what was written since. So the pause is short, and a card written both before
- * and after costs two faults. Goes chunk by chunk, blocks this thread's signals in
- * each, lets others in between, and stops early when a collect waits. Not while
- * the world is stopped: call collect there.
+ * and after costs two faults. Works chunk by chunk, blocks this thread's signals during each chunk,
+ * lets other calls run in between, and stops early when a collect waits. Not while the world is
+ * stopped: call collect there.
  * -ENOTSUP the backend cannot clear while mutators write (nothing was done, nothing
  * is lost); -EBUSY. */
 CARDMARK_API int cardmark_preclean(struct cardmark *cm);
 
-/* Cards of [addr, addr + len), bytes, count as dirty in every answer from now on:
- * for memory that is written behind the page tables (I/O in flight, registered
- * buffers). Counts: the same range may be held more than once. It need not be
- * tracked: what is tracked of it is reported. No malloc: may run while the world
- * is stopped. -EINVAL empty or outside user space, -ENOMEM, -EBUSY. */
+/* Cards of [addr, addr + len), bytes, count as dirty in every answer from now on: for memory whose
+ * writes page tables do not show (I/O in flight, registered buffers). Holds are counted: the same
+ * range may be held more than once. It need not be tracked: the tracked part is reported. No
+ * malloc: may run while the world is stopped. -EINVAL empty or outside user space, -ENOMEM,
+ * -EBUSY. */
 CARDMARK_API int cardmark_hold(struct cardmark *cm, const void *addr, size_t len);
 
 /* Ends one hold of exactly this range. Its cards are in the next answer once more.
@@ -429,21 +438,20 @@ CARDMARK_API int cardmark_hold(struct cardmark *cm, const void *addr, size_t len
 CARDMARK_API int cardmark_release(struct cardmark *cm, const void *addr, size_t len);
 
 /* Adds to table the cards that held data when they were last reported and hold
- * none now (MADV_DONTNEED, MADV_FREE once it took effect, a new mapping), and
- * forgets them until they are reported again: each is answered once. What was
- * emptied and then written again is not here but in the collect. For file
- * and shared memory it is rough: a page that was reclaimed looks the
- * same, and one that was emptied while armed may be missing. Returns what collect returns, and
- * REFUSED also if the tracker was opened without CARDMARK_OPEN_DISCARDS. May run while the world
- * is stopped. */
+ * none now (MADV_DONTNEED, MADV_FREE once it took effect, a new mapping), and forgets them until
+ * they are reported again: each is reported once. A card that was emptied and then written again is
+ * not here but in the next collect. For file and shared memory it is rough: a page that was
+ * reclaimed looks the same, and one that was emptied while armed may be missing. Returns the same
+ * values as collect, and REFUSED also if the tracker was opened without CARDMARK_OPEN_DISCARDS. May
+ * run while the world is stopped. */
 CARDMARK_API enum cardmark_collected cardmark_discarded(struct cardmark *cm,
 							struct cardmark_table *table);
 
 /* Gives up userfaultfd, signal handler and descriptors for a while, as a dump by
  * CRIU needs (it refuses a process that uses userfaultfd). Until resume everything
- * tracked counts as dirty; ranges can still be tracked and untracked. Suspending
- * what is suspended does nothing. Not while the world is stopped. -EBUSY, also while a thread
- * that shares in collects is still in the kernel. */
+ * tracked counts as dirty; ranges can still be tracked and untracked. Suspending a suspended
+ * tracker does nothing. Not while the world is stopped. -EBUSY, also while a thread that shares in
+ * collects is still in the kernel. */
 CARDMARK_API int cardmark_suspend(struct cardmark *cm);
 
 /* Starts tracking again, with everything dirty. On failure the tracker stays
@@ -453,14 +461,14 @@ CARDMARK_API int cardmark_resume(struct cardmark *cm);
 
 struct sigaction; /* <signal.h> */
 
-/* sigaction(2), with one difference: for SIGSEGV it sets, and gives back, what
- * happens to faults that are not ours. With a tracker on mprotect each
- * first write to a clean card is a SIGSEGV. A handler that sigaction(2)
- * sets after the tracker was opened gets them all, until a collect puts ours in front again, which
- * then reports everything. Set with this, the handler gets its own faults, as it would without us:
- * its flags and mask count, but it always runs on an alternate stack if there is one. Without such
- * a tracker, and for other signals, it is sigaction(2). May be called whenever sigaction(2) may,
- * and while the world is stopped. -EINVAL as there; -EBUSY another thread stayed in our handler for
+/* sigaction(2), with one difference: for SIGSEGV it sets and returns the action for faults that are
+ * not ours. With a tracker on mprotect each first write to a clean card is a SIGSEGV. A handler
+ * that sigaction(2) sets after the tracker was opened gets them all, until a collect puts our
+ * handler in front again and reports everything. A handler that this call sets gets only its own
+ * faults, as it would without us: its flags and mask count, but it always runs on an alternate
+ * stack if there is one. Without such a tracker, and for other signals, it is sigaction(2). May be
+ * called whenever sigaction(2) may, and while the world is stopped. -EINVAL as there; -EBUSY
+ * another thread stayed in our handler for
  * 20 ms: nothing was set. */
 CARDMARK_API int cardmark_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
@@ -471,16 +479,15 @@ enum cardmark_scan_op {
 };
 
 enum cardmark_scan_flags {
-	/* Leave out memory that is only new: cards of ranges not cleared since they were
-	 * tracked, nor known to the caller by a collect that answered ALL_DIRTY. Memory tracked
-	 * while such a collect ran is still new. A clearing scan arms it, and does not report
-	 * it. */
+	/* Leave out new memory: cards that were not cleared since they were tracked, and that no
+	 * collect has reported by ALL_DIRTY. Memory tracked while such a collect ran is still new.
+	 * A clearing scan arms it, and does not report it. */
 	CARDMARK_SCAN_IGNORE_NEW = 1 << 0
 };
 
 struct cardmark_region {
 	uintptr_t start, end; /* bytes, card-aligned */
-	uint64_t categories;  /* those of `returned` that hold for all of it */
+	uint64_t categories;  /* those of `returned` that all its pages have */
 };
 
 /* Begin with _INIT, fill in the question, read the answer. */
@@ -495,7 +502,7 @@ struct cardmark_query {
 	uint64_t any_of;   /* ... and, if not 0, at least one of these ... */
 	uint64_t excluded; /* ... and none of these */
 	uint64_t returned; /* categories that split and label regions */
-	size_t max_pages;  /* stop after so many matching cards; 0: no limit */
+	size_t max_pages;  /* stop after this number of matching cards; 0: no limit */
 	struct cardmark_region *regions;
 	size_t capacity; /* of regions; not 0 unless op is CLEAR */
 	/* answer */
@@ -511,13 +518,11 @@ struct cardmark_query {
 			0, 0, 0, 0, false                                                          \
 	}
 
-/* The full query, over tracked memory in [start, start + len); the rest is
- * passed over. Pages that were cleared and reported are never lost: if the
- * kernel fails half-way, the piece is reported whole. With CLEAR or
- * GET_AND_CLEAR the WRITTEN bit must be required, because only written pages
- * can be armed. Of a private card that holds nothing WRITTEN may be true or not, which differs
- * between backends and kernels: ask for PRESENT or SWAPPED in any_of to leave such cards
- * out. May run while the world is stopped.
+/* The full query, over tracked memory in [start, start + len); it skips the rest. No page is
+ * cleared without being reported: if the kernel fails part-way, the piece is reported whole. CLEAR
+ * and GET_AND_CLEAR must require the WRITTEN bit, because only written pages can be armed. Whether
+ * a private card that holds nothing counts as WRITTEN differs between backends and kernels: ask for
+ * PRESENT or SWAPPED in any_of to leave such cards out. May run while the world is stopped.
  * -EINVAL masks that can't match, bad range or capacity; -ENOTSUP a category
  * that this backend cannot answer; -EBUSY a stopped thread is inside. */
 CARDMARK_API int cardmark_scan(struct cardmark *cm, struct cardmark_query *query);
@@ -543,16 +548,16 @@ struct cardmark_stats {
 	int last_errno;            /* of the last failed kernel call; 0 if none */
 	unsigned holds;            /* ranges held, now */
 	uint64_t precleans;        /* calls that harvested */
-	uint64_t precleaned_cards; /* cards they had kept for a collect, sum (without consumers) */
+	uint64_t precleaned_cards; /* cards that they kept for a collect, sum (without consumers) */
 	uint64_t preclean_ns;
 	uint64_t discarded_cards; /* answered by discarded, or counted as written, sum */
 	uint64_t suspends;
-	uint64_t reopened;       /* times that descriptors closed by the program were opened anew */
-	uint64_t threads;        /* that take part in a collect, now */
-	uint64_t verify_checked; /* cards hashed */
-	uint64_t verify_changed; /* cards whose hash had changed */
-	uint64_t verify_missed;  /* of those, not reported: lost writes. Must be 0 */
-	uint64_t verify_false;   /* cards reported whose hash had not changed */
+	uint64_t reopened;            /* times that descriptors the program closed were reopened */
+	uint64_t threads;             /* that take part in a collect, now */
+	uint64_t verify_checked;      /* cards hashed */
+	uint64_t verify_changed;      /* cards whose hash had changed */
+	uint64_t verify_missed;       /* of those, not reported: lost writes. Must be 0 */
+	uint64_t verify_false;        /* cards reported whose hash had not changed */
 	uint64_t verify_first_missed; /* address of the first; 0: none */
 	uint64_t backoff_cards;       /* reported without a look, sum */
 };
@@ -563,11 +568,14 @@ struct cardmark_stats {
 			0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                    \
 	}
 
-/* Fills *stats. Waits for the tracker's lock for 2 s at most; -EBUSY if it did not come. -EINVAL
- * the struct's size. May run while the world is stopped. */
+/* Fills *stats. Waits for the tracker's lock for 2 s at most, then returns -EBUSY. -EINVAL the
+ * struct's size. May run while the world is stopped. */
 CARDMARK_API int cardmark_stats(struct cardmark *cm, struct cardmark_stats *stats);
 
 #ifdef __cplusplus
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 }
 #endif
 #endif

@@ -3,10 +3,9 @@
  * jemalloc on cardmark: an arena whose memory is watched by a tracker.
  *
  * The adapter wraps the extent hooks of one arena of a stock jemalloc (5.0 or
- * later). What the arena maps is tracked before an object can be in it, and
- * leaves the tracker before it is unmapped. jemalloc is reached through a
- * pointer to its mallctl() alone, so that builds with a prefix, static ones and
- * several in one process work:
+ * later). The arena's memory is tracked before an object can be in it, and leaves the tracker
+ * before it is unmapped. The adapter reaches jemalloc only through a pointer to its mallctl(). So
+ * builds with a prefix, static builds and several builds in one process work:
  *
  *	struct cardmark_jemalloc *je;
  *	cardmark_jemalloc_create(&je, cm, mallctl, 0);
@@ -20,13 +19,12 @@
  *	...
  *	dallocx(p, flags);
  *
- * The trap: only memory that came from the arena is tracked. mallocx() with
- * MALLOCX_ARENA alone may hand out what this thread's cache holds, memory of
- * another arena; malloc() and realloc() always do. Give mallocx(), rallocx(),
- * xallocx() and dallocx() what cardmark_jemalloc_flags() returns, and check with
- * cardmark_jemalloc_check() in debug builds. Do not give free() or dallocx()
- * with other flags an object of the arena, nor dallocx() with these flags an
- * object from elsewhere: the object would go into the wrong cache.
+ * Be careful: only memory that came from the arena is tracked. mallocx() with MALLOCX_ARENA alone
+ * may return an object from this thread's automatic cache, which holds memory of another arena;
+ * malloc() and realloc() always do so. Call mallocx(), rallocx(), xallocx() and dallocx() with the
+ * flags from cardmark_jemalloc_flags(), and check with cardmark_jemalloc_check() in debug builds.
+ * Do not free an object of the arena with free() or with other flags, nor an object from elsewhere
+ * with these flags: it would go into the wrong cache.
  *
  * Small objects are allocated and freed without a write to the arena's pages:
  * jemalloc keeps its metadata elsewhere. So a card is dirty when the program wrote
@@ -35,22 +33,21 @@
  * The tracker is the caller's, and must stay open until the arena is destroyed
  * or detached. It may track other memory and other arenas too.
  *
- * The arena's extent hooks are the adapter's. If the program writes others to it,
- * even others that call ours, the adapter no longer knows what the arena maps:
- * then everything counts as dirty, for good, and stats shows it (ranges_overflown,
- * last_error -EBUSY). Noticed by collect, a walk from 0, check and stats with
- * jemalloc 5.3 and later; with all versions by check, destroy, detach, and flags in a
- * thread that has none yet. Give such hooks to the arena first, and then adopt it.
+ * The arena's extent hooks are the adapter's. If the program sets other hooks, even hooks that call
+ * ours, the adapter no longer knows what the arena maps. Then everything counts as dirty
+ * permanently, and stats shows this (ranges_overflown, last_error -EBUSY). With jemalloc 5.3 and
+ * later, collect, a walk from 0, check and stats notice it. With all versions, check, destroy and
+ * detach notice it, and so does flags in a thread that has none yet. Give such hooks to the arena
+ * first, and then adopt it.
  *
  * The adapter does not notice arena.<i>.reset, and the caches of the threads would then hand
  * out memory twice: call cardmark_jemalloc_reset() instead.
  *
- * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the
- * words. Calls may come from any thread, but none from an extent hook. "May run
- * while the world is stopped" is promised as in cardmark.h: the hooks hold our
- * locks with signals blocked, so a collector that stops threads by a signal
- * stops none there. jemalloc's own locks are another matter: allocate nothing while the
- * world is stopped.
+ * Errors are those of <cardmark/cardmark.h>, and cardmark_last_error() has the reason. Calls may
+ * come from any thread, but not from an extent hook. "May run while the world is stopped" has the
+ * same meaning as in cardmark.h: the hooks hold our locks with signals blocked, so a collector that
+ * stops threads by a signal stops no thread there. But a stopped thread may hold one of jemalloc's
+ * own locks: allocate nothing while the world is stopped.
  */
 #ifndef CARDMARK_JEMALLOC_H
 #define CARDMARK_JEMALLOC_H
@@ -59,6 +56,10 @@
 
 #ifdef __cplusplus
 extern "C" {
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* as in cardmark.h */
+#endif
 #endif
 
 /* Opaque: one arena under watch. */
@@ -96,29 +97,31 @@ CARDMARK_API int cardmark_jemalloc_create(struct cardmark_jemalloc **out, struct
 CARDMARK_API int cardmark_jemalloc_adopt(struct cardmark_jemalloc **out, struct cardmark *cm,
 					 cardmark_mallctl mallctl, unsigned arena, unsigned flags);
 
-/* Destroys the arena with all objects in it, stops tracking it, frees *je and sets
- * it to NULL. NULL and pointer to NULL are fine. No thread may be using the arena,
- * nor use its flags again; jemalloc may give its number to the next arena at once.
- * Do this instead of arena.<i>.destroy: the caches of the threads are emptied first.
- * Not while the world is stopped. Waits for threads that end and give their caches back.
+/* Destroys the arena with all objects in it, stops tracking it, frees *je and sets it to NULL. NULL
+ * and pointer to NULL are fine. No thread may be using the arena, or use its flags again; jemalloc
+ * may give its number to the next arena at once. Call this instead of arena.<i>.destroy, because it
+ * empties the caches of the threads first. Not while the world is stopped. Waits for threads that
+ * end and give their caches back.
  * -ENOTSUP jemalloc does not destroy this arena (one of its automatic ones): only the caches
  * were changed; detach it. -EBUSY clone(2) made this process while a thread was in a hook. */
 CARDMARK_API int cardmark_jemalloc_destroy(struct cardmark_jemalloc **je);
 
 /* Frees all objects in the arena at once; the arena, its memory and the threads' flags stay.
- * Do this instead of arena.<i>.reset: the caches of the threads are emptied first. No thread
- * may be allocating or freeing in the arena; threads may end. Not while the world is stopped.
+ * Call this instead of arena.<i>.reset, because it empties the caches of the threads first. No
+ * thread may be allocating or freeing in the arena; threads may end. Not while the world is
+ * stopped.
  * -EINVAL je is NULL; -ENOTSUP jemalloc does not reset this arena (one of its automatic
- * ones): only caches were emptied. */
+ * ones): only caches were emptied; or this is a fork child and the thread that forked had a cache
+ * before: nothing was done. */
 CARDMARK_API int cardmark_jemalloc_reset(struct cardmark_jemalloc *je);
 
-/* Gives the arena its former hooks back and stops tracking it; its objects stay. If the
- * program gave it other hooks, those stay; they may go on calling ours, which pass the call on.
- * Other threads may allocate and free in the arena meanwhile, with the flags they have,
- * but must not call the adapter: *je is set to NULL. Threads' caches stay with jemalloc:
- * the arena must then not be destroyed before those threads have ended, if ever.
- * One page is left behind, because a thread may just be on its way into a hook. Not while
- * the world is stopped. -EIO jemalloc refuses: nothing was changed. -EBUSY as above. */
+/* Gives the arena its former hooks back and stops tracking it; its objects stay. If the program set
+ * other hooks, those stay; they may still call ours, which pass the call on. Other threads may
+ * allocate and free in the arena meanwhile, with the flags they have, but must not call the
+ * adapter: *je is set to NULL. Threads' caches stay with jemalloc: the arena must not be destroyed
+ * before those threads have ended. One page is left behind, because a thread may just be on its way
+ * into a hook. Not while the world is stopped. -EIO jemalloc refuses: nothing was changed. -EBUSY
+ * as above. */
 CARDMARK_API int cardmark_jemalloc_detach(struct cardmark_jemalloc **je);
 
 /* ---- Allocating in it --------------------------------------------------------- */
@@ -131,10 +134,10 @@ CARDMARK_API unsigned cardmark_jemalloc_arena(const struct cardmark_jemalloc *je
  * first call, and freed when the thread ends: after its C++ thread_local objects, and
  * in the last but one round of its pthread_key_create() destructors, which may free
  * objects with these flags until then. A destructor that may run later asks for the flags
- * again. If no cache could be had, or the thread gave it back already, the flags have
- * MALLOCX_TCACHE_NONE (slower, as sound); that is counted. Add other bits (alignment,
- * MALLOCX_ZERO) with |. Cannot fail. Keep the result; another thread must
- * not use it. Not while the world is stopped. */
+ * again. If no cache could be made, or the thread gave it back already, the flags have
+ * MALLOCX_TCACHE_NONE (slower, but just as sound); stats counts this. Add other bits (alignment,
+ * MALLOCX_ZERO) with |. Cannot fail. Keep the result; another thread must not use it. Not while the
+ * world is stopped. */
 CARDMARK_API int cardmark_jemalloc_flags(struct cardmark_jemalloc *je);
 
 /* Is all of [addr, addr + len) memory of the arena, whether in use or not? Takes no lock,
@@ -181,13 +184,23 @@ CARDMARK_API bool cardmark_jemalloc_next_range(struct cardmark_jemalloc *je, uin
 
 /* cardmark_collect() of the whole tracker, after another try to track what could not
  * be tracked when it was mapped. GUESSED also if some of it still cannot, or if the
- * adapter's lock did not come. ALL_DIRTY as cardmark_collect(). Use it, or
- * cardmark_collect(): nothing is lost either way, if dirty cards are asked for below
- * and not of the table alone. With several arenas on one tracker one collect is
- * enough for all. Cannot fail. Made for the stopped world; beside mutators as cardmark_collect().
+ * adapter's lock did not come. ALL_DIRTY as cardmark_collect(). You may use cardmark_collect()
+ * instead: no write is lost either way, if you ask the functions below for dirty cards and not only
+ * the table. With several arenas on one tracker one collect is enough for all, if they share a
+ * table. Cannot fail. Meant for the stopped world; while mutators run, as cardmark_collect().
  */
 CARDMARK_API enum cardmark_collected cardmark_jemalloc_collect(struct cardmark_jemalloc *je,
 							       struct cardmark_table *table);
+
+/* cardmark_collect_range() of each range of the arena: the arena's cards go into the table, and
+ * other written cards, also those of other arenas, stay for the next collect. For arenas that are
+ * collected at different times, each with a table of its own. The time grows with the arena and the
+ * number of its ranges; with backend softdirty each range costs a whole collect. A thread that
+ * needs more memory from the system for this arena waits meanwhile. Answers as the call above; if
+ * the adapter's lock did not come, all cards of the arena are dirty, and nothing was taken from the
+ * tracker. Cannot fail. May run when collect may. */
+CARDMARK_API enum cardmark_collected cardmark_jemalloc_collect_arena(struct cardmark_jemalloc *je,
+								     struct cardmark_table *table);
 
 /* Is this card dirty: in the table, or always? table is one of the tracker's. False for
  * memory that is not in the arena, unless the table is all dirty. No lock. May run
@@ -204,12 +217,12 @@ CARDMARK_API bool cardmark_jemalloc_next_dirty(struct cardmark_jemalloc *je,
 					       const struct cardmark_table *table, uintptr_t from,
 					       uintptr_t to, struct cardmark_run *out);
 
-/* Takes up to capacity ranges out of the list of what jemalloc discarded (decommit,
- * purge_forced, purge_lazy) since asked last, and returns how many: ask until it is less
- * than capacity. Pages that were written again meanwhile are in it as well; what
- * was unmapped is not. A discard is not a write: it makes no card dirty. A
- * collector does not need this list; a snapshot does. The list is bounded: when it is
- * full, the whole arena is answered as INDETERMINATE, and counted. -EINVAL capacity is 0;
+/* Takes up to capacity ranges out of the list of memory that jemalloc discarded (decommit,
+ * purge_forced, purge_lazy) since the last call, and returns their number: ask until it is less
+ * than capacity. Pages that were written again meanwhile are in the list, too; unmapped memory is
+ * not. A discard is not a write: it makes no card dirty. A collector does not need this list; a
+ * snapshot does. The list is bounded: when it is full, the whole arena is answered as
+ * INDETERMINATE, and counted. -EINVAL capacity is 0;
  * -EBUSY. May run while the world is stopped. */
 CARDMARK_API int cardmark_jemalloc_discarded(struct cardmark_jemalloc *je,
 					     struct cardmark_jemalloc_range *out, size_t capacity);
@@ -229,13 +242,13 @@ struct cardmark_jemalloc_stats {
 	/* Calls of each hook. */
 	uint64_t alloc, dalloc, destroy, commit, decommit;
 	uint64_t purge_forced, purge_lazy, split, merge;
-	/* What came of them. */
+	/* Results of these calls. */
 	uint64_t alloc_failed;       /* no memory: the hook returned that to jemalloc */
 	uint64_t dalloc_refused;     /* jemalloc keeps the memory (always so with opt.retain) */
 	uint64_t track_failed;       /* made always dirty */
 	uint64_t untrack_failed;     /* and so not unmapped */
 	uint64_t mended;             /* always dirty ranges that a collect could track */
-	uint64_t deferred;           /* calls that met a fork and were entered after it */
+	uint64_t deferred;           /* calls during a fork, entered after it */
 	uint64_t discarded_ranges;   /* entered in the list */
 	uint64_t discards_overflown; /* times that the list was full */
 	uint64_t ranges_overflown;   /* not 0: everything is always dirty */
@@ -253,6 +266,9 @@ CARDMARK_API int cardmark_jemalloc_stats(struct cardmark_jemalloc *je,
 					 struct cardmark_jemalloc_stats *stats);
 
 #ifdef __cplusplus
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 }
 #endif
 #endif

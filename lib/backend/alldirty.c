@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Everything is dirty, always: the fallback that runs anywhere, and the
- * reference that the others are measured against. */
+ * Everything is dirty, always: the fallback that works everywhere, and the reference for
+ * measurements. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/os/os.h"

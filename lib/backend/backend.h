@@ -4,11 +4,12 @@
  * lock, with card-aligned pieces of ranges that are tracked; a backend knows
  * nothing of tables, options or collectors.
  *
- * Soundness lies here: whatever fails, harvest and scan report the piece they
- * were asked for whole (R1, R3) and count it. */
+ * Soundness depends on this: after any failure, harvest and scan report the whole piece that they
+ * were asked for (R1, R3) and count it. */
 #ifndef CM_BACKEND_BACKEND_H
 #define CM_BACKEND_BACKEND_H
 
+#include "common/usdt.h"
 #include "cardmark/cardmark.h"
 #include "lib/cards.h"
 #include "lib/os/os.h"
@@ -20,20 +21,19 @@
 struct cm_counters {
 	_Atomic uint64_t kernel_calls, faults, guessed, rearmed, reopened;
 	_Atomic int last_errno; /* positive */
-	/* A span around all that was found to be mapped anew: the tracker then looks what
-	 * kind of memory came there. Empty when start >= end. The tracker's lock protects it. */
+	/* A span around all new mappings that were found: the tracker then looks up their kind of
+	 * memory. Empty when start >= end. The tracker's lock protects it. */
 	uintptr_t anew_start, anew_end;
 };
 
 /* How long add may wait for a lock of the backend's own. */
 #define CM_BACKEND_WAIT_ADD_NS UINT64_C(2000000000)
 
-/* R10. A call that scans holds the address space's lock, shared. A thread that waits
- * to change mappings is only woken when the call ends, and finds the lock taken again
- * by the next call before it is awake: readers may overtake a sleeping writer, until
- * that has waited for two ticks of the kernel's clock (1a728dff855a, Linux 5.11; a tick
- * is 4 ms with HZ=250). So small calls alone do not bound its wait. A rest of about the
- * time of a wake-up does. */
+/* R10. A call that scans holds the address space's lock, shared. A thread that waits to change
+ * mappings is woken only when the call ends, and before it is awake the next call takes the lock
+ * again: readers may overtake a sleeping writer, until the writer has waited for two ticks of the
+ * kernel's clock (1a728dff855a, Linux 5.11; a tick is 4 ms with HZ=250). So small calls alone do
+ * not bound its wait, but a rest of about the time of a wake-up does. */
 #define CM_REST_AFTER_NS UINT64_C(500000)
 #define CM_REST_NS UINT64_C(1000) /* the timer's slack makes 50 us of it */
 
@@ -63,7 +63,7 @@ struct cm_masks {
 	uint64_t required, any_of, excluded, returned;
 };
 
-/* Where a scan puts what it found: coalesces, counts, knows when it is full. */
+/* Takes the results of a scan: joins and counts them, and knows when it is full. */
 struct cm_sink {
 	struct cardmark_region *v; /* NULL: count only (CLEAR) */
 	size_t cap, n;
@@ -98,7 +98,7 @@ struct cm_backend_ops {
 	uint64_t (*categories)(struct cm_backend *b);
 	/* Capabilities of this instance where they depend on privilege; NULL: ops->capabilities. */
 	unsigned (*capabilities_now)(struct cm_backend *b);
-	/* How many threads take part in a harvest now; NULL: the caller alone. */
+	/* The number of threads that take part in a harvest now; NULL: only the caller. */
 	unsigned (*threads)(struct cm_backend *b);
 
 	/* Starts watching a piece, or starts afresh. Until its first harvest
@@ -120,32 +120,34 @@ struct cm_backend_ops {
 		     const struct cm_range *piece, const struct cm_masks *masks,
 		     enum cardmark_scan_op op, struct cm_sink *sink, uintptr_t *resume);
 
-	/* Opens again what the program has closed, with everything written. Before add;
-	 * harvest and scan see to it themselves. NULL: there is nothing to close. */
+	/* Opens files again that the program has closed, with everything written. Before add;
+	 * harvest and scan do it themselves. NULL: there are no files. */
 	void (*check)(struct cm_backend *b, const struct cm_ranges *all);
 
-	/* Adds what earlier harvests owe (see owed.h) to a set that has room for it. Returns how
-	 * many pieces. harvest does this itself, a scan does not. NULL: nothing is owed. */
+	/* Adds the cards that earlier harvests owe (see owed.h) to a set that has room for them.
+	 * Returns how many pieces. harvest does this itself, a scan does not. NULL: nothing is
+	 * owed. */
 	size_t (*take_owed)(struct cm_backend *b, const struct cm_ranges *all,
 			    struct cm_cards *into);
 
 	/* Before suspend: waits for threads of its own that may use the descriptors yet.
 	 * False: one still may. NULL: there are none. */
 	bool (*settle)(struct cm_backend *b);
-	/* Gives up descriptors, registrations and protections. Until rebuild, add
-	 * and remove only keep the books; harvest and scan are not called. NULL: there
-	 * is nothing to give up. */
+	/* Gives up descriptors, registrations and protections. Until rebuild, add and remove only
+	 * update the backend's data; harvest and scan are not called. NULL: there is nothing to
+	 * give up. */
 	void (*suspend)(struct cm_backend *b, const struct cm_ranges *all);
 
 	/* In a fork child, where descriptors and registrations are the parent's, or
-	 * after suspend: drops what is left without touching the parent and starts
-	 * afresh with everything written. -errno: not watching; may be called again. */
+	 * after suspend: drops the old state without touching the parent and starts again with
+	 * everything written. -errno: not watching; may be called again. */
 	int (*rebuild)(struct cm_backend *b, const struct cm_ranges *all);
 
-	/* In a child that was made while a thread was inside: the books may be half written.
-	 * Closes what acts on the parent, and makes writable what is known to be protected.
-	 * No function is called afterwards, with one exception: of a backend that starts_thread,
-	 * in a child where no thread may be started, close, suspend and rebuild are called. */
+	/* In a child that was made while a thread was inside: the backend's data may be half
+	 * written. Closes the files that act on the parent, and makes memory writable that is known
+	 * to be protected. No function is called afterwards, with one exception: of a backend that
+	 * starts_thread, in a child where no thread may be started, close, suspend and rebuild are
+	 * called. */
 	void (*abandon)(struct cm_backend *b);
 };
 
@@ -172,7 +174,7 @@ void cm_composed_scan(struct cm_backend *b, const struct cm_range *piece,
 		      uintptr_t *resume, const struct cm_cards *written,
 		      void (*rearm)(struct cm_backend *b, uintptr_t start, uintptr_t end));
 
-/* What is mapped there may not be what was tracked. */
+/* Notes that the mapping there may not be the tracked one. */
 static inline void cm_note_anew(struct cm_counters *c, uintptr_t start, uintptr_t end)
 {
 	if (c->anew_start >= c->anew_end) {
@@ -184,6 +186,13 @@ static inline void cm_note_anew(struct cm_counters *c, uintptr_t start, uintptr_
 		c->anew_start = start;
 	if (end > c->anew_end)
 		c->anew_end = end;
+}
+
+/* Notes that cards of that range count as written because nothing is known about them. */
+static inline void cm_note_guess(struct cm_counters *c, uintptr_t start, uintptr_t end)
+{
+	CM_COUNT(c->guessed);
+	CM_USDT(cardmark, range__guessed, start, end);
 }
 
 static inline void cm_note_errno(struct cm_counters *c, int error)

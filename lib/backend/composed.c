@@ -49,8 +49,8 @@ void cm_sink_guess(struct cm_sink *s, uintptr_t start, uintptr_t end, const stru
 	/* A query for clean pages must not get pages about which nothing is known. */
 	if (m->excluded & CARDMARK_PAGE_WRITTEN)
 		return;
-	/* Always called written, also where that was not the question: a label
-	 * that is missing would mean clean. */
+	/* Always labelled as written, even if that was not the question: a missing label would mean
+	 * clean. */
 	if (s->v == NULL) /* nothing is reported, so nothing may be forgotten */
 		s->drops = NULL;
 	cm_sink_put(s, start, end,
@@ -156,7 +156,7 @@ static uintptr_t take_entries(struct query *q, uintptr_t start, uintptr_t end, u
 	return at;
 }
 
-/* WRITTEN or 0, and how far that holds. */
+/* WRITTEN or 0, and the end of the cards for which that is true. */
 static uint64_t written_state(const struct cm_cards *written, uintptr_t at, uintptr_t *stop)
 {
 	struct cardmark_run run;
@@ -175,8 +175,8 @@ static uint64_t written_state(const struct cm_cards *written, uintptr_t at, uint
 	return CARDMARK_PAGE_WRITTEN;
 }
 
-/* The rest of the piece after a failed read: reported, not armed, so it is
- * reported again. Where it stopped, if the sink had no room. */
+/* The rest of the piece after a failed read: reported, but not armed, so it is reported again.
+ * Returns where it stopped, if the sink had no room. */
 static uintptr_t guess_rest(struct query *q, uintptr_t at, uintptr_t end)
 {
 	struct cm_sink *s = q->sink;
@@ -185,7 +185,7 @@ static uintptr_t guess_rest(struct query *q, uintptr_t at, uintptr_t end)
 		return at;
 	end = limited(s, at, end);
 	cm_sink_guess(s, at, end, q->masks);
-	CM_COUNT(q->b->params.counters->guessed);
+	cm_note_guess(q->b->params.counters, at, end);
 	return end;
 }
 

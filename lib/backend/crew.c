@@ -23,8 +23,8 @@ struct helper {
 	pthread_t thread;
 };
 
-/* Zeroed by the kernel in a fork child (MADV_WIPEONFORK), where these threads are
- * not, and where what they cleared late is another process's: a crew of none. */
+/* The kernel zeroes it in a fork child (MADV_WIPEONFORK), which has no helpers; their late clears
+ * concern the parent. So the crew is empty there. */
 struct cm_crew_shared {
 	_Atomic uint32_t posted; /* what helpers sleep on: counts offers */
 	_Atomic unsigned sleeping;
@@ -46,8 +46,8 @@ static struct cm_unit *take(struct cm_crew_shared *s)
 		struct cm_unit *u = &s->unit[i];
 		int expected = READY;
 
-		/* Acquire: pairs with the release in offer(). The question is read only
-		 * now: the slot may have been filled anew since it was seen READY. */
+		/* Acquire: pairs with the release in offer(). The question is read only now: the
+		 * slot may have been filled again since it was seen READY. */
 		if (atomic_load_explicit(&u->state, memory_order_relaxed) == READY &&
 		    atomic_compare_exchange_strong_explicit(&u->state, &expected, TAKEN,
 							    memory_order_acquire,
@@ -62,8 +62,8 @@ static void finish(struct cm_unit *u)
 	int expected = TAKEN;
 
 	/* Release: the answer, and that the kernel is done with the cards. Pairs with the
-	 * acquire in gather_done(). Acquire, if it is LATE: the place. One step before, the
-	 * caller waits for the unit or calls it late; one step after, it gathers it. */
+	 * acquire in gather_done(). Acquire, if it is LATE: the place. One step before, the caller
+	 * waits for the unit or calls it late; one step after, the caller gathers it. */
 	if (atomic_compare_exchange_strong_explicit(&u->state, &expected, DONE,
 						    memory_order_release, memory_order_acquire))
 		return;
@@ -80,7 +80,7 @@ static void *help(void *arg)
 
 	(void)pthread_setname_np(pthread_self(), "cardmark-crew");
 	for (;;) {
-		/* Before looking: what is offered after this look ends the sleep. */
+		/* Before looking: an offer after this look ends the sleep. */
 		uint32_t seen = atomic_load_explicit(&s->posted, memory_order_acquire);
 		struct cm_unit *u;
 
@@ -90,8 +90,8 @@ static void *help(void *arg)
 			s->work(u, me->vec, s->vec_len, s->counters);
 			finish(u);
 		}
-		/* In one order with the offer: either it sees us sleeping, or the kernel
-		 * sees that the word has changed. */
+		/* In one order with the offer: either the offering thread sees us sleeping, or the
+		 * kernel sees that the word has changed. */
 		atomic_fetch_add_explicit(&s->sleeping, 1, memory_order_seq_cst);
 		(void)cm_os->futex_wait(&s->posted, seen);
 		atomic_fetch_sub_explicit(&s->sleeping, 1, memory_order_seq_cst);
@@ -116,8 +116,8 @@ static int start(struct helper *h)
 	if (pthread_attr_init(&attr) != 0)
 		return -ENOMEM;
 	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	/* It inherits the mask: a collector that stops threads by signal must not stop
-	 * this one, nor may a handler of the program run on it. */
+	/* The helper inherits the mask: a collector that stops threads by a signal must not stop
+	 * it, and no handler of the program may run on it. */
 	(void)sigfillset(&every);
 	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
 	error = pthread_create(&h->thread, &attr, help, h);
@@ -149,7 +149,7 @@ int cm_crew_open(struct cm_crew *crew, const struct cm_backend_params *params, c
 	if (error < 0)
 		return error;
 	s = mem;
-	/* A child that did not see it zeroed would wait for threads it does not have. */
+	/* Without the zeroing, a child would wait for threads that it does not have. */
 	error = cm_os->madvise(s, bytes, MADV_WIPEONFORK);
 	if (error < 0) {
 		(void)cm_os->unmap(s, bytes);
@@ -203,7 +203,7 @@ static int state_of(const struct cm_unit *u)
 
 static void set_empty(struct cm_unit *u)
 {
-	/* No thread takes what is EMPTY: the next release is offer's. */
+	/* No thread takes an EMPTY slot: the next release is in offer(). */
 	atomic_store_explicit(&u->state, EMPTY, memory_order_relaxed);
 }
 
@@ -248,7 +248,7 @@ static bool any_taken(const struct cm_crew_shared *s)
 	return false;
 }
 
-/* The unit is owed before it is called late: its helper may finish at any moment. */
+/* Owe the unit before it is called late, because its helper may finish at any moment. */
 static void give_up_taken(struct cm_crew_shared *s, const struct cm_crew_job *job)
 {
 	for (size_t i = 0; i < s->units; i++) {
@@ -267,8 +267,8 @@ static void give_up_taken(struct cm_crew_shared *s, const struct cm_crew_job *jo
 	}
 }
 
-/* Slots of helpers that were late and are back. What they found is of no use: it was
- * reported whole, and is until the list of what is owed has been read once more. */
+/* Slots of helpers that were late and are back. Their answers are not needed: the units were
+ * reported whole, and will be until the list of owed units has been read once more. */
 static void take_back(struct cm_crew_shared *s)
 {
 	for (size_t i = 0; i < s->units; i++) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Helper threads that take part in a harvest. The caller cuts the work into units
- * and offers them in slots; any thread that is free takes one, the caller too,
- * and the caller gathers what helpers found. There is no lock: a unit's
- * state determines which thread may touch it, and a helper that is stopped anywhere holds at most
- * one.
+ * Helper threads that take part in a harvest. The caller cuts the work into units and offers them
+ * in slots. Any free thread takes one, the caller too, and the caller gathers the helpers' answers.
+ * There is no lock: a unit's state determines which thread may touch it, and a helper that is
+ * stopped anywhere holds at most one.
  *
  *     EMPTY -> READY -> TAKEN -> DONE -> EMPTY      the usual life
  *                       TAKEN -> LATE -> BACK -> EMPTY
@@ -26,7 +25,7 @@
 #define CM_UNIT_CARDS 4096
 #define CM_UNIT_WORDS (CM_UNIT_CARDS / 64 + 1) /* it may begin inside a word */
 
-/* In a pause, for all helpers together; then what they have is late. */
+/* In a pause, for all helpers together; after that their units are late. */
 #define CM_CREW_WAIT_NS UINT64_C(20000000)
 
 struct cm_unit {

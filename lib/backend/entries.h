@@ -47,8 +47,8 @@ static inline bool cm_entry_holds_data(uint64_t entry)
 	return (entry & (CM_PME_PRESENT | CM_PME_SWAPPED)) != 0;
 }
 
-/* Makes a window of the cards from addr on that hold no data, for which read(2) would give
- * entries that show it (R6). False: there are none, or it is not known. */
+/* Makes a window of the cards from addr on that hold no data: read(2) would return the same for
+ * them (R6). False: there are none, or it is not known. */
 static inline bool cm_entries_jump(struct cm_entries *e, uintptr_t addr, uintptr_t limit)
 {
 	struct page_region first = { 0 };
@@ -78,7 +78,7 @@ static inline bool cm_entries_jump(struct cm_entries *e, uintptr_t addr, uintptr
 }
 
 /* The entry of the card at addr; the window moves on to [addr, limit) if it
- * must. 0 or -errno; a short read is -EIO, because what is missing is not clean. */
+ * must. 0 or -errno; a short read is -EIO, because missing entries are not clean. */
 static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t limit,
 				uint64_t *entry)
 {
@@ -109,7 +109,7 @@ static inline int cm_entries_at(struct cm_entries *e, uintptr_t addr, uintptr_t 
 	return 0;
 }
 
-/* Up to where the entry that was read last holds: the end of the card, or of the hole. */
+/* The end of the memory that the last entry describes: of the card, or of the hole. */
 static inline uintptr_t cm_entries_end(const struct cm_entries *e, uintptr_t addr, uintptr_t limit)
 {
 	return !e->hole ? addr + e->card : e->end < limit ? e->end : limit;

@@ -71,8 +71,8 @@ static inline int cm_file_take(struct cm_file *f, int fd)
 
 /* Closes the file, but not one that the program has opened by that number since. No call of the
  * kernel compares and closes in one step. If the program closes our descriptor, and opens another
- * file by that number, just between our two calls, it loses that file. It has closed what was not
- * its own. */
+ * file by that number, just between our two calls, it loses that file. But it had closed a file
+ * that was not its own. */
 static inline void cm_file_close(struct cm_file *f)
 {
 	if (cm_file_state(f) != CM_FILE_LOST)

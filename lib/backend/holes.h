@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which parts of a piece are mapped, without /proc and without a descriptor: both calls
- * that answer "all of it?" and "none of it?" are asked for ever smaller pieces. A program
- * may have neither left when its memory has to be given back. */
+ * Finds which parts of a piece are mapped, without /proc and without a descriptor, because a
+ * program may have neither left when its memory has to be given back. One call answers "is all of
+ * it mapped?", another "is none of it mapped?"; both are asked for ever smaller pieces. */
 #ifndef CM_BACKEND_HOLES_H
 #define CM_BACKEND_HOLES_H
 
@@ -44,8 +44,8 @@ static inline int cm_next_mapped(uintptr_t at, uintptr_t end, int prot, struct c
 
 	if (error == 0)
 		error = cm_reach(out->start, end, true, prot, &out->end);
-	/* Neither mapped nor vacant: it changes under us, or the kernel does not mean what
-	 * Linux means by it. */
+	/* Neither mapped nor vacant: the piece changes meanwhile, or this kernel does not behave
+	 * like Linux. */
 	if (error == 0 && out->start < end && out->end == out->start)
 		error = -EIO;
 	return error < 0 ? error : out->start < end;

@@ -3,20 +3,26 @@
  * The uffd backend's descriptors and its monitor thread, which unprotects the
  * card a writer waits for.
  *
- * As long as the userfaultfd is ours, the monitor answers: if a program closes it unnoticed,
- * writers hang where a child has a copy (of a vfork, until its exec; of a
- * raw clone, for ever). If only the pipe was taken, it answers on, deaf, and looks
- * more often for a recall.
+ * The monitor answers faults as long as the userfaultfd is ours. If a program closes it unnoticed
+ * while a child has a copy, writers hang (with vfork until the exec; with a raw clone for ever). If
+ * only the pipe was closed, the monitor still answers, but cannot be woken, so it looks for a
+ * recall more often.
  *
- * A program that closes the userfaultfd leaves it alive as long as the monitor's
- * poll(2) holds it: writers fault, and the reason cannot be read. So the monitor never stays
- * in poll with a descriptor that is not ours. It parks, and with that lets go: the
- * kernel wakes the writers, and nothing is watched. The next call that finds it so
- * opens new descriptors, counts everything as written, and hands them to the parked
- * monitor: it can't start another one while the world is stopped.
+ * If a program closes the userfaultfd, the file stays alive as long as the monitor's poll(2) holds
+ * it: writers fault, and their messages cannot be read. So the monitor never stays in poll with a
+ * descriptor that is not ours. It parks, and so lets go of the file: the kernel wakes the writers,
+ * and nothing is watched. The next call that finds a parked monitor opens new descriptors, counts
+ * everything as written, and hands the descriptors to the monitor. It can't start another monitor
+ * while the world is stopped.
  *
- * What gets the monitor out of poll: a fault, a byte in the pipe, the closing of the
- * pipe's other end, also by the program, or that it was there for LOOK_AGAIN_MS. */
+ * A descriptor is a number in the table of a thread, and a thread may have left the table that it
+ * shared with the monitor. The monitor cannot use a file that such a thread opens, and such a
+ * thread cannot close the monitor's files. So before the files are given up, the monitor is asked
+ * whether it still has them; before anything is protected, it is asked whether it has found the new
+ * files.
+ *
+ * The monitor leaves poll at a fault, at a byte in the pipe, when the pipe's other end is closed
+ * (also by the program), or after LOOK_AGAIN_MS. */
 #include "lib/backend/monitor.h"
 
 #include "common/signals.h"
@@ -69,8 +75,8 @@ static bool resolve_fault(struct cm_uffd *t, const struct uffd_msg *msg)
 		return true;
 	uintptr_t addr = (uintptr_t)msg->arg.pagefault.address & ~mask;
 	CM_COUNT(t->b.params.counters->faults);
-	/* Also wakes the writers. ENOENT: the range was unregistered since, which
-	 * woke them too. */
+	/* Also wakes the writers. ENOENT: the range was unregistered meanwhile, which woke the
+	 * writers too. */
 	int error = cm_uffd_protect(t, addr, addr + mask + 1, false);
 	return error == 0 || error == -ENOENT;
 }
@@ -86,9 +92,9 @@ static bool was_recalled(struct cm_uffd *t)
 	return atomic_exchange_explicit(&t->recalled, false, memory_order_acq_rel);
 }
 
-/* Waits for faults, and resolves some. Waits for no lock and touches nothing but
- * the tracker and its own stack: nothing that anybody could have protected.
- * 0: go on. -EAGAIN: the same, unless it comes too often. Else: give up. */
+/* Waits for faults, and resolves some. Takes no lock and touches only the tracker and its own
+ * stack, which are never protected. 0: go on. -EAGAIN: the same, unless it comes too often. Else:
+ * give up. */
 static int serve(struct cm_uffd *t)
 {
 	struct pollfd fds[2] = { { .fd = t->ear.fd, .events = POLLIN },
@@ -98,25 +104,30 @@ static int serve(struct cm_uffd *t)
 
 	if (cm_file_state(&t->uffd) == CM_FILE_LOST)
 		return -EBADF;
+	/* One step before, nothing is protected by this userfaultfd. Pairs with the acquire in
+	 * cm_monitor_has_files(). */
+	atomic_store_explicit(&t->has_files, true, memory_order_release);
 	if (t->deaf || cm_file_state(&t->ear) == CM_FILE_LOST) {
 		fds[0].fd = -1;
 		longest = DEAF_LOOK_MS;
 	}
-	/* Not for ever: woken by a fault, poll(2) looks the number up again. Where the
-	 * program has put a file there that has nothing to say, it would sleep on, keep the
-	 * userfaultfd that is gone alive, and the writer would wait with it. */
+	/* Not for ever: when a fault wakes poll(2), it looks the number up again. If the program
+	 * has put a silent file there, poll would sleep again and keep the closed userfaultfd
+	 * alive, and the writer would wait for ever. */
 	int n = cm_os->poll(fds, 2, longest);
 	if (n < 0)
 		return not_now(n) ? -EAGAIN : n;
+	if (n == 0 && cm_os->alone())
+		return -ESRCH;
 	if (was_recalled(t))
 		return -ECANCELED;
-	if (fds[0].revents != 0) /* closed at the other end, or a recall that came to nothing */
+	if (fds[0].revents != 0) /* closed at the other end, or a recall that was given up */
 		t->deaf = true;
 	if ((fds[1].revents & ~POLLIN) != 0)
 		return -EIO;
 	if (fds[1].revents == 0)
 		return 0;
-	/* What another file holds is not ours to read. */
+	/* The data of another file is not ours to read. */
 	if (cm_file_state(&t->uffd) == CM_FILE_LOST)
 		return -EBADF;
 	ssize_t got = cm_os->read(t->uffd.fd, msgs, sizeof msgs);
@@ -136,13 +147,35 @@ static void park(struct cm_uffd *t)
 		;
 }
 
-/* No thread waits for it, so no other closes it: the writers that wait for us go on
- * when nothing holds the userfaultfd any more. */
+/* No thread waits for the monitor, so no other thread closes the file. The writers that wait for us
+ * go on when nothing holds the userfaultfd any more. */
 static void let_writers_go(struct cm_uffd *t, int error)
 {
 	cm_note_errno(t->b.params.counters, error);
 	if (cm_file_state(&t->uffd) != CM_FILE_LOST)
 		(void)cm_os->close(t->uffd.fd);
+}
+
+static bool sees_files(struct cm_uffd *t)
+{
+	const struct cm_file *files[4] = { &t->uffd, &t->pagemap, &t->ear, &t->its_bell };
+
+	return cm_files_state(files, 4) == CM_FILE_OURS;
+}
+
+/* At the end. The thread that ends the monitor closes the files in its own table. If the monitor
+ * has another table, writers would wait because of the copy there. */
+static void leave_files(struct cm_uffd *t)
+{
+	struct cm_file files[4] = { t->uffd, t->pagemap, t->ear, t->its_bell };
+
+	/* Until then the other thread may be about to write to one of the files. Pairs with the
+	 * release in cm_monitor_stop(). */
+	while (!atomic_load_explicit(&t->may_leave, memory_order_acquire))
+		(void)sched_yield();
+	for (int i = 0; i < 4; i++)
+		if (cm_file_is_ours(&files[i]))
+			cm_file_close(&files[i]);
 }
 
 static void *monitor(void *arg)
@@ -154,14 +187,22 @@ static void *monitor(void *arg)
 		int error = serve(t);
 
 		strikes = error == -EAGAIN ? strikes + 1 : 0;
+		/* The C library ends the process with its last thread, which runs the exit
+		 * handlers. What they write to must no longer be armed. */
+		if (error == -ESRCH) {
+			let_writers_go(t, error);
+			return NULL;
+		}
 		if (error == 0 || (error == -EAGAIN && strikes < STRIKES) ||
 		    atomic_load_explicit(&t->quit, memory_order_acquire))
 			continue;
 		if (error != -ECANCELED)
 			let_writers_go(t, error);
 		strikes = 0;
+		t->keeps_files = error == -ECANCELED && sees_files(t);
 		park(t);
 	}
+	leave_files(t);
 	return NULL;
 }
 
@@ -170,12 +211,16 @@ int cm_monitor_start(struct cm_uffd *t)
 	sigset_t every, before;
 
 	atomic_store_explicit(&t->quit, false, memory_order_relaxed);
+	atomic_store_explicit(&t->may_leave, false, memory_order_relaxed);
 	atomic_store_explicit(&t->recalled, false, memory_order_relaxed);
 	atomic_store_explicit(&t->parked, false, memory_order_relaxed);
+	/* Of the thread that starts it, it has the table. */
+	atomic_store_explicit(&t->has_files, true, memory_order_relaxed);
 	t->deaf = false;
+	t->its_bell = t->bell;
 	(void)sem_init(&t->go_on, 0, 0);
-	/* It inherits the mask: a collector that stops threads by signal must
-	 * not stop this one, or a writer in a fault never gets to its own stop. */
+	/* The monitor inherits the mask: a collector that stops threads by a signal must not stop
+	 * it, or a writer in a fault never reaches its own stop. */
 	(void)sigfillset(&every);
 	(void)pthread_sigmask(SIG_SETMASK, &every, &before);
 	int error = pthread_create(&t->monitor, NULL, monitor, t);
@@ -187,12 +232,14 @@ int cm_monitor_start(struct cm_uffd *t)
 /* Gets the monitor out of poll(2). False: it may sleep on. */
 static bool ring(struct cm_uffd *t)
 {
-	/* What another file holds is not ours to write to. */
+	/* Another file is not ours to write to. */
 	if (cm_file_is_ours(&t->bell) && cm_file_is_ours(&t->ear) &&
 	    cm_os->write(t->bell.fd, "!", 1) == 1)
 		return true;
-	/* Closing it wakes the monitor, unless a child has a copy. */
-	cm_file_close(&t->bell);
+	/* Closing the bell wakes the monitor, unless a child has a copy. If the bell is not in this
+	 * thread's table, it may be in another. The monitor does not read t->bell. */
+	if (cm_file_state(&t->bell) != CM_FILE_LOST)
+		cm_file_close(&t->bell);
 	return false;
 }
 
@@ -200,11 +247,12 @@ void cm_monitor_stop(struct cm_uffd *t)
 {
 	if (!t->running)
 		return;
-	/* One step before, it answers; one step after, it ends at its next look, which is not
-	 * far even if no call can ring: LOOK_AGAIN_MS. */
+	/* One step before, the monitor answers; one step after, it ends at its next look, which
+	 * comes after LOOK_AGAIN_MS at the latest, even if no call can ring. */
 	atomic_store_explicit(&t->quit, true, memory_order_release);
 	(void)sem_post(&t->go_on);
 	(void)ring(t);
+	atomic_store_explicit(&t->may_leave, true, memory_order_release);
 	cm_join(t->monitor);
 	t->running = false;
 }
@@ -234,11 +282,36 @@ bool cm_monitor_recall(struct cm_uffd *t)
 	return true;
 }
 
-void cm_monitor_resume(struct cm_uffd *t)
+bool cm_monitor_keeps_files(struct cm_uffd *t)
 {
-	/* One that gave up may have left a recall. */
+	return cm_monitor_is_parked(t) && t->keeps_files;
+}
+
+void cm_monitor_go_on(struct cm_uffd *t)
+{
+	/* A thread that gave up may have left a recall. */
 	atomic_store_explicit(&t->recalled, false, memory_order_relaxed);
 	atomic_store_explicit(&t->parked, false, memory_order_relaxed);
-	t->deaf = false;
 	(void)sem_post(&t->go_on);
+}
+
+void cm_monitor_resume(struct cm_uffd *t)
+{
+	t->deaf = false;
+	t->its_bell = t->bell;
+	atomic_store_explicit(&t->has_files, false, memory_order_relaxed);
+	cm_monitor_go_on(t);
+}
+
+bool cm_monitor_has_files(struct cm_uffd *t)
+{
+	struct cm_wait wait = { .bound_ns = WAIT_PARK_NS };
+
+	/* Pairs with the release in serve(). */
+	while (!atomic_load_explicit(&t->has_files, memory_order_acquire)) {
+		if (cm_monitor_is_parked(t) || cm_wait_is_over(&wait, cm_os->now()))
+			return false;
+		(void)sched_yield();
+	}
+	return true;
 }

@@ -24,9 +24,9 @@ static struct cm_trap *self(struct cm_backend *b)
 	return (struct cm_trap *)b;
 }
 
-/* Sees to the handler. If the program has put its own in place of ours, it is
- * not known what that did with our faults: then everything is given up and written. If
- * ours can't be put back, nothing may be protected either. */
+/* Makes sure that our handler is in place. If the program has replaced it, nobody knows what became
+ * of our faults: then everything is made writable and counts as written. If our handler can't be
+ * put back, nothing may be protected either. */
 static enum cm_handler check_handler(int *error)
 {
 	enum cm_handler handler = cm_sigsegv_install(error);
@@ -35,7 +35,7 @@ static enum cm_handler check_handler(int *error)
 		return handler;
 	for (struct cm_trap *t = cm_traps; t != NULL; t = t->next) {
 		(void)cm_trap_make_written(t, 0, CM_ADDRESS_LIMIT);
-		CM_COUNT(t->b.params.counters->guessed);
+		cm_note_guess(t->b.params.counters, 0, CM_ADDRESS_LIMIT);
 		cm_note_errno(t->b.params.counters, EBUSY);
 	}
 	return handler;
@@ -63,8 +63,8 @@ static void take_out(struct cm_trap *t)
 	*link = t->next;
 }
 
-/* Closed while some of its memory could not be made writable: its ranges stay until it can
- * be, so that the handler goes on to try at each fault. */
+/* The tracker was closed while some of its memory could not be made writable. Its ranges stay until
+ * that succeeds, so that the handler tries again at each fault. */
 static struct cm_trap *orphan(void)
 {
 	struct cm_trap *t = cm_traps;
@@ -108,7 +108,7 @@ static int mprotect_open(struct cm_backend **out, const struct cm_backend_params
 	}
 	(void)cm_sigsegv_enter(&before, UINT64_MAX);
 	bury_orphans();
-	/* A later harvest could not see that it had been replaced. */
+	/* A later harvest could not see that the memory had been replaced. */
 	bool good = check_handler(&error) != CM_HANDLER_NOT_IN_PLACE;
 	if (good) {
 		t->next = cm_traps;
@@ -139,16 +139,15 @@ static void mprotect_close(struct cm_backend *b, const struct cm_ranges *all)
 		return;
 	}
 	take_out(t);
-	/* Not if threads other than the opener's have trapped: one of them may
-	 * have faulted just before its card was given back, and would die of the
-	 * default action. */
+	/* Not if threads other than the opener have trapped: one of them may have faulted just
+	 * before its card became writable, and the default action would kill it. */
 	if (cm_traps == NULL && !t->other_threads)
 		cm_sigsegv_uninstall();
 	cm_sigsegv_leave(&before);
 	free_memory(t);
 }
 
-/* One would give back what the other protected. */
+/* One tracker would make writable what the other protected. */
 static bool watched_by_another(const struct cm_trap *t, const struct cm_range *piece)
 {
 	for (const struct cm_trap *o = cm_traps; o != NULL; o = o->next) {
@@ -166,7 +165,7 @@ static int mprotect_add(struct cm_backend *b, const struct cm_range *piece)
 
 	if ((piece->prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE))
 		return -EINVAL;
-	/* Longer than a harvest waits: busy writers are no reason to refuse. */
+	/* Waits longer than a harvest does: busy writers are no reason to refuse. */
 	if (!cm_sigsegv_enter(&before, CM_BACKEND_WAIT_ADD_NS))
 		return -EBUSY;
 	bury_orphans();
@@ -196,8 +195,8 @@ static void mprotect_remove(struct cm_backend *b, const struct cm_range *piece)
 	sigset_t before;
 
 	(void)cm_sigsegv_enter(&before, UINT64_MAX);
-	/* If it cannot be made writable the handler must go on to do so: then it
-	 * stays among the ranges, and is over-reported. */
+	/* If the memory cannot be made writable now, the handler must do so later: then the range
+	 * stays, and is over-reported. */
 	if (cm_trap_make_written(t, piece->start, piece->end) && cm_trap_reserve_ranges(t, 1) == 0)
 		cm_trap_change_ranges(t, piece, false);
 	cm_cards_clear(&t->written, piece->start, piece->end);
@@ -228,8 +227,8 @@ static void copy_written(const struct cm_trap *t, uintptr_t start, uintptr_t end
 		cm_cards_set(into, run.start, run.end);
 }
 
-/* Adds the cards of [start, end) that hold data to a set, in steps as long as a hole is jumped
- * over, or as many cards as a chunk has. Where it could not go on. */
+/* Adds the cards of [start, end) that hold data to a set. A step is one jump over a hole, or as
+ * many cards as a chunk has. Returns where it could not go on. */
 static uintptr_t scan_populated(struct cm_trap *t, uintptr_t start, uintptr_t end,
 				struct cm_cards *into)
 {
@@ -257,8 +256,8 @@ static uintptr_t scan_populated(struct cm_trap *t, uintptr_t start, uintptr_t en
 	return start;
 }
 
-/* Of private memory that was never armed only what holds data can have been written (R6),
- * and that may be little of terabytes. It is armed by now: a thread that writes waits for us. */
+/* In private memory that was never armed, only cards that hold data can have been written (R6),
+ * which may be few in terabytes. The memory is armed by now: a thread that writes waits for us. */
 static void copy_fresh(struct cm_trap *t, uintptr_t start, uintptr_t end, struct cm_cards *into)
 {
 	struct cm_range piece = { .start = start, .end = end };
@@ -289,10 +288,9 @@ static void copy_armed(struct cm_trap *t, const struct cm_range *r, struct cm_ca
 	copy_written(t, at, r->end, into);
 }
 
-/* Reports what was written of a range and arms it: in one call whatever was
- * written, because the kernel passes over what is protected already, and the pieces
- * that the faults made become one mapping again. False: reported whole. into NULL: it has
- * been reported. */
+/* Reports the written cards of a range and arms the whole range in one call: the kernel skips
+ * memory that is protected already, and the pieces that the faults made become one mapping again.
+ * False: reported whole. into NULL: it has been reported. */
 static bool take(struct cm_trap *t, const struct cm_range *r, struct cm_cards *into)
 {
 	struct cardmark_run run;
@@ -309,7 +307,7 @@ static bool take(struct cm_trap *t, const struct cm_range *r, struct cm_cards *i
 	(void)cm_trap_make_written(t, r->start, r->end);
 	if (into != NULL)
 		cm_cards_set(into, r->start, r->end);
-	CM_COUNT(t->b.params.counters->guessed);
+	cm_note_guess(t->b.params.counters, r->start, r->end);
 	return false;
 }
 
@@ -324,7 +322,7 @@ static size_t mprotect_harvest(struct cm_backend *b, const struct cm_ranges *all
 
 	if (!cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS)) {
 		cm_ranges_mark(all, span, into);
-		CM_COUNT(b->params.counters->guessed);
+		cm_note_guess(b->params.counters, span.start, span.end);
 		return all->n;
 	}
 	handler = check_handler(&error);
@@ -383,7 +381,7 @@ static void mprotect_scan(struct cm_backend *b, const struct cm_ranges *all,
 	cm_composed_scan(b, piece, masks, op, sink, resume, &t->snapshot, rearm);
 }
 
-/* The handler stays: it is no bar to a dump, and finds everything writable. */
+/* The handler stays: it does not prevent a dump, and finds everything writable. */
 static void mprotect_suspend(struct cm_backend *b, const struct cm_ranges *all)
 {
 	struct cm_trap *t = self(b);
@@ -410,8 +408,8 @@ static int mprotect_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 	return error;
 }
 
-/* It stays in the handler's list for good: what is protected here was tracked, and its
- * range, which is entered before and left after that, is in a whole copy at any moment. */
+/* The tracker stays in the handler's list for ever. Protected memory was tracked, and its range is
+ * entered before that and removed after that, so at any moment a whole copy has the range. */
 static void mprotect_abandon(struct cm_backend *b)
 {
 	const struct cm_ranges none = { .n = 0 };

@@ -21,8 +21,8 @@ struct span {
 	_Atomic uintptr_t start, end;
 };
 
-/* In memory that is zero in a fork child: the helpers of the parent work on the
- * parent's memory, whenever they come back. */
+/* In memory that is zero in a fork child: the parent's helpers work on the parent's memory, even if
+ * they come back later. */
 struct list {
 	_Atomic uint64_t back;      /* helpers that have come back */
 	_Atomic uint64_t forgotten; /* trackers that have seen fewer take all as owed */
@@ -125,7 +125,7 @@ unsigned cm_owed_add(uintptr_t start, uintptr_t end)
 	/* Releases, for a reader that is still at the span before this one: see all_owed(). */
 	atomic_store_explicit(&l->span[place].start, start, memory_order_release);
 	atomic_store_explicit(&l->span[place].end, end, memory_order_release);
-	/* One step before, a reader does not know of the span. Its tracker has none of these
+	/* One step before, a reader does not see the span. The reader's tracker has none of these
 	 * cards: the tracker that has them is still inside its collect. */
 	atomic_store_explicit(&l->span[place].state, LATE, memory_order_release);
 	return place;
@@ -180,8 +180,8 @@ static bool span_owed(const struct list *l, unsigned i, uint64_t seen, struct ca
 	return true;
 }
 
-/* After the look at the spans: one that was gone by then, or half gone, had been
- * forgotten before. */
+/* After the look at the spans: a span that was gone by then, or half gone, had been forgotten
+ * before. */
 static bool all_owed(const struct list *l, uint64_t seen)
 {
 	atomic_thread_fence(memory_order_acquire);
@@ -197,7 +197,8 @@ size_t cm_owed_mark(uint64_t *seen, const struct cm_ranges *all, struct cm_cards
 
 	if (nothing_owed(l, *seen))
 		return 0;
-	/* Before the spans: what comes back later is still owed at the next harvest. */
+	/* Before the spans: a helper that comes back later still owes its unit at the next
+	 * harvest. */
 	now = atomic_load_explicit(&l->back, memory_order_acquire);
 	for (unsigned i = 0; i < PLACES; i++) {
 		struct cardmark_run run;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Units of a shared harvest whose helper is late, for the whole process. Such a helper
- * may clear bits at any later time, and the kernel looks at memory, not at trackers:
- * the helper's tracker may have given the memory up, and another tracker may have it.
- * So every tracker that has cards there owes them.
+ * The units of shared harvests whose helpers are late. One list serves the whole process. A late
+ * helper may clear bits at any later time. The kernel clears by address: the helper's tracker may
+ * have given the memory up, and another tracker may have it. So every tracker that has cards there
+ * owes them.
  *
  * The rule. A harvest reports what is owed whole, up to and including the first that
- * begins after the helper has come back. Each tracker notes how many helpers had come
- * back when its last harvest began (`seen`); what came back later is still owed to it. */
+ * begins after the helper has come back. Each tracker notes how many helpers had come back when its
+ * last harvest began (`seen`); it still owes the units of helpers that came back later. */
 #ifndef CM_BACKEND_OWED_H
 #define CM_BACKEND_OWED_H
 
@@ -33,7 +33,7 @@ uint64_t cm_owed_seen(void);
 /* Before a harvest: adds what is owed of the tracked ranges to a set, and brings *seen
  * up to date. Returns how many pieces. */
 size_t cm_owed_mark(uint64_t *seen, const struct cm_ranges *all, struct cm_cards *into);
-/* Is at owed? Lowers *end to how far the answer goes. */
+/* Is at owed? Lowers *end to the end of this answer. */
 bool cm_owed_at(uint64_t seen, uintptr_t at, uintptr_t *end);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The backend the library exists for: asynchronous userfaultfd write-protect,
- * and PAGEMAP_SCAN, which returns the written pages and protects them again in
- * one step per page, under the page-table lock (Linux 6.7). The first write to
- * a protected page is resolved inside the kernel: no signal, no message. */
+ * The main backend: asynchronous userfaultfd write-protect, and PAGEMAP_SCAN, which returns the
+ * written pages and protects them again in one step per page, under the page-table lock (Linux
+ * 6.7). The first write to a protected page is resolved inside the kernel: no signal, no
+ * message. */
 #include "lib/backend/pagemap.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ static int pagemap_open(struct cm_backend **out, const struct cm_backend_params 
 	if (error < 0) {
 		cm_pagemap_close_files(p);
 		(void)cm_os->unmap(p, bytes);
-		*why = error == -ENOTSUP ? CM_PAGESCAN_NONE : "PAGEMAP_SCAN fails";
+		*why = cm_pagescan_why(error);
 		return error;
 	}
 	p->guard = p->categories & PAGE_IS_GUARD;
@@ -120,7 +120,7 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 
 	if (files != CM_FILES_AS_BEFORE) {
 		sink->guessed = true;
-		CM_COUNT(b->params.counters->guessed);
+		cm_note_guess(b->params.counters, piece->start, piece->end);
 	}
 	if (files == CM_FILES_NONE) {
 		cm_sink_guess(sink, piece->start, piece->end, masks);
@@ -130,8 +130,8 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 	cm_pagescan_masks(&arg, masks);
 	if (op != CARDMARK_SCAN_GET)
 		arg.flags |= PM_SCAN_WP_MATCHING;
-	/* Clearing without a vector would ignore the masks (R8): CLEAR fetches
-	 * the regions too, into its own vector, and drops them. */
+	/* Clearing without a vector would ignore the masks (R8). So CLEAR fetches the regions too,
+	 * into its own vector, and drops them. */
 	while (at < piece->end && !cm_sink_full(sink)) {
 		uintptr_t end = piece->end, next;
 		size_t room = sink->v == NULL ? SIZE_MAX : sink->cap - sink->n;
@@ -141,9 +141,9 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 		if (end - at > b->params.chunk_bytes)
 			end = at + b->params.chunk_bytes;
 		if (room == 0)
-			break; /* the last region could only grow: let the caller come again */
+			break; /* the last region could only grow: the caller must call again */
 		if (written && cm_owed_at(p->owed_seen, at, &end)) {
-			CM_COUNT(b->params.counters->guessed);
+			cm_note_guess(b->params.counters, at, end);
 			cm_sink_guess(sink, at, end, masks);
 			at = end;
 			continue;
@@ -169,8 +169,8 @@ static void pagemap_scan(struct cm_backend *b, const struct cm_ranges *all,
 	*resume = at;
 }
 
-/* A late helper asks by number, and the number of a closed descriptor may come to be
- * another file's: the pagemap of another process, say. */
+/* A late helper uses the descriptor's number, and after a close that number may become another
+ * file's, for example the pagemap of another process. */
 static bool pagemap_settle(struct cm_backend *b)
 {
 	return cm_crew_settle(&cm_pagemap_self(b)->crew, CM_BACKEND_WAIT_ADD_NS);
@@ -199,7 +199,7 @@ static int pagemap_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 		return error;
 	}
 	p->suspended = false;
-	/* In a child the list of what is owed is another one. */
+	/* A child has a list of owed units of its own. */
 	p->owed_seen = cm_owed_seen();
 	return 0;
 }

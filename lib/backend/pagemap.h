@@ -45,8 +45,8 @@ int cm_pagemap_watch_all(struct pagemap *p, const struct cm_ranges *all);
 void cm_pagemap_unwatch(struct pagemap *p, uintptr_t start, uintptr_t end);
 /* Are the files still ours? Opens again what the program has closed. */
 enum cm_files_ready cm_pagemap_check_files(struct pagemap *p, const struct cm_ranges *all);
-/* After a failed call over [start, end), which is reported whole: put right
- * what can be, so that the next one works. */
+/* After a failed call over [start, end), which is reported whole: repairs registrations, so that
+ * the next call works. */
 void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t end);
 
 /* lib/backend/pagemap_harvest.c: the operation, and what a helper of the crew does. */

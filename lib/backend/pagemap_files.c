@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pagemap backend's descriptors, and what is registered with them: opened, put right after a
- * failure, and opened again when the program has closed them. */
+ * The pagemap backend's descriptors and registrations: opens them, repairs them after a failure,
+ * and opens them again when the program has closed them. */
 #include "lib/backend/pagemap.h"
 #include "lib/backend/unregister.h"
+#include "lib/backend/userfaultfd.h"
 
 void cm_pagemap_close_files(struct pagemap *p)
 {
@@ -13,23 +14,17 @@ void cm_pagemap_close_files(struct pagemap *p)
 
 int cm_pagemap_open_files(struct pagemap *p, const char **why)
 {
-	/* USER_MODE_ONLY needs no privilege, and in async mode the kernel's own
-	 * writes are tracked all the same: no message has to reach us. */
-	int error =
-		cm_file_take(&p->uffd, cm_os->uffd_open(true, UFFD_FEATURE_WP_ASYNC |
-								      UFFD_FEATURE_WP_UNPOPULATED));
+	/* USER_MODE_ONLY needs no privilege, and in async mode the kernel's own writes are still
+	 * tracked, because no message has to reach us. */
+	int error = cm_userfaultfd_open(&p->uffd,
+					UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED, NULL,
+					"userfaultfd here has no asynchronous write-protect mode: "
+					"Linux 6.7 or newer (arm64: 6.10) has it",
+					why);
 
 	p->pagemap = CM_NO_FILE;
-	if (error < 0) {
-		*why = error == -EINVAL
-			       ? "userfaultfd here has no asynchronous write-protect mode: "
-				 "Linux 6.7 or newer (arm64: 6.10) has it"
-		       : error == -ENOSYS ? "this kernel is built without userfaultfd"
-		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp or a "
-					    "security module)"
-					  : "a userfaultfd cannot be opened";
-		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
-	}
+	if (error < 0)
+		return error;
 	error = cm_file_take(&p->pagemap, cm_os->open_self("pagemap", O_RDONLY));
 	if (error < 0) {
 		cm_pagemap_close_files(p);
@@ -64,11 +59,10 @@ static int register_piece(struct pagemap *p, const struct cm_range *piece)
 	return error;
 }
 
-/* A page that is not protected reads as written, and the first harvest arms it. A
- * hole stays so until it is touched: no page tables are built for it. Memory may
- * come protected: it is tracked already, or the kernel let it keep what a
- * registration before had left (R9). Register first: it is what refuses memory of
- * another userfaultfd. */
+/* A page that is not protected reads as written, and the first harvest arms it. A hole stays a hole
+ * until it is touched: no page tables are built for it. Memory may already be protected: it is
+ * tracked already, or the kernel kept the protection of an earlier registration (R9). Register
+ * first, because that call refuses memory of another userfaultfd. */
 int cm_pagemap_watch(struct pagemap *p, const struct cm_range *piece)
 {
 	int error = register_piece(p, piece);
@@ -83,12 +77,11 @@ int cm_pagemap_watch(struct pagemap *p, const struct cm_range *piece)
 	return error;
 }
 
-/* After new files: registrations went with the old ones, and all that is present
- * counts as written. A range that is gone is no reason to give up: scanning it fails,
- * and then it is dirty. But no scan will fail where something else is mapped now.
- * -EBUSY: an old userfaultfd still has some of it. When another thread closes that, its
- * number is free first, and what it had armed is let go of later; until then a scan would
- * find it armed, and call it clean. */
+/* After new files: the registrations went with the old files, and all present memory counts as
+ * written. A range that is gone is no reason to give up: a scan of it fails, and then it is dirty.
+ * But a scan does not fail if something else is mapped there now. -EBUSY: an old userfaultfd still
+ * has some of the memory. When another thread closes it, its number is free first, and its armed
+ * memory is released later; until then a scan would find that memory armed, and call it clean. */
 int cm_pagemap_watch_all(struct pagemap *p, const struct cm_ranges *all)
 {
 	int error = 0;
@@ -128,12 +121,12 @@ void cm_pagemap_recover(struct pagemap *p, int error, uintptr_t start, uintptr_t
 {
 	struct cm_range piece = { .start = start, .end = end };
 
-	CM_COUNT(p->base.params.counters->guessed);
+	cm_note_guess(p->base.params.counters, start, end);
 	cm_note_errno(p->base.params.counters, error);
 	if (error == -EPERM) {
-		/* A mapping that is not registered has replaced ours (R2). Before 6.12.11
-		 * what mremap moved there kept its protection and would read as clean
-		 * (fixed by 0cef0bb836e3). */
+		/* A mapping that is not registered has replaced ours (R2). Before 6.12.11, memory
+		 * that mremap moved there kept its protection and would read as clean (fixed by
+		 * 0cef0bb836e3). */
 		CM_COUNT(p->base.params.counters->rearmed);
 		cm_note_anew(p->base.params.counters, start, end);
 		(void)cm_pagemap_watch(p, &piece);

@@ -3,7 +3,7 @@
  * The pagemap backend's get-and-clear, by the caller alone or with a crew. */
 #include "lib/backend/pagemap.h"
 
-/* What a collector wants to know of a piece (R6, R15). */
+/* The masks of a collector's question about a piece (R6, R15). */
 static struct cm_masks collector_masks(const struct pagemap *p, enum cm_kind kind)
 {
 	struct cm_masks m = { .required = PAGE_IS_WRITTEN,
@@ -50,7 +50,7 @@ static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, 
 			cm_pagemap_recover(p, (int)n, start, end);
 			if (guessed++ != 0)
 				break;
-			continue; /* arms what is watched again, or fails once more */
+			continue; /* arms memory that is watched again, or fails once more */
 		}
 		for (long i = 0; i < n; i++)
 			cm_cards_set(into, (uintptr_t)p->vec[i].start, (uintptr_t)p->vec[i].end);
@@ -67,10 +67,10 @@ static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, 
 
 /* Asked for WRITTEN alone, the kernel goes by the page table entries (12f6b01a0bcb,
  * 6.7); asked for more, it reads each page's struct page too, and takes twice as
- * long over what is clean. But WRITTEN alone reports holes, and arms them (R6). So it
- * is asked that way without clearing, and what it finds is taken with the right masks.
- * A write behind the look is in the next answer. How many regions, or -1: too many
- * to be worth it, or the call failed, which the other call will report. */
+ * long over what is clean. But WRITTEN alone reports holes, and arms them (R6). So the first call
+ * asks that way without clearing, and a second call takes the regions that it found, with the right
+ * masks. A write behind the look is in the next answer. Returns the number of regions, or -1: too
+ * many to be worth it, or the call failed, which the other call will report. */
 static long look(struct pagemap *p, uintptr_t start, uintptr_t end, struct page_region *found)
 {
 	struct pm_scan_arg arg = { .size = sizeof arg,
@@ -158,8 +158,8 @@ static void harvest_next(struct walk *w, enum cm_kind kind, uintptr_t start, uin
 
 /* ---- Harvest by several threads ------------------------------------------------- */
 
-/* On a helper: touches nothing but the unit, its own vector and atomic counters, for
- * the harvest may be over long before it comes to an end. */
+/* On a helper: touches only the unit, its own vector and atomic counters, because the harvest may
+ * be over long before the helper is done. */
 void cm_pagemap_help(struct cm_unit *u, struct page_region *vec, size_t vec_len,
 		     struct cm_counters *counters)
 {
@@ -221,7 +221,7 @@ static void gather_unit(void *arg, struct cm_unit *u)
 
 	cm_cards_or_words(w->into, base, u->bits, words);
 	memset(u->bits, 0, words * sizeof *u->bits);
-	if (u->error < 0) /* putting things right is for one thread */
+	if (u->error < 0) /* only one thread may repair registrations */
 		w->guessed += take_piece(w->p, u->kind, u->reached, u->end, w->into, u->error);
 }
 
@@ -230,12 +230,12 @@ static void give_up_unit(void *arg, const struct cm_unit *u)
 	struct walk *w = arg;
 
 	cm_cards_set(w->into, u->start, u->end);
-	CM_COUNT(w->p->base.params.counters->guessed);
+	cm_note_guess(w->p->base.params.counters, u->start, u->end);
 	cm_note_errno(w->p->base.params.counters, -ETIMEDOUT);
 	w->guessed++;
 }
 
-/* To wake a helper for a few pieces takes longer than the pieces do. */
+/* Waking a helper takes longer than a few pieces. */
 static bool worth_sharing(const struct walk *w)
 {
 	size_t bytes = 0, n = 0;
@@ -284,7 +284,7 @@ size_t cm_pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
 	enum cm_files_ready files = cm_pagemap_check_files(p, all);
 
 	for (size_t i = 0; i < guessed; i++)
-		CM_COUNT(b->params.counters->guessed);
+		cm_note_guess(b->params.counters, span.start, span.end);
 	if (files != CM_FILES_NONE)
 		guessed += harvest_ranges(p, all, span, into);
 	/* Looked at again: if the file was exchanged in between, it may have been
@@ -292,6 +292,6 @@ size_t cm_pagemap_harvest(struct cm_backend *b, const struct cm_ranges *all,
 	if (files == CM_FILES_AS_BEFORE && cm_file_is_ours(&p->pagemap))
 		return guessed;
 	cm_ranges_mark(all, span, into);
-	CM_COUNT(b->params.counters->guessed);
+	cm_note_guess(b->params.counters, span.start, span.end);
 	return guessed + 1;
 }

@@ -54,7 +54,20 @@ static inline int cm_pagescan_categories(int fd, uint64_t *out)
 	return 0;
 }
 
-#define CM_PAGESCAN_NONE "this kernel has no PAGEMAP_SCAN: Linux 6.7 or newer has it"
+static inline const char *cm_pagescan_why(int error)
+{
+	switch (error) {
+	case -ENOTSUP:
+		return "this kernel has no PAGEMAP_SCAN: Linux 6.7 or newer has it";
+	case -EPERM:
+	case -EACCES:
+	case -ENOSYS:
+		return "a seccomp filter or a security module refuses PAGEMAP_SCAN: allow "
+		       "ioctl(2) on /proc/self/pagemap";
+	default:
+		return "PAGEMAP_SCAN fails";
+	}
+}
 
 /* One call from arg->start. Regions are in arg->vec afterwards. Returns their
  * number, or -errno: of a call that clears, the whole of [start, end) is to be taken

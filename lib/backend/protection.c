@@ -2,8 +2,8 @@
  *
  * What the mprotect backend does to memory.
  *
- * Giving back may depend on nothing that a program can lose: when its memory is written,
- * untracked or given up at close, it may have no /proc and no descriptor any more. */
+ * Making memory writable again must not need anything that a program can lose: when its memory is
+ * written, untracked or given up at close, it may have no /proc and no descriptor any more. */
 #include "lib/backend/protection.h"
 
 #include "lib/backend/holes.h"
@@ -16,7 +16,7 @@
 
 struct cm_trap *cm_traps;
 
-/* That last trapped without a known reason, and how often. Under the lock. */
+/* The address that last trapped without a known reason, and how often. Under the lock. */
 static uintptr_t retry_addr;
 static unsigned retries;
 
@@ -62,8 +62,8 @@ int cm_trap_protect(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot)
 	return error;
 }
 
-/* Without anybody to ask what is mapped there. What the program has put in between or sealed
- * (EACCES, EPERM) is left as it is; what lies behind it is ours again. */
+/* Nothing can report what is mapped there. Mappings that the program has put in between or sealed
+ * (EACCES, EPERM) stay as they are; memory behind them is ours again. */
 static bool give_back_unasked(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot)
 {
 	size_t card = cardmark_card_size();
@@ -84,8 +84,8 @@ static bool give_back_unasked(struct cm_trap *t, uintptr_t start, uintptr_t end,
 }
 
 /* Makes writable what we protected of [start, end), part of a range with this
- * protection. Mapping by mapping if it does not go in one call: whole mappings
- * need no split, and holes are passed over. False: there are no more mappings to be had. */
+ * protection. Mapping by mapping if one call fails: whole mappings need no split, and holes are
+ * skipped. False: the process can have no more mappings. */
 static bool give_back(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot)
 {
 	bool good = true;
@@ -121,8 +121,8 @@ static const struct cm_range *range_at(uintptr_t at)
 	return NULL;
 }
 
-/* Where no more mappings are to be had, none can be cut: then with all that may lie in one
- * mapping with it, which are the ranges of all trackers that touch. */
+/* If the process can have no more mappings, no mapping can be cut. Then make all memory writable
+ * that may lie in the same mapping: the adjacent ranges of all trackers. */
 static bool make_written_with_neighbours(struct cm_trap *t, uintptr_t start, uintptr_t end)
 {
 	const struct cm_range *r;
@@ -134,7 +134,7 @@ static bool make_written_with_neighbours(struct cm_trap *t, uintptr_t start, uin
 		end = r->end;
 	for (struct cm_trap *o = cm_traps; o != NULL; o = o->next) {
 		if (cm_ranges_touch(cm_trap_ranges(o), start, end))
-			CM_COUNT(o->b.params.counters->guessed);
+			cm_note_guess(o->b.params.counters, start, end);
 		cm_ranges_mark(cm_trap_ranges(o), (struct cardmark_run){ start, end }, &o->written);
 	}
 	while (start < end && (r = range_at(start)) != NULL) {
@@ -164,15 +164,15 @@ bool cm_trap_make_written(struct cm_trap *t, uintptr_t start, uintptr_t end)
 
 /* ---- The handler ----------------------------------------------------------- */
 
-/* After a fault at addr of which nothing is known: may the write be tried again? Another
- * thread may have resolved or untracked the card since. */
+/* After a fault at an unknown addr: may the write be tried again? Another thread may have resolved
+ * or untracked the card meanwhile. */
 static bool may_retry(uintptr_t addr)
 {
 	int writable = cm_os->writable(addr);
 
 	if (writable >= 0)
 		return writable > 0;
-	/* A sandbox may forbid the question. What is not ours traps for ever. */
+	/* A sandbox may forbid the question. A fault that is not ours would trap for ever. */
 	retries = retry_addr == addr ? retries + 1 : 1;
 	retry_addr = addr;
 	return retries < RETRIES;
@@ -185,15 +185,15 @@ static bool resolve_in(struct cm_trap *t, const struct cm_range *r, uintptr_t ca
 
 	CM_COUNT(t->b.params.counters->faults);
 	t->other_threads |= !pthread_equal(pthread_self(), t->opener);
-	/* Two threads wrote to it at once, and the other one was here first; or a call that
-	 * failed half-way has left it protected. */
+	/* Two threads wrote to the card at once, and the other thread was here first; or a call
+	 * that failed part-way has left it protected. */
 	if (!first && cm_os->writable(card) > 0)
 		return true;
 	cm_cards_set(&t->written, card, card + size);
 	if (cm_trap_protect(t, card, card + size, r->prot) == 0)
 		return true;
-	/* No more mappings to be had (vm.max_map_count): a whole range needs fewer. */
-	CM_COUNT(t->b.params.counters->guessed);
+	/* The process can have no more mappings (vm.max_map_count): a whole range needs fewer. */
+	cm_note_guess(t->b.params.counters, r->start, r->end);
 	(void)cm_trap_make_written(t, r->start, r->end);
 	return may_retry(card);
 }

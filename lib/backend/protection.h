@@ -39,8 +39,8 @@ int cm_trap_reserve_ranges(struct cm_trap *t, size_t n);
 void cm_trap_change_ranges(struct cm_trap *t, const struct cm_range *range, bool add);
 
 int cm_trap_protect(struct cm_trap *t, uintptr_t start, uintptr_t end, int prot);
-/* Makes everything of [start, end) writable and written: where every failure ends. False: the
- * process can have no more mappings. */
+/* Makes all of [start, end) writable and written, as after every failure. False: the process can
+ * have no more mappings. */
 bool cm_trap_make_written(struct cm_trap *t, uintptr_t start, uintptr_t end);
 /* After a fault at addr: may the write be tried again? */
 bool cm_trap_resolve(uintptr_t addr);

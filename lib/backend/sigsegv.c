@@ -114,9 +114,9 @@ static bool is_ours(const struct sigaction *act)
 	return (act->sa_flags & SA_SIGINFO) != 0 && act->sa_sigaction == on_fault;
 }
 
-/* Has a handler we pass faults to passed this one back? Then it was called from
- * further down the stack than the kernel calls us, whose distance from the
- * signal frame is always the same, the least there is. */
+/* We pass foreign faults to another handler: has it passed this one back to us? Then we were called
+ * from further down the stack. When the kernel calls us, our distance from the signal frame is
+ * always the same, and the least possible. */
 static bool passed_back(const void *context)
 {
 	static _Atomic size_t least = SIZE_MAX;
@@ -133,8 +133,8 @@ static const struct sigaction *next_action(void)
 	return &chain.next[atomic_load_explicit(&chain.current, memory_order_acquire)];
 }
 
-/* Under the lock, which a child does not have: one that is made a step before the store has
- * the old action, a step after it the new one, and never half of each. */
+/* Under the lock, which a child does not have. A child that is made one step before the store has
+ * the old action, one step after it the new one, and never half of each. */
 static void set_next_action(const struct sigaction *act)
 {
 	unsigned other = 1 - atomic_load_explicit(&chain.current, memory_order_relaxed);
@@ -143,7 +143,7 @@ static void set_next_action(const struct sigaction *act)
 	atomic_store_explicit(&chain.current, other, memory_order_release);
 }
 
-/* What gets a foreign fault. Under the lock. */
+/* The action for a foreign fault. Under the lock. */
 static struct sigaction foreign_action(bool nested)
 {
 	struct sigaction act = nested ? chain.first : *next_action(), reset = act;
@@ -156,7 +156,7 @@ static struct sigaction foreign_action(bool nested)
 	return act;
 }
 
-/* Does what the kernel would do with this signal if we were not there. */
+/* Does with this signal what the kernel would do without our handler. */
 static void pass_on(int sig, siginfo_t *info, void *context, struct sigaction *act)
 {
 	bool sent = info->si_code <= 0; /* kill(2) and such: no fault to come back */
@@ -166,8 +166,8 @@ static void pass_on(int sig, siginfo_t *info, void *context, struct sigaction *a
 	if (none) {
 		if (sent && act->sa_handler == SIG_IGN)
 			return;
-		/* The kernel kills a program that ignores a real fault. Back to
-		 * the default and back to the faulting instruction. */
+		/* The kernel kills a program that ignores a real fault. So set the default action
+		 * and return to the faulting instruction. */
 		act->sa_handler = SIG_DFL;
 		act->sa_flags = 0;
 		(void)sigemptyset(&act->sa_mask);
@@ -176,7 +176,7 @@ static void pass_on(int sig, siginfo_t *info, void *context, struct sigaction *a
 			(void)pthread_kill(pthread_self(), sig);
 		return;
 	}
-	/* The mask that handler expects: the interrupted one and its own. */
+	/* The mask that the handler expects: the interrupted mask and its own. */
 	const ucontext_t *uc = context;
 	sigset_t mask = act->sa_mask;
 	for (int s = 1; s < _NSIG; s++) {
@@ -260,7 +260,7 @@ static int set_action(int sig, const struct sigaction *act, struct sigaction *ol
 	int error;
 
 	if (act != NULL)
-		wanted = *act; /* under the lock nothing of the program's is touched */
+		wanted = *act; /* under the lock no memory of the program is touched */
 	if (sig != SIGSEGV || atomic_load_explicit(&lock_word, memory_order_acquire) == NULL)
 		return cm_os->sigaction(sig, act, old);
 	if (!cm_sigsegv_enter(&before, CM_SIGSEGV_WAIT_NS))

@@ -2,9 +2,9 @@
  *
  * SIGSEGV: the lock of the mprotect backend, and its handler.
  *
- * No thread is ever stopped with the lock: it is held with every signal blocked,
- * in the handler by its sa_mask. So nothing that may be tracked can be touched
- * under it. It lies in memory that a fork child gets zeroed, that is, free. */
+ * No signal stops a thread that has the lock: every signal is blocked meanwhile, in the handler by
+ * its sa_mask. So memory that may be tracked must not be touched under the lock. It lies in memory
+ * that is zeroed in a fork child, so it is free there. */
 #ifndef CM_BACKEND_SIGSEGV_H
 #define CM_BACKEND_SIGSEGV_H
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Soft-dirty bits: /proc/self/clear_refs clears and write-protects, pagemap bit
- * 55 tells (R12). Reading and clearing are two steps and the clear is for the
- * whole process, so writers must stand still and one tracker is all that fits.
+ * Soft-dirty bits: /proc/self/clear_refs clears and write-protects, pagemap bit 55 shows the bit
+ * (R12). Reading and clearing are two steps, and the clear is for the whole process. So writers
+ * must stand still, and there can be only one tracker.
  *
- * `held` joins what one tracker call cleared in the kernel but did not report.
- * Every call first folds the kernel's bits into it; from then on the clear loses
- * nothing. Of what is `fresh` it takes all that holds data, whose bits an earlier
- * clear may have taken.
+ * `held` has the cards that a call cleared in the kernel but did not report. Every call first adds
+ * the kernel's bits to it; from then on the clear loses nothing. Of `fresh` memory it takes all
+ * cards that hold data, because an earlier clear may have taken their bits.
  *
  * Only cards that hold data count. A hole needs no bit: when it is written, the
  * fault that populates it makes the new entry dirty and with that soft-dirty
@@ -19,8 +18,8 @@
  *
  * KSM drops the bits of the pages that it merges (replace_page(), all versions).
  * While it looks at this process, and once more after that, everything counts as
- * written. It is not noticed if it forgets the process again (MADV_UNMERGEABLE)
- * before the next question. */
+ * written. KSM is not noticed if it forgets the process again (MADV_UNMERGEABLE) before the next
+ * question. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/backend/files.h"
@@ -55,9 +54,9 @@ static void close_files(struct softdirty *t)
 	cm_file_close(&t->ksm);
 }
 
-/* Both start with a number that is 0 as long as KSM leaves the process alone.
- * Kernels before 5.19 have neither, and do not report it. Once there was one, that
- * there is none now is no fact about the kernel. */
+/* Both start with a number that is 0 as long as KSM leaves the process alone. Kernels before 5.19
+ * have neither, and do not report KSM. If a file existed before and is missing now, that does not
+ * mean an old kernel. */
 static int open_ksm(struct softdirty *t)
 {
 	int error = cm_file_take(&t->ksm, cm_os->open_self("ksm_stat", O_RDONLY)); /* 6.1 */
@@ -203,8 +202,8 @@ static bool ready(struct softdirty *t)
 	return error == 0;
 }
 
-/* Adds the cards of a piece that hold data and have the bit to held (all, if it is
- * 0). False: it is held from somewhere on. */
+/* Adds the cards of a piece that hold data and have the bit to held (all, if it is 0). False: from
+ * some card on, all are held. */
 static bool fold(struct softdirty *t, const struct cm_range *piece, uint64_t bit)
 {
 	struct cm_entries e;
@@ -212,7 +211,7 @@ static bool fold(struct softdirty *t, const struct cm_range *piece, uint64_t bit
 	cm_entries_init(&e, t->pagemap.fd, t->b.params.counters);
 	bool sure = cm_entries_fold(&e, piece, bit, bit, &t->held);
 	if (!sure)
-		CM_COUNT(t->b.params.counters->guessed);
+		cm_note_guess(t->b.params.counters, piece->start, piece->end);
 	return sure;
 }
 
@@ -267,7 +266,7 @@ static size_t fold_all(struct softdirty *t, const struct cm_range *range, size_t
 		guessed = n;
 		for (size_t i = 0; i < n; i++) {
 			(void)fold(t, &range[i], 0);
-			CM_COUNT(t->b.params.counters->guessed);
+			cm_note_guess(t->b.params.counters, range[i].start, range[i].end);
 		}
 	}
 	/* Looked at again: if it was exchanged in between, it may have been another
@@ -277,13 +276,13 @@ static size_t fold_all(struct softdirty *t, const struct cm_range *range, size_t
 		t->merged = true; /* not known */
 		for (size_t i = 0; i < n; i++) {
 			cm_cards_set(&t->held, range[i].start, range[i].end);
-			CM_COUNT(t->b.params.counters->guessed);
+			cm_note_guess(t->b.params.counters, range[i].start, range[i].end);
 		}
 	}
 	return guessed;
 }
 
-/* If it fails the bits stay set and are reported again: that is all. */
+/* If it fails, the bits only stay set and are reported again. */
 static void clear_refs(struct softdirty *t)
 {
 	ssize_t n = -EBADF;

@@ -11,18 +11,19 @@
  * shows as written instead of going unseen.
  *
  * Why nothing is lost while mutators write. The harvest reads which cards are
- * written, then protects exactly those. A write to one of them before it is
- * protected falls on a reported card; after it, the write traps. A card that
- * was protected when read, or empty, is left alone: the monitor's unprotecting,
- * or the fault that populates it, leaves it unprotected for the next harvest.
- * Protecting one card more than was read as written would break this: its write
- * in between would be protected over. For the same reason empty cards stay
- * unprotected, and WP_UNPOPULATED (6.4) is not asked for. */
+ * written, then protects exactly those. A write to one of them before it is protected hits a
+ * reported card; a write after that traps. A card that was protected when read, or empty, is left
+ * alone: the monitor, or the fault that populates it, leaves it unprotected for the next harvest.
+ * Protecting one card more than was read as written would break this: its write in between would be
+ * protected over. For the same reason empty cards stay unprotected, and WP_UNPOPULATED (6.4) is not
+ * asked for. */
 #include "lib/backend/backend.h"
 #include "lib/backend/entries.h"
 #include "lib/backend/monitor.h"
 #include "lib/backend/unregister.h"
+#include "lib/backend/userfaultfd.h"
 #include "lib/os/os.h"
+#include "lib/os/valgrind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,19 +45,6 @@ static int listed(int error)
 
 /* ---- Open and close -------------------------------------------------------- */
 
-static int open_uffd(struct cm_uffd *t)
-{
-	uint64_t features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
-	int error = cm_file_take(&t->uffd, cm_os->uffd_open(false, features));
-
-	t->privileged = error == 0;
-	/* Without privilege (5.11): the kernel's own writes to a protected card fail
-	 * with EFAULT. A shortage is no lack of privilege. */
-	if (error == -EPERM || error == -EACCES)
-		error = cm_file_take(&t->uffd, cm_os->uffd_open(true, features));
-	return error;
-}
-
 static int open_pipe(struct cm_uffd *t)
 {
 	int ends[2], error = cm_os->pipe(ends), other;
@@ -71,16 +59,12 @@ static int open_pipe(struct cm_uffd *t)
 static int open_files(struct cm_uffd *t, const char **why)
 {
 	t->pagemap = t->ear = t->bell = CM_NO_FILE;
-	int error = open_uffd(t);
-	if (error < 0) {
-		*why = error == -EINVAL   ? "the kernel has no userfaultfd write-protection: Linux "
-					    "5.14 or newer (arm64: 6.10) has it"
-		       : error == -ENOSYS ? "the kernel has no userfaultfd"
-		       : error == -EPERM  ? "this process may not use userfaultfd (seccomp, or "
-					    "vm.unprivileged_userfaultfd)"
-					  : "a userfaultfd cannot be opened";
-		return error == -EINVAL || error == -ENOSYS ? -ENOTSUP : error;
-	}
+	int error = cm_userfaultfd_open(&t->uffd, UFFD_FEATURE_PAGEFAULT_FLAG_WP, &t->privileged,
+					"the kernel has no userfaultfd write-protection: Linux "
+					"5.14 or newer (arm64: 6.10) has it",
+					why);
+	if (error < 0)
+		return error;
 	error = cm_file_take(&t->pagemap, cm_os->open_self("pagemap", O_RDONLY));
 	if (error < 0) {
 		*why = "/proc/self/pagemap cannot be opened";
@@ -116,10 +100,16 @@ static int uffd_open(struct cm_backend **out, const struct cm_backend_params *pa
 {
 	void *memory;
 
+	/* And a thread that waits in a page fault keeps its turn. */
+	*why = "valgrind runs one thread at a time, so the thread that answers a waiting writer "
+	       "would never run";
+	if (cm_on_valgrind())
+		return -ENOTSUP;
 	*why = "no memory for the tracker";
 	if (cm_os->map(sizeof(struct cm_uffd), &memory) < 0)
 		return -ENOMEM;
 	struct cm_uffd *t = memory;
+	t->registered = true;
 	t->b.ops = &cm_backend_uffd;
 	t->b.params = *params;
 	int error = map_nowhere(t);
@@ -170,8 +160,8 @@ static int protect_mappings(struct cm_uffd *t, uintptr_t start, uintptr_t end, b
 	return result;
 }
 
-/* What protect_mappings() does, for what is registered for certain, where it is not known which
- * mappings there are. */
+/* The same as protect_mappings() for memory that is certainly registered, if the mappings are not
+ * known. */
 static int unprotect_halves(struct cm_uffd *t, uintptr_t start, uintptr_t end)
 {
 	size_t card = cardmark_card_size();
@@ -189,7 +179,7 @@ static void uffd_remove(struct cm_backend *b, const struct cm_range *piece)
 {
 	struct cm_uffd *t = self(b);
 
-	/* Unprotect first: before 6.9 unregistering left pages protected (R9).
+	/* Unprotect first, because before 6.9 unregistering left pages protected (R9).
 	 * Unregistering wakes writers whose message is still in the queue. */
 	if (!t->suspended && cm_file_state(&t->uffd) != CM_FILE_LOST) {
 		(void)protect_mappings(t, piece->start, piece->end, false);
@@ -228,9 +218,9 @@ static int watch(struct cm_uffd *t, const struct cm_range *piece)
 		cm_note_errno(t->b.params.counters, error);
 		return error;
 	}
-	/* Protection that was there already must not read as clean. If it cannot be taken
-	 * off, the memory is not watched: then it means nothing (add_unwatched()). Before 6.1.191 a
-	 * card could have it and be writable. */
+	/* Earlier protection must not read as clean. If it cannot be removed, the memory is not
+	 * watched, and the protection bit means nothing (add_unwatched()). Before 6.1.191 a card
+	 * could have the bit and be writable. */
 	error = protect_mappings(t, piece->start, piece->end, false);
 	if (error == -ENOENT && cm_os->covered(piece->start, piece->end - piece->start) == 0)
 		error = unprotect_halves(t, piece->start, piece->end);
@@ -250,25 +240,43 @@ static int uffd_add(struct cm_backend *b, const struct cm_range *piece)
 	int error = cm_cards_reserve(&t->snapshot, piece->start, piece->end);
 	if (error == 0)
 		error = watch(t, piece);
-	/* The program closed it, and the monitor, on a busy machine, has not let go
-	 * of it yet: the next call opens another. */
+	/* The program closed the userfaultfd, and on a busy machine the monitor has not let go of
+	 * it yet: the next call opens another one. */
 	if (error < 0 && !cm_file_is_ours(&t->uffd))
 		error = -EBUSY;
 	return listed(error);
 }
 
-/* Are the files still ours? If not, everything is unprotected once the monitor has
- * let go of them, and reads as written. */
+static enum cm_files_ready register_all(struct cm_uffd *t, const struct cm_ranges *all)
+{
+	t->registered = true;
+	for (size_t i = 0; i < all->n; i++)
+		(void)watch(t, &all->v[i]); /* or the harvest does, as it is ENOENT */
+	return CM_FILES_ANEW;
+}
+
+/* Are the files still ours? If not, everything is unprotected and reads as written once the monitor
+ * has let go of the files. */
 static enum cm_files_ready check_files(struct cm_uffd *t, const struct cm_ranges *all)
 {
 	const struct cm_file *files[4] = { &t->uffd, &t->pagemap, &t->ear, &t->bell };
 	enum cm_file_state state = cm_files_state(files, 4);
 	const char *why;
 
-	if (state == CM_FILE_OURS && !cm_monitor_is_parked(t))
-		return CM_FILES_AS_BEFORE;
+	if (state == CM_FILE_OURS && !cm_monitor_is_parked(t)) {
+		if (!cm_monitor_has_files(t))
+			return CM_FILES_NONE;
+		if (t->registered)
+			return CM_FILES_AS_BEFORE;
+		return register_all(t, all);
+	}
 	if (state == CM_FILE_UNKNOWN || !cm_monitor_recall(t))
 		return CM_FILES_NONE;
+	if (cm_monitor_keeps_files(t) && state != CM_FILE_OURS) {
+		cm_note_errno(t->b.params.counters, -EBADF);
+		cm_monitor_go_on(t);
+		return CM_FILES_NONE;
+	}
 	for (size_t i = 0; i < all->n; i++)
 		uffd_remove(&t->b, &all->v[i]); /* a child may have a copy of the descriptor */
 	cm_uffd_close_files(t);
@@ -278,10 +286,14 @@ static enum cm_files_ready check_files(struct cm_uffd *t, const struct cm_ranges
 		return CM_FILES_NONE;
 	}
 	CM_COUNT(t->b.params.counters->reopened);
+	t->registered = false;
 	cm_monitor_resume(t);
-	for (size_t i = 0; i < all->n; i++)
-		(void)watch(t, &all->v[i]); /* or the harvest does, as it is ENOENT */
-	return CM_FILES_ANEW;
+	if (cm_monitor_has_files(t))
+		return register_all(t, all);
+	/* The monitor has another table: a userfaultfd that it cannot answer must not exist. */
+	if (cm_monitor_is_parked(t))
+		cm_uffd_close_files(t);
+	return CM_FILES_NONE;
 }
 
 static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
@@ -292,7 +304,7 @@ static void uffd_check(struct cm_backend *b, const struct cm_ranges *all)
 
 /* ---- Harvest and scan ------------------------------------------------------ */
 
-/* Is all of it watched by a userfaultfd? If it can't be asked, it is not. */
+/* Does a userfaultfd watch all of it? False if this can't be asked. */
 static bool is_watched(struct cm_uffd *t, uintptr_t start, uintptr_t end)
 {
 	int error;
@@ -334,7 +346,8 @@ static int watch_anew(struct cm_uffd *t, const struct cm_range *range, uintptr_t
 	int found;
 
 	while ((found = next_unwatched(t, start, range->end, &piece)) > 0 && piece.start < end) {
-		/* As in add. It might be watched, but once reclaimed it reads as a hole. */
+		/* As in add. Such memory could be watched, but once reclaimed it reads as a
+		 * hole. */
 		if (piece.kind != CM_KIND_PRIVATE)
 			return -EINVAL;
 		CM_COUNT(t->b.params.counters->rearmed);
@@ -346,8 +359,8 @@ static int watch_anew(struct cm_uffd *t, const struct cm_range *range, uintptr_t
 	return found < 0 ? found : 0;
 }
 
-/* Arms cards known to be written. If it fails they stay unprotected, which is
- * to report dirty. ENOENT: something new was mapped there. */
+/* Arms cards known to be written. If it fails they stay unprotected, so they are reported as dirty.
+ * ENOENT: something new was mapped there. */
 static bool arm(struct cm_uffd *t, const struct cm_range *range, uintptr_t start, uintptr_t end)
 {
 	int error = protect_mappings(t, start, end, true);
@@ -358,12 +371,12 @@ static bool arm(struct cm_uffd *t, const struct cm_range *range, uintptr_t start
 			error = protect_mappings(t, start, end, true);
 	}
 	if (error < 0)
-		CM_COUNT(t->b.params.counters->guessed);
+		cm_note_guess(t->b.params.counters, start, end);
 	return error == 0;
 }
 
-/* Adds the cards of a piece that hold data and have no bit of mask. Not inlined: its window is off
- * the stack again when /proc/self/maps is read, and a mutator's may be 16 KiB. */
+/* Adds the cards of a piece that hold data and have no bit of mask. Not inlined, so that its window
+ * is off the stack when /proc/self/maps is read: a mutator's stack may have only 16 KiB. */
 static __attribute__((noinline)) bool fold(struct cm_uffd *t, const struct cm_range *piece,
 					   uint64_t mask)
 {
@@ -373,8 +386,8 @@ static __attribute__((noinline)) bool fold(struct cm_uffd *t, const struct cm_ra
 	return cm_entries_fold(&e, piece, mask, 0, &t->snapshot);
 }
 
-/* Where no userfaultfd watches, a protection bit means nothing: mremap took it along
- * before 6.12.11 and 6.1.191, and the next write left it set (R9). */
+/* Where no userfaultfd watches, a protection bit means nothing: before 6.12.11 and 6.1.191 mremap
+ * moved it along, and the next write left it set (R9). */
 static bool add_unwatched(struct cm_uffd *t, const struct cm_range *piece)
 {
 	struct cm_range anew;
@@ -404,7 +417,7 @@ static bool look(struct cm_uffd *t, const struct cm_range *piece)
 	cm_cards_clear(&t->snapshot, piece->start, piece->end);
 	if (fold(t, piece, PME_UFFD_WP) && add_unwatched(t, piece))
 		return true;
-	CM_COUNT(t->b.params.counters->guessed);
+	cm_note_guess(t->b.params.counters, piece->start, piece->end);
 	return false;
 }
 
@@ -446,7 +459,7 @@ static size_t uffd_harvest(struct cm_backend *b, const struct cm_ranges *all,
 	    cm_file_is_ours(&t->uffd))
 		return guessed;
 	cm_ranges_mark(all, span, into);
-	CM_COUNT(b->params.counters->guessed);
+	cm_note_guess(b->params.counters, span.start, span.end);
 	return guessed + 1;
 }
 
@@ -467,7 +480,7 @@ static void uffd_scan(struct cm_backend *b, const struct cm_ranges *all,
 
 	if (files != CM_FILES_AS_BEFORE) {
 		sink->guessed = true;
-		CM_COUNT(b->params.counters->guessed);
+		cm_note_guess(b->params.counters, piece->start, piece->end);
 	}
 	if (files == CM_FILES_NONE) {
 		cm_sink_guess(sink, piece->start, piece->end, masks);
@@ -516,8 +529,9 @@ static int uffd_rebuild(struct cm_backend *b, const struct cm_ranges *all)
 		cm_uffd_close_files(t);
 	else
 		t->suspended = false;
-	/* What cannot be watched (MADV_DONTFORK) is not protected either, and so
-	 * reads as written until a harvest can register it. */
+	t->registered = true;
+	/* Memory that cannot be watched (MADV_DONTFORK) is not protected either, so it reads as
+	 * written until a harvest can register it. */
 	for (size_t i = 0; error == 0 && i < all->n; i++)
 		(void)watch(t, &all->v[i]);
 	return listed(error);
@@ -533,7 +547,7 @@ static void uffd_abandon(struct cm_backend *b)
 const struct cm_backend_ops cm_backend_uffd = {
 	.id = CARDMARK_BACKEND_UFFD,
 	.level = 2,
-	/* REMAP: what is mapped anew is not protected, so it shows as written. */
+	/* REMAP: a new mapping is not protected, so it reads as written. */
 	.capabilities = CARDMARK_CAP_PRECISE | CARDMARK_CAP_CONCURRENT |
 			CARDMARK_CAP_KERNEL_WRITES | CARDMARK_CAP_REMAP | CARDMARK_CAP_MPROTECT,
 	.starts_thread = true,

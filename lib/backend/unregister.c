@@ -20,9 +20,9 @@ static void unregister_halves(int fd, uintptr_t start, uintptr_t end, struct cm_
 	unregister_halves(fd, middle, end, counters);
 }
 
-/* EINVAL: nothing is mapped there any more; or one of several mappings is of a kind
- * that no userfaultfd may watch (a plain file mapped in the place), and then the kernel
- * lets go of none. So mapping by mapping, or in halves where it is not known which there are. */
+/* EINVAL: nothing is mapped there any more; or a userfaultfd may not watch one of several mappings
+ * (a plain file mapped there), and then the kernel unregisters none of them. So mapping by mapping,
+ * or in halves if the mappings are not known. */
 void cm_unregister(int fd, uintptr_t start, uintptr_t end, struct cm_counters *counters)
 {
 	struct cardmark_run run = { start, start };

@@ -5,12 +5,14 @@
 #include "lib/os/maps.h"
 #include "lib/os/os.h"
 #include "lib/os/own.h"
+#include "lib/os/valgrind.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -41,13 +43,22 @@
 		return result_;                                                                    \
 	} while (0)
 
-/* Moves fd out of the program's way; keeps it where it is if there is no room
- * (RLIMIT_NOFILE below 200). */
+/* Moves fd to a high number; keeps its number if there is no room (RLIMIT_NOFILE below 200). But fd
+ * is never 0, 1 or 2: a program that runs without these may still print to them, and text in
+ * clear_refs or in our pipe acts as a command. -1 with EMFILE: there is no other number. */
 static int raise_fd(int fd)
 {
 	int saved = errno;
 	int high = fd < 0 || fd >= HIGH_FD ? -1 : raw_raise(fd, HIGH_FD);
 
+	if (high < 0 && fd >= 0 && fd <= STDERR_FILENO) {
+		high = raw_raise(fd, STDERR_FILENO + 1);
+		if (high < 0) {
+			(void)raw_close(fd);
+			errno = EMFILE;
+			return -1;
+		}
+	}
 	if (high >= 0) {
 		(void)raw_close(fd);
 		fd = high;
@@ -71,9 +82,8 @@ static int linux_map(size_t len, void **out)
 	 * this mapping with one that is tracked (R14). The name is for a person
 	 * who reads /proc/PID/maps; kernels without it refuse, no harm done. */
 	(void)madvise(p, len, MADV_DONTDUMP);
-	/* Our tables are large and sparse. Where huge pages are on for everyone, one
-	 * byte of them would cost 2 MiB (since 6.7 a mapping that long is aligned to it:
-	 * commit efa7df3e3bb5). */
+	/* Our tables are large and sparse. If huge pages are always on, one byte of a table would
+	 * cost 2 MiB (since 6.7 a mapping that long is aligned to it: commit efa7df3e3bb5). */
 	(void)madvise(p, len, MADV_NOHUGEPAGE);
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, p, len, "libcardmark");
 	cm_own_add(p, len);
@@ -100,7 +110,7 @@ static int linux_madvise(void *addr, size_t len, int advice)
 
 static int linux_covered(uintptr_t addr, size_t len)
 {
-	/* MS_ASYNC does nothing but walk the mappings and fail at a hole. */
+	/* MS_ASYNC only walks the mappings, and fails at a hole. */
 	RESULT(int, (int)syscall(SYS_msync, addr, len, MS_ASYNC));
 }
 
@@ -139,8 +149,8 @@ static int linux_vma_at(uintptr_t addr, struct cm_vma *out)
 	return error;
 }
 
-/* Adds 0 to the word in one step that no other thread's write can fall into, as a side
- * effect of waking no thread. */
+/* Adds 0 to the word, atomically for other threads' writes, as a side effect of waking no
+ * thread. */
 static int linux_writable(uintptr_t addr)
 {
 	static uint32_t word; /* no thread waits on it */
@@ -153,8 +163,8 @@ static int linux_writable(uintptr_t addr)
 	return answer;
 }
 
-/* mprotect(2) of something else than a stack refuses this flag (EINVAL), but only once it
- * has found a mapping. */
+/* mprotect(2) refuses this flag (EINVAL) for memory that is not a stack, but only after it has
+ * found a mapping. */
 static int linux_vacant(uintptr_t addr, size_t len, int prot)
 {
 	int saved = errno, answer = 0;
@@ -277,6 +287,13 @@ static int linux_pipe(int ends[2])
 	} else {
 		ends[0] = raise_fd(ends[0]);
 		ends[1] = raise_fd(ends[1]);
+		if (ends[0] < 0 || ends[1] < 0) {
+			if (ends[0] >= 0)
+				(void)raw_close(ends[0]);
+			if (ends[1] >= 0)
+				(void)raw_close(ends[1]);
+			error = -EMFILE;
+		}
 	}
 	errno = saved;
 	return error;
@@ -289,23 +306,49 @@ static int linux_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 	RESULT(int, (int)syscall(SYS_ppoll, fds, n, timeout_ms < 0 ? NULL : &limit, NULL, 0));
 }
 
-static int linux_uffd_open(bool user_mode_only, uint64_t features)
+/* fd is a new userfaultfd, or none: errno has the reason. */
+static int ready_uffd(int fd, uint64_t features, int saved)
 {
-	int saved = errno;
-	int fd = (int)syscall(SYS_userfaultfd,
-			      O_CLOEXEC | O_NONBLOCK | (user_mode_only ? UFFD_USER_MODE_ONLY : 0));
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
 	int error;
 
 	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) == 0) {
+		fd = raise_fd(fd);
+		error = fd < 0 ? -errno : fd;
 		errno = saved;
-		return raise_fd(fd);
+		return error;
 	}
 	error = -errno;
 	if (fd >= 0)
 		(void)raw_close(fd);
 	errno = saved;
 	return error;
+}
+
+#define UFFD_FLAGS(user_mode_only)                                                                 \
+	(O_CLOEXEC | O_NONBLOCK | ((user_mode_only) ? UFFD_USER_MODE_ONLY : 0))
+
+static int linux_uffd_open(bool user_mode_only, uint64_t features)
+{
+	int saved = errno;
+	int fd = (int)syscall(SYS_userfaultfd, UFFD_FLAGS(user_mode_only));
+
+	return ready_uffd(fd, features, saved);
+}
+
+static int linux_uffd_open_device(bool user_mode_only, uint64_t features)
+{
+	int saved = errno, fd = -1, error;
+	/* Not to wait, if it should be a pipe. */
+	int device = raw_open("/dev/userfaultfd", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (device >= 0) {
+		fd = ioctl(device, USERFAULTFD_IOC_NEW, UFFD_FLAGS(user_mode_only));
+		error = errno;
+		(void)raw_close(device);
+		errno = error;
+	}
+	return ready_uffd(fd, features, saved);
 }
 
 static int linux_uffd_unregister(int fd, uintptr_t start, size_t len)
@@ -322,7 +365,7 @@ static int linux_uffd_register(int fd, uintptr_t start, size_t len)
 	int error = ioctl(fd, UFFDIO_REGISTER, &reg) == 0 ? 0 : -errno;
 
 	errno = saved;
-	/* What only huge TLB pages lack. The kernel would take them. */
+	/* A feature that only huge TLB pages lack. The kernel would register them. */
 	if (error == 0 && !(reg.ioctls & UINT64_C(1) << _UFFDIO_ZEROPAGE)) {
 		(void)linux_uffd_unregister(fd, start, len);
 		error = -ENOTSUP;
@@ -337,8 +380,8 @@ static int linux_uffd_protect(int fd, uintptr_t start, size_t len, bool protect)
 	RESULT(int, ioctl(fd, UFFDIO_WRITEPROTECT, &wp));
 }
 
-/* No call asks this, but a copy checks it before it reads its source, and a
- * source without access ends it before it writes anything. */
+/* No call answers this directly. But a copy checks its destination before it reads its source, and
+ * a source without access ends the copy before it writes anything. */
 static int copy_nothing(int fd, uintptr_t start, size_t len, const void *nowhere)
 {
 	struct uffdio_copy copy = { .dst = start,
@@ -350,8 +393,8 @@ static int copy_nothing(int fd, uintptr_t start, size_t len, const void *nowhere
 	return error == -EFAULT || error == -EEXIST ? 0 : error;
 }
 
-/* Before that, the source has to end below the end of user space, as long as it may be
- * (EINVAL): nowhere may lie too high for all of a large heap, but never for one card. */
+/* Before that, the source must end below the end of user space, or the call returns EINVAL: nowhere
+ * may lie too high for the length of a large heap, but never for one card. */
 static int linux_uffd_watched(int fd, uintptr_t start, size_t len, const void *nowhere)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), piece = len;
@@ -374,9 +417,18 @@ static int linux_uffd_watched(int fd, uintptr_t start, size_t len, const void *n
 	return error;
 }
 
+static long scan(int fd, struct pm_scan_arg *arg)
+{
+	long n = ioctl(fd, PAGEMAP_SCAN, arg);
+
+	if (n > 0)
+		cm_valgrind_defined((uintptr_t)arg->vec, (size_t)n * sizeof(struct page_region));
+	return n;
+}
+
 static long linux_scan(int fd, struct pm_scan_arg *arg)
 {
-	RESULT(long, ioctl(fd, PAGEMAP_SCAN, arg));
+	RESULT(long, scan(fd, arg));
 }
 
 static int linux_futex_wait(_Atomic uint32_t *word, uint32_t value)
@@ -402,6 +454,49 @@ static int linux_pid(void)
 static uint64_t linux_now(void)
 {
 	return cm_now_ns();
+}
+
+/* Without a descriptor: the program may count on the lowest numbers. The first thread stays in the
+ * count of threads until the process ends, but has no program any more. */
+static int linux_alone(void)
+{
+	enum { LINKS = 2, THREADS = 2 };
+	int saved = errno;
+	struct stat s;
+	char c;
+	int alone = stat("/proc/self/task", &s) == 0 && s.st_nlink == LINKS + THREADS &&
+		    readlink("/proc/self/exe", &c, 1) < 0 && errno == ENOENT;
+
+	errno = saved;
+	return alone;
+}
+
+static int linux_seccomp_mode(void)
+{
+	RESULT(int, prctl(PR_GET_SECCOMP));
+}
+
+static int linux_sysctl(const char *name)
+{
+	char path[64] = "/proc/sys/", text[16];
+	size_t n = strlen(path), len = strlen(name);
+	int saved = errno, fd, answer;
+	ssize_t got;
+
+	if (n + len >= sizeof path)
+		return -EINVAL;
+	memcpy(path + n, name, len + 1);
+	fd = raw_open(path, O_RDONLY | O_CLOEXEC);
+	got = fd < 0 ? -1 : syscall(SYS_read, fd, text, sizeof text - 1);
+	answer = got < 0 ? -errno : -EIO;
+	if (got > 0) {
+		text[got] = '\0';
+		answer = atoi(text);
+	}
+	if (fd >= 0)
+		(void)raw_close(fd);
+	errno = saved;
+	return answer;
 }
 
 static int linux_release(char *buf, size_t len)
@@ -450,6 +545,7 @@ const struct cm_os cm_os_linux = {
 	.pipe = linux_pipe,
 	.poll = linux_poll,
 	.uffd_open = linux_uffd_open,
+	.uffd_open_device = linux_uffd_open_device,
 	.uffd_register = linux_uffd_register,
 	.uffd_unregister = linux_uffd_unregister,
 	.uffd_protect = linux_uffd_protect,
@@ -460,6 +556,9 @@ const struct cm_os cm_os_linux = {
 	.sigaction = linux_sigaction,
 	.pid = linux_pid,
 	.now = linux_now,
+	.alone = linux_alone,
+	.seccomp_mode = linux_seccomp_mode,
+	.sysctl = linux_sysctl,
 	.release = linux_release,
 	.nap = linux_nap,
 };

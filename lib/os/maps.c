@@ -40,7 +40,7 @@ int cm_vma_from_text(int fd, uintptr_t addr, struct cm_vma *out)
 	}
 	if (found < 0)
 		return found;
-	/* No line at all is no list of mappings: this code is mapped somewhere. */
+	/* A text without lines is no list of mappings, because at least this code is mapped. */
 	if (!any)
 		return -EIO;
 	*out = CM_NO_VMA;

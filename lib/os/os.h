@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The seam to the kernel: everything the library asks of it goes through this
- * table, and nothing else in lib/ makes a system call. Unit tests and fault
- * injection put their own table in place of cm_os (before any tracker opens).
+ * The interface to the kernel: all system calls of the library go through this table, and nothing
+ * else in lib/ makes one. Unit tests and fault injection put their own table in place of cm_os
+ * (before any tracker opens).
  *
  * Every function returns 0 or a count or a descriptor, or -errno, and leaves
- * errno as it was: signal handlers and stopped worlds call in here. None
- * allocates, none locks. */
+ * errno as it was: signal handlers and stopped worlds call in here. No function allocates or
+ * locks. */
 #ifndef CM_OS_OS_H
 #define CM_OS_OS_H
 
@@ -52,8 +52,8 @@ struct cm_os {
 	int (*vma_at)(uintptr_t addr, struct cm_vma *out);
 	/* 1 or 0: does a write to addr go through, and is there nothing mapped at all in
 	 * [addr, addr + len)? -errno: could not be asked. They need no descriptor. The first
-	 * changes nothing, but fills the page as a write does; for the second prot is what a
-	 * stack may be given that grows by itself. */
+	 * changes no data, but fills the page as a write does. For the second, prot is the
+	 * protection that a growing stack may get. */
 	int (*writable)(uintptr_t addr);
 	int (*vacant)(uintptr_t addr, size_t len, int prot);
 
@@ -71,7 +71,9 @@ struct cm_os {
 	int (*pipe)(int ends[2]); /* to read from, to write to; neither waits */
 	int (*poll)(struct pollfd *fds, unsigned n, int timeout_ms);
 
+	/* By the system call, and from /dev/userfaultfd (6.1), which asks for no privilege. */
 	int (*uffd_open)(bool user_mode_only, uint64_t features);
+	int (*uffd_open_device)(bool user_mode_only, uint64_t features);
 	/* -ENOTSUP, and nothing of it is registered: there are huge TLB pages. */
 	int (*uffd_register)(int fd, uintptr_t start, size_t len);
 	int (*uffd_unregister)(int fd, uintptr_t start, size_t len);
@@ -82,8 +84,8 @@ struct cm_os {
 	/* PAGEMAP_SCAN: regions found, or -errno. */
 	long (*scan)(int fd, struct pm_scan_arg *arg);
 
-	/* wait sleeps until the word is woken, but not if it is not value any more; it may
-	 * return without reason. wake wakes at most n threads. */
+	/* wait sleeps until the word is woken, but returns at once if the word is not value any
+	 * more; it may also return without reason. wake wakes at most n threads. */
 	int (*futex_wait)(_Atomic uint32_t *word, uint32_t value);
 	int (*futex_wake)(_Atomic uint32_t *word, unsigned n);
 
@@ -91,6 +93,12 @@ struct cm_os {
 	int (*pid)(void);
 	uint64_t (*now)(void);    /* CLOCK_MONOTONIC, ns */
 	void (*nap)(uint64_t ns); /* sleeps about so long, or is woken by a signal */
+	/* Is this the only thread left, because the first one has ended? 0, too, if not known. */
+	int (*alone)(void);
+	/* Is this thread under a seccomp filter? Its mode: 0 is none. */
+	int (*seccomp_mode)(void);
+	/* The number in /proc/sys/NAME. */
+	int (*sysctl)(const char *name);
 	/* The kernel's release, as uname -r has it; cut short to fit. */
 	int (*release)(char *buf, size_t len);
 };

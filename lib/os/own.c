@@ -7,8 +7,8 @@
  *   - of a slot that is emptied meanwhile, and perhaps used again: that it was, and looks
  *     again. That the end is the same proves nothing: the first mapping may have come back.
  *
- * A mapping leaves the list before it is unmapped, because a step later it may be other code's
- * memory, which must not be taken for ours. */
+ * A mapping leaves the list before it is unmapped, because a step later the addresses may belong to
+ * other code, and must not be taken for ours. */
 #include "lib/os/own.h"
 
 #include <errno.h>
@@ -36,8 +36,8 @@ static bool fill(struct chunk *c, uintptr_t start, uintptr_t end)
 	for (int i = 0; i < SLOTS; i++) {
 		uintptr_t none = 0;
 
-		/* Acquire: the end that was removed before is 0 by now, for us and for whoever
-		 * reads this start. */
+		/* Acquire: the end that was removed before is 0 by now, for us and for each reader
+		 * of this start. */
 		if (atomic_load_explicit(&c->slot[i].start, memory_order_relaxed) != 0 ||
 		    !atomic_compare_exchange_strong_explicit(&c->slot[i].start, &none, start,
 							     memory_order_acq_rel,
@@ -99,7 +99,8 @@ void cm_own_add(void *addr, size_t len)
 	if (!atomic_load_explicit(&wanted, memory_order_relaxed))
 		return;
 	c = chunk_at(&first);
-	/* Without memory for the list it is not in it, and may be reported by whoever tracks it. */
+	/* Without memory for the list, the mapping is not in it. A tracker that tracks the mapping
+	 * may report it. */
 	while (c && !fill(c, (uintptr_t)addr, (uintptr_t)addr + len))
 		c = chunk_at(&c->next);
 }
@@ -129,7 +130,7 @@ static bool read_slot(struct slot *s, uintptr_t *start, uintptr_t *end)
 
 	do {
 		before = after;
-		/* The end first: whoever has it finds its start, or a later one. */
+		/* The end first: a reader that has the end finds its start, or a later one. */
 		*end = atomic_load_explicit(&s->end, memory_order_acquire);
 		*start = atomic_load_explicit(&s->start, memory_order_acquire);
 		after = atomic_load_explicit(&s->emptied, memory_order_acquire);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The library's own memory: what is mapped for tables, trackers and the like. Code that looks
- * for memory to track in /proc/self/maps must know it: a table that is tracked reports itself,
- * and only some kernels show names of mappings. The adapters are libraries of their own:
- * these functions are exported to them, in a version node that promises nothing. */
+ * The library's own memory: its mappings for tables, trackers and the like. Code that looks for
+ * memory to track in /proc/self/maps must know it: a tracked table would report itself, and only
+ * some kernels show names of mappings. The adapters are libraries of their own: these functions are
+ * exported to them, in a version node that promises nothing. */
 #ifndef CM_OS_OWN_H
 #define CM_OS_OWN_H
 
@@ -19,9 +19,8 @@ void cm_own_add(void *addr, size_t len);
 void cm_own_remove(void *addr);
 
 /* Begins the list, when an adapter that reads it is loaded. Without a reader nothing is
- * written, so that a snapshot of a fork child has no page that its parent lacks. What
- * was mapped before is not in the list. An adapter takes that for the program's memory and
- * reports too much. */
+ * written, so that a snapshot of a fork child has no page that its parent lacks. Earlier mappings
+ * are not in the list. An adapter takes them for the program's memory and reports too much. */
 CM_PRIVATE_EXPORT void cm_own_start(void);
 
 /* The lowest own mapping that ends above addr. False: none. */

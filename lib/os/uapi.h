@@ -11,6 +11,9 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 
+#ifndef USERFAULTFD_IOC_NEW /* 6.1 */
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
 #ifndef UFFD_USER_MODE_ONLY /* 5.11 */
 #define UFFD_USER_MODE_ONLY 1
 #endif

@@ -28,7 +28,7 @@ tests_bench_counters_jemalloc_test_LDADD = gc-glue/jemalloc/libcmje.la tests/lib
 
 # Our own goals: make check-goals [RESULTS=cardmark-bench.json]
 RESULTS = cardmark-bench.json
-EXTRA_DIST += tests/bench/goals
+EXTRA_DIST += tests/bench/goals tests/bench/telling
 .PHONY: check-goals
 check-goals:
 	$(srcdir)/tests/bench/goals '$(RESULTS)'

@@ -31,4 +31,29 @@ for mode in auto libgc-mprotect; do
 	under CARDMARK_GC_MODE=$mode -- "$bin/growth" 6 || continue
 	check 6 $((less * 110 / plain)) 160
 done
+
+# measured WANT BACKEND: is what a fault costs on it another number than the usual one?
+measured()
+{
+	under CARDMARK_BACKEND=$2 CARDMARK_STATS="$scratch/stats" -- "$bin/growth" || return
+	ns=$(sed -n 's/.*"fault_ns": \([0-9]*\).*/\1/p' "$scratch/stats")
+	if grep -q '"least_bytes": 0,' "$scratch/stats"; then
+		echo "skip: $what: this libgc cannot be asked for a least allocation"
+		skips=$((skips + 1))
+		return
+	fi
+	case $ns in
+	0 | '' | 800 | 5000 | 30000) was=no ;;
+	*) was=yes ;;
+	esac
+	if [ $was = "$1" ]; then
+		pass "$what: a fault costs ${ns:-?} ns"
+	else
+		fail "$what: a fault costs ${ns:-?} ns"
+	fi
+}
+
+measured yes pagemap
+measured yes uffd
+measured no mprotect # the control
 finish

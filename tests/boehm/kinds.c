@@ -10,8 +10,8 @@
  * Prints "lost KIND: N" for each kind and "lost: N"; status 1 if N is not 0. */
 #include "common/clock.h"
 #include "common/random.h"
+#include "tests/boehm/objects.h"
 
-#include <gc.h>
 #include <gc/gc_disclaim.h>
 #include <gc/gc_mark.h>
 #include <gc/gc_typed.h>
@@ -21,17 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define HOLDERS 100         /* of each kind */
 #define LEAST_COLLECTIONS 3 /* on a busy machine, too */
 #define WRITES 12           /* into each, a round */
 #define WORD sizeof(uintptr_t)
-
-struct object {
-	uint64_t id, check;
-};
 
 /* Makes a holder of so many words whose slot is at the word. */
 typedef void *make_fn(size_t words, size_t slot);
@@ -46,7 +41,7 @@ struct kind {
 	uint64_t id[HOLDERS], lost;
 };
 
-static uint64_t state = 1, next_id;
+static uint64_t state = 1;
 static GC_word first_bit[1] = { 2 }; /* of a bitmap: the second word alone */
 static GC_descr second_word;
 static int hidden_kind, short_kind, kept_kind, keeping_kind;
@@ -55,22 +50,6 @@ static volatile uintptr_t *held[HELD];
 static uint64_t kept_lost, kept_seen; /* what unmarked objects should have kept */
 static double seconds = 2;
 static bool forks, only_marked;
-
-static uint64_t check_of(uint64_t id)
-{
-	return (id + 77) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static struct object *new_object(void)
-{
-	struct object *o = GC_MALLOC(sizeof *o);
-
-	if (!o)
-		exit(99);
-	o->id = ++next_id;
-	o->check = check_of(o->id);
-	return o;
-}
 
 static void *make_normal(size_t words, size_t slot)
 {
@@ -175,10 +154,10 @@ static void make_keeping(unsigned n)
 	if (!p || !kept)
 		exit(99);
 	kept[1] = ++next_id;
-	kept[2] = check_of(next_id);
+	kept[2] = check_of(kept[1]);
 	kept[0] = 1;
 	p[1] = (uintptr_t)kept;
-	p[2] = next_id;
+	p[2] = kept[1];
 	p[0] = 1;
 	if (n % 16 == 0)
 		held[n / 16 % HELD] = p;
@@ -234,18 +213,7 @@ static void look_at(struct kind *k)
 		uintptr_t value = k->holder[i][k->slot[i]];
 		const struct object *o = (const struct object *)(k->hidden ? ~value : value);
 
-		k->lost += k->id[i] && (o->id != k->id[i] || o->check != check_of(k->id[i]));
-	}
-}
-
-static void garbage(void)
-{
-	for (int i = 0; i < 60000; i++) {
-		uint64_t *p = GC_MALLOC(sizeof(struct object));
-
-		if (!p)
-			exit(99);
-		p[0] = p[1] = 1;
+		k->lost += is_lost(o, k->id[i]);
 	}
 }
 
@@ -256,7 +224,7 @@ static void go_on(double until)
 			write_to(&kinds[k]);
 		for (unsigned i = 0; i < 1024 && !only_marked; i++)
 			make_keeping(i);
-		garbage();
+		garbage(60000);
 		for (int i = 0; i < HELD; i++)
 			kept_lost += held[i] && held[i][0] != 1;
 		for (size_t k = 0; k < KINDS; k++)
@@ -275,14 +243,13 @@ static uint64_t all_lost(void)
 
 static uint64_t lost_in_child(void)
 {
-	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0) {
 		go_on(cm_now_seconds() + 0.2);
 		_exit(all_lost() ? 1 : 0);
 	}
-	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+	return lost_in(child);
 }
 
 int main(int argc, char **argv)

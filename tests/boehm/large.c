@@ -13,8 +13,8 @@
 #endif
 #include "common/clock.h"
 #include "common/random.h"
+#include "tests/boehm/objects.h"
 
-#include <gc.h>
 #include <gc/gc_mark.h>
 
 #include <dlfcn.h>
@@ -24,17 +24,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define ARRAYS 3
 #define THREADS 8
-
-struct object {
-	uint64_t id, check;
-	struct object *next;
-};
 
 struct worker {
 	struct object **array[ARRAYS];
@@ -49,7 +43,6 @@ static unsigned writes = 20;
 static double seconds = 2;
 static bool forks;
 static char mine;
-static _Atomic uint64_t next_id;
 
 static GC_push_other_roots_proc before;
 static unsigned long calls;
@@ -66,30 +59,13 @@ static void push_mine(void)
 		before();
 }
 
-static uint64_t check_of(uint64_t id)
-{
-	return (id + 77) * UINT64_C(0x9e3779b97f4a7c15);
-}
-
-static struct object *new_object(void)
-{
-	struct object *o = GC_MALLOC(sizeof *o);
-
-	if (!o)
-		exit(99);
-	o->id = ++next_id;
-	o->check = check_of(o->id);
-	return o;
-}
-
 static uint64_t look(const struct worker *w)
 {
 	uint64_t lost = 0;
 
 	for (int a = 0; a < ARRAYS; a++)
 		for (size_t i = 0; i < slots_of[a]; i++)
-			lost += w->ids[a][i] && (w->array[a][i]->id != w->ids[a][i] ||
-						 w->array[a][i]->check != check_of(w->ids[a][i]));
+			lost += is_lost(w->array[a][i], w->ids[a][i]);
 	return lost;
 }
 
@@ -104,17 +80,6 @@ static void write_to(struct worker *w, int a)
 	}
 }
 
-static void garbage(void)
-{
-	for (int i = 0; i < 40000; i++) {
-		uint64_t *p = GC_MALLOC(sizeof(struct object));
-
-		if (!p)
-			exit(99);
-		p[0] = p[1] = 1;
-	}
-}
-
 static void go_on(struct worker *w, double until)
 {
 	while (cm_now_seconds() < until) {
@@ -124,7 +89,7 @@ static void go_on(struct worker *w, double until)
 		}
 		for (int a = 0; a < ARRAYS; a++)
 			write_to(w, a);
-		garbage();
+		garbage(40000);
 		w->lost += look(w);
 		w->rounds++;
 	}
@@ -132,14 +97,13 @@ static void go_on(struct worker *w, double until)
 
 static uint64_t lost_in_child(struct worker *w)
 {
-	int status = 0;
 	pid_t child = fork();
 
 	if (child == 0) {
 		go_on(w, cm_now_seconds() + 0.2);
 		_exit(w->lost ? 1 : 0);
 	}
-	return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+	return lost_in(child);
 }
 
 static void *work(void *arg)

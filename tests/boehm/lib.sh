@@ -105,6 +105,56 @@ under()
 	return 0
 }
 
+# For tests of the command: where it and its program are, in a folder of this test's own.
+use_command()
+{
+	top=$(cd "$builddir" && pwd)
+	srcdir=$(cd "$srcdir" && pwd)
+	cardmark=$top/tools/cardmark
+	program=$top/tests/boehm/surroundings
+	object=$top/gc-glue/boehm/.libs/libcardmark-preload.so
+	hooks=$top/tests/boehm/.libs/hooks.so
+	[ -x "$cardmark" ] || {
+		echo "SKIP: the cardmark command was not built (jansson is missing)"
+		exit 77
+	}
+	command -v python3 >/dev/null || {
+		echo "SKIP: no python3 to read the reports with"
+		exit 77
+	}
+	cd "$scratch" || exit 99
+}
+
+# run STATUS COMMAND...: its output in $scratch/out
+run()
+{
+	want=$1
+	shift
+	timeout 60 "$@" >"$scratch/out" 2>&1 </dev/null
+	got=$?
+	[ "$got" -eq "$want" ] || fail "$*: status $got, not $want"
+}
+
+# check GOT WANTED NAME
+check()
+{
+	if [ "$1" = "$2" ]; then
+		pass "$3"
+	else
+		fail "$3: \"$1\", not \"$2\""
+	fi
+}
+
+# said PATTERN NAME: the output has it
+said()
+{
+	if grep -qE -- "$1" "$scratch/out"; then
+		pass "$2"
+	else
+		fail "$2: nothing about \"$1\""
+	fi
+}
+
 # The number after a word of the output: value lost:
 value()
 {

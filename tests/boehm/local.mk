@@ -1,10 +1,27 @@
 # Tests of the Boehm GC adapter. They preload it into programs that know nothing
 # of it: not for builds with a sanitizer, whose runtime must come first.
-EXTRA_DIST += tests/boehm/check-libgc.sh tests/boehm/loadmod.c tests/boehm/statics.c tests/boehm/lib.sh tests/boehm/torture.sh $(boehm_tests)
+EXTRA_DIST += \
+	tests/boehm/breakuffd.c \
+	tests/boehm/check-async.sh \
+	tests/boehm/check-libgc.sh \
+	tests/boehm/lib.sh \
+	tests/boehm/libgc/check-patches.sh \
+	tests/boehm/libgc/dirtybits.c \
+	tests/boehm/libgc/pieces.c \
+	tests/boehm/libgc/uncollectable.c \
+	tests/boehm/loadmod.c \
+	tests/boehm/lostwrite.c \
+	tests/boehm/objects.h \
+	tests/boehm/statics.c \
+	tests/boehm/torture.sh \
+	tests/boehm/workers.h \
+	$(boehm_tests)
 boehm_tests = \
 	tests/boehm/api_test.sh \
 	tests/boehm/control_test.sh \
 	tests/boehm/efault_test.sh \
+	tests/boehm/ending_test.sh \
+	tests/boehm/forking_test.sh \
 	tests/boehm/growth_test.sh \
 	tests/boehm/guests_test.sh \
 	tests/boehm/large_test.sh \
@@ -17,6 +34,7 @@ boehm_tests = \
 	tests/boehm/roots_test.sh \
 	tests/boehm/stacks_test.sh \
 	tests/boehm/surroundings_test.sh \
+	tests/boehm/telling_test.sh \
 	tests/boehm/torture_a.sh \
 	tests/boehm/torture_b.sh \
 	tests/boehm/verify_test.sh \
@@ -26,12 +44,12 @@ if HAVE_BDWGC
 if !SANITIZED
 TESTS += $(boehm_tests)
 once_tests += tests/boehm/sized_test
-check_PROGRAMS += tests/boehm/efault tests/boehm/growth tests/boehm/guests tests/boehm/kinds tests/boehm/large tests/boehm/latelibgc \
+check_PROGRAMS += tests/boehm/efault tests/boehm/forking tests/boehm/growth tests/boehm/guests tests/boehm/kinds tests/boehm/large tests/boehm/latelibgc \
 	tests/boehm/loading tests/boehm/pace tests/boehm/queue \
 	tests/boehm/rootchange tests/boehm/roots tests/boehm/stacks tests/boehm/surroundings tests/boehm/surroundings_api \
 	tests/boehm/torture tests/boehm/torture_api
 boehm_hooks = tests/boehm/hooks.la
-check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la $(boehm_hooks) tests/boehm/libcmgc-hooks.la \
+check_LTLIBRARIES += tests/boehm/dropscan.la tests/boehm/guestmod.la tests/boehm/inmalloc.la $(boehm_hooks) tests/boehm/libcmgc-hooks.la \
 	tests/boehm/rootlib.la tests/boehm/rootmod.la
 endif
 endif
@@ -42,10 +60,28 @@ LIBGC =
 check-libgc:
 	$(srcdir)/tests/boehm/check-libgc.sh --build='$(abs_builddir)' $(LIBGC)
 
+# Patches 03 and 04 for libgc (gc-glue/boehm/libgc): check-async.sh --help.
+LIBGC_PATCHED =
+LIBGC_HEAD =
+.PHONY: check-async
+check-async:
+	$(MAKE) tests/boehm/efault tests/boehm/rootchange tests/boehm/roots tests/boehm/torture \
+		tests/boehm/dropscan.la tests/boehm/rootmod.la
+	$(srcdir)/tests/boehm/check-async.sh --build='$(abs_builddir)' --prefix='$(LIBGC_PATCHED)' --head='$(LIBGC_HEAD)'
+
+# With our patches (gc-glue/boehm/libgc): make check-patches; check-patches.sh --help.
+OWN_TESTS =
+.PHONY: check-patches
+check-patches:
+	$(srcdir)/tests/boehm/libgc/check-patches.sh --build='$(abs_builddir)' $(OWN_TESTS)
+
 boehm_cflags = $(AM_CFLAGS) $(BDWGC_CFLAGS)
 
 tests_boehm_efault_CFLAGS = $(boehm_cflags)
 tests_boehm_efault_LDADD = $(BDWGC_LIBS)
+
+tests_boehm_forking_CFLAGS = $(boehm_cflags)
+tests_boehm_forking_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
 
 tests_boehm_growth_CFLAGS = $(boehm_cflags)
 tests_boehm_growth_LDADD = $(BDWGC_LIBS)
@@ -57,6 +93,10 @@ tests_boehm_guestmod_la_SOURCES = tests/boehm/guestmod.c
 tests_boehm_guestmod_la_CFLAGS = $(boehm_cflags)
 tests_boehm_guestmod_la_LIBADD = $(BDWGC_LIBS)
 tests_boehm_guestmod_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_boehm_inmalloc_la_SOURCES = tests/boehm/inmalloc.c
+tests_boehm_inmalloc_la_CFLAGS = $(AM_CFLAGS) -fno-builtin
+tests_boehm_inmalloc_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
 
 tests_boehm_kinds_CFLAGS = $(boehm_cflags)
 tests_boehm_kinds_LDADD = $(BDWGC_LIBS)

@@ -22,7 +22,7 @@ check()
 		fail "$what: status $got: $(cat "$scratch/out")"
 		return
 	fi
-	# Stops were given up, and not in vain for ever.
+	# Stops were given up, but not again and again without an end.
 	if [ "$(pace given_up)" -gt 0 ] && [ "$(pace most_attempts)" -le 41 ] &&
 		[ "$(pace fixed_ns)" -gt 0 ]; then
 		pass "$what: $(tail -1 "$scratch/out"), $(grep '"pace"' "$scratch/stats")"

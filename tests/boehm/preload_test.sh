@@ -4,15 +4,6 @@
 # exit statuses, the report, and settings that make no sense.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
-check()
-{
-	if [ "$1" = "$2" ]; then
-		pass "$3"
-	else
-		fail "$3: \"$1\", not \"$2\""
-	fi
-}
-
 # A program without libgc: one line, its own status, silent children.
 LD_PRELOAD="$preload" sh -c 'CARDMARK_RUN_PID=$$ exec sh -c "ls /nonexistent 2>/dev/null; exit 3"' \
 	>"$scratch/out" 2>&1
@@ -44,6 +35,12 @@ for setting in CARDMARK_GC_MODE=x CARDMARK_GC_WAY=C CARDMARK_PAUSE_TARGET=soon \
 	check $? 2 "$setting ends it"
 	check "$(grep -c 'was not started:' "$scratch/out")" 1 "$setting is explained"
 done
+# A backend that is asked for by name, and cannot work here.
+# shellcheck disable=SC3045 # dash has ulimit -n
+(ulimit -n 4 && exec timeout 60 env CARDMARK_BACKEND=uffd LD_PRELOAD="$preload" "$bin/torture" -d 1) \
+	>"$scratch/out" 2>&1
+check $? 1 "a backend that cannot work ends it"
+check "$(grep -c 'was not started:' "$scratch/out")" 1 "a backend that cannot work is explained"
 # What controls switch off or break is not in what is installed, whatever is set.
 for object in "$builddir"/gc-glue/boehm/.libs/*.so "$builddir/lib/.libs/libcardmark.so" \
 	"$builddir"/gc-glue/jemalloc/.libs/*.so "$builddir/tools/cardmark" "$builddir/tools/.libs/cardmark"; do

@@ -16,6 +16,7 @@
 #define GC_THREADS
 #endif
 #include "common/random.h"
+#include "tests/boehm/workers.h"
 
 #include <gc.h>
 
@@ -64,11 +65,7 @@ struct worker {
 	pthread_t thread;
 };
 
-static uint64_t seed = 1;
-static unsigned threads = 2, seconds = 3;
 static bool full;
-static _Atomic uint64_t next_id = 1;
-static _Atomic bool stop;
 static char *shared;
 static _Atomic unsigned stops;
 
@@ -173,13 +170,6 @@ __attribute__((noinline)) static void store(struct worker *w, struct area *a, si
 	a->id[i] = o->id;
 }
 
-/* No collection is under way after this, unless another thread begins one. */
-static void finish_collection(void)
-{
-	while (GC_collect_a_little())
-		;
-}
-
 /* No longer a root: what it holds is dropped, and sometimes it is unmapped. */
 static void leave(struct worker *w, struct area *a)
 {
@@ -189,8 +179,7 @@ static void leave(struct worker *w, struct area *a)
 	memset(a->id, 0, sizeof(a->id));
 	for (size_t i = 0; i < SLOTS; i++)
 		*slot(a, i) = NULL;
-	if (a->mapped && threads == 1 && pick(w, 2)) {
-		finish_collection();
+	if (a->mapped && pick(w, 2)) {
 		munmap(a->at, a->bytes);
 		a->at = NULL;
 		a->mapped = false;
@@ -349,7 +338,6 @@ static void step_library(struct worker *w, struct library *l)
 	check(w, a);
 	store(w, a, pick(w, SLOTS));
 	if (pick(w, 12) == 0) {
-		finish_collection();
 		dlclose(l->handle);
 		/* libgc finds out. Before, a root that the program adds where the library was
 		 * would be taken for the library's, and be as long as it. */
@@ -392,18 +380,11 @@ int main(int argc, char **argv)
 	uint64_t lost = 0, operations = 0;
 	int c;
 
+	threads = 2;
 	while ((c = getopt(argc, argv, "s:t:d:f")) != -1) {
-		unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
-
-		if (c == 's')
-			seed = value;
-		else if (c == 't' && value >= 1 && value <= THREADS)
-			threads = (unsigned)value;
-		else if (c == 'd')
-			seconds = (unsigned)value;
-		else if (c == 'f')
+		if (c == 'f')
 			full = true;
-		else
+		else if (!is_worker_option(c, optarg, THREADS))
 			return 2;
 	}
 	if (argc - optind > (threads == 1 ? LIBRARIES : 0))

@@ -4,7 +4,9 @@
  *   locale NAME | chdir DIR | collect N | sleep MS | fork STEP... (the rest is the
  *   child's, which exits; the parent waits) | run PROGRAM ARG... (the rest; waits) |
  *   exec PROGRAM ARG... | forget FILE (forks a child that lives for minutes and has no
- *   standard error; its id is in FILE) | close N | _exit N | raise SIGNAL | exit N
+ *   standard error; its id is in FILE) | close N | _exit N | raise SIGNAL | exit N |
+ *   handle SIGNAL (by a handler that allocates) | action SIGNAL (which it is) | tiny SIGNAL
+ *   (raises it on a stack of 16 KiB) | malloc N (times)
  * and, with the adapter linked in (SURROUNDINGS_API is 2, or 1 for the first alone):
  *   enable | info SIZE | write FILE | cancelled FILE (writes with a cancellation pending) */
 #include <gc.h>
@@ -16,6 +18,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +130,75 @@ static int api_step(char **argv)
 }
 #endif
 
+static volatile sig_atomic_t handled;
+
+static void handler(int sig)
+{
+	void *volatile p = malloc(10); /* as no handler should */
+
+	handled = p ? sig : -1;
+	free(p);
+}
+
+static void handle(int sig)
+{
+	struct sigaction act = { .sa_handler = handler };
+
+	sigaction(sig, &act, NULL);
+}
+
+static void print_action(int sig)
+{
+	struct sigaction old;
+	void (*was)(int) = signal(sig, SIG_DFL);
+
+	signal(sig, was);
+	sigaction(sig, NULL, &old);
+	printf("action %d: %s\n", sig,
+	       old.sa_handler != was ? "two answers"
+	       : was == SIG_DFL      ? "default"
+	       : was == SIG_IGN      ? "ignored"
+	       : was == handler      ? "its own"
+				     : "another's");
+	fflush(stdout);
+}
+
+static void *raise_it(void *sig)
+{
+	raise((int)(intptr_t)sig);
+	return NULL;
+}
+
+static void tiny(int sig)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 16384);
+	if (pthread_create(&thread, &attr, raise_it, (void *)(intptr_t)sig) == 0)
+		pthread_join(thread, NULL);
+}
+
+static void doze(int ms)
+{
+	struct timespec t = { ms / 1000, ms % 1000 * 1000000L };
+
+	if (nanosleep(&t, NULL) != 0)
+		printf("interrupted\n");
+	fflush(stdout);
+}
+
+static void mallocs(int n)
+{
+	for (int i = 0; i < n; i++) {
+		void *volatile p = malloc(100);
+
+		free(p);
+		(void)GC_MALLOC(100);
+	}
+}
+
 static int steps(char **argv)
 {
 	while (*argv) {
@@ -145,12 +217,16 @@ static int steps(char **argv)
 			return 97;
 		if (strcmp(*argv, "collect") == 0)
 			collect(atoi(argv[1]));
-		if (strcmp(*argv, "sleep") == 0) {
-			struct timespec t = { atoi(argv[1]) / 1000,
-					      atoi(argv[1]) % 1000 * 1000000L };
-
-			nanosleep(&t, NULL);
-		}
+		if (strcmp(*argv, "sleep") == 0)
+			doze(atoi(argv[1]));
+		if (strcmp(*argv, "handle") == 0)
+			handle(atoi(argv[1]));
+		if (strcmp(*argv, "action") == 0)
+			print_action(atoi(argv[1]));
+		if (strcmp(*argv, "tiny") == 0)
+			tiny(atoi(argv[1]));
+		if (strcmp(*argv, "malloc") == 0)
+			mallocs(atoi(argv[1]));
 		if (strcmp(*argv, "fork") == 0) {
 			fflush(stdout);
 			pid = fork();
@@ -173,6 +249,11 @@ static int steps(char **argv)
 			close(atoi(argv[1]));
 		if (strcmp(*argv, "raise") == 0)
 			raise(atoi(argv[1]));
+		if (handled) {
+			printf("handled %d\n", (int)handled);
+			fflush(stdout);
+			handled = 0;
+		}
 		if (strcmp(*argv, "exit") == 0)
 			return atoi(argv[1]);
 		if (strcmp(*argv, "_exit") == 0)

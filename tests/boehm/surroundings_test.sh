@@ -4,57 +4,13 @@
 # wrappers, children, several programs behind one report, static links, privileges, and
 # what is said of all that fails.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
-top=$(cd "$builddir" && pwd)
-cardmark=$top/tools/cardmark
-program=$top/tests/boehm/surroundings
-object=$top/gc-glue/boehm/.libs/libcardmark-preload.so
-case $srcdir in
-/*) ;;
-*) srcdir=$(cd "$srcdir" && pwd) ;;
-esac
-[ -x "$cardmark" ] || {
-	echo "SKIP: the cardmark command was not built (jansson is missing)"
-	exit 77
-}
-command -v python3 >/dev/null || {
-	echo "SKIP: no python3 to read the reports with"
-	exit 77
-}
-cd "$scratch" || exit 99
+use_command
 mkdir else
 
 skip()
 {
 	echo "skip: $*"
 	skips=$((skips + 1))
-}
-
-# run STATUS COMMAND...: its output in $scratch/out
-run()
-{
-	want=$1
-	shift
-	timeout 60 "$@" >"$scratch/out" 2>&1 </dev/null
-	got=$?
-	[ "$got" -eq "$want" ] || fail "$*: status $got, not $want"
-}
-
-check()
-{
-	if [ "$1" = "$2" ]; then
-		pass "$3"
-	else
-		fail "$3: \"$1\", not \"$2\""
-	fi
-}
-
-said()
-{
-	if grep -qE -- "$1" "$scratch/out"; then
-		pass "$2"
-	else
-		fail "$2: nothing about \"$1\""
-	fi
 }
 
 unsaid()
@@ -220,8 +176,8 @@ check "$(count 'both.json.*')" 1 "the same name in a later run is written anew"
 
 # ---- Forks -------------------------------------------------------------------------------
 
-run 0 "$cardmark" run --stats=forks.json -- "$program" fork collect 1
-check "$(count 'forks.json*') $(get forks.json forks)" "1 1" "a fork child is counted by its parent"
+run 0 "$cardmark" run --stats=forks.json -- "$program" fork sleep 1
+check "$(count 'forks.json*') $(get forks.json forks)" "1 1" "a fork child that does not collect is counted by its parent"
 run 0 env CARDMARK_VERIFY=hash "$cardmark" run --pause-target=1 --stats=fork.%p -- "$program" \
 	collect 40 sleep 1100 fork collect 2
 check "$(count 'fork.*')" 2 "with %p a fork child writes its own"
@@ -360,6 +316,7 @@ unprivileged()
 {
 	rm -f out
 	timeout 60 setpriv --reuid 65534 --regid 65534 --clear-groups env CARDMARK_STATS="$scratch/root/file" \
+		CARDMARK_LOG="$scratch/root/log" CARDMARK_TRACE="$scratch/root/trace" CARDMARK_SUMMARY=1 CARDMARK_LIVE=1 \
 		CARDMARK_GC_MODE=stop-the-world CARDMARK_PAUSE_TARGET=nonsense CARDMARK_RUN_PID=1 "$@" >out 2>&1 </dev/null
 }
 
@@ -383,9 +340,12 @@ else
 		said '^mode 0 ' "it does not obey CARDMARK_GC_MODE and CARDMARK_PAUSE_TARGET"
 		# CARDMARK_RUN_PID would make it another's, and the name FILE.PID.
 		unprivileged env -u CARDMARK_GC_MODE -u CARDMARK_PAUSE_TARGET -u CARDMARK_RUN_PID ./privileged enable collect 1
-		check "$(cat root/file)" precious "it does not obey CARDMARK_STATS"
+		check "$(cat root/file) $(ls root)" "precious file" "it obeys neither CARDMARK_STATS nor _LOG nor _TRACE"
+		check "$(grep -c 'what would help' out)" 0 "nor CARDMARK_SUMMARY"
 		# The control: the same program, of root's own.
-		run 0 env CARDMARK_STATS="$scratch/root/file" CARDMARK_GC_MODE=stop-the-world ./privileged enable collect 1
+		run 0 env CARDMARK_STATS="$scratch/root/file" CARDMARK_LOG="$scratch/root/log" CARDMARK_SUMMARY=1 \
+			CARDMARK_TRACE="$scratch/root/trace" CARDMARK_GC_MODE=stop-the-world ./privileged enable collect 1
+		check "$(find root -type f | wc -l) $(grep -c 'what would help' out)" "3 1" "the control: the same program obeys root in these"
 		check "$(get root/file mode)" stop-the-world "the control: the same program obeys root"
 	fi
 fi

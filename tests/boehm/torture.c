@@ -17,6 +17,7 @@
 #define GC_THREADS
 #endif
 #include "common/random.h"
+#include "tests/boehm/workers.h"
 
 #include <gc.h>
 
@@ -37,6 +38,7 @@
 
 #define KIDS 4
 #define TREES 64
+#define THREADS 16
 #define DEPTH 5
 #define MAGIC UINT64_C(0x6f626a6563742121)
 
@@ -55,12 +57,9 @@ struct worker {
 	pthread_t thread;
 };
 
-static uint64_t seed = 1;
-static unsigned threads = 1, seconds = 3, megabytes = 24;
+static unsigned megabytes = 24;
 static bool forks;
 static unsigned long limit_ms;
-static _Atomic uint64_t next_id = 1;
-static _Atomic bool stop;
 
 /* Subtrees in passage from one thread to another. */
 static pthread_mutex_t market_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -394,20 +393,16 @@ static void start_collector(void)
 
 int main(int argc, char **argv)
 {
-	static struct worker workers[16];
+	static struct worker workers[THREADS];
 	uint64_t lost = 0, operations = 0;
 	int c;
 
 	while ((c = getopt(argc, argv, "s:t:d:l:m:f")) != -1) {
 		unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
 
-		if (c == 's')
-			seed = value;
-		else if (c == 't' && value >= 1 && value <= 16)
-			threads = (unsigned)value;
-		else if (c == 'd')
-			seconds = (unsigned)value;
-		else if (c == 'l')
+		if (is_worker_option(c, optarg, THREADS))
+			continue;
+		if (c == 'l')
 			limit_ms = value;
 		else if (c == 'm')
 			megabytes = (unsigned)value;

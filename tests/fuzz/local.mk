@@ -4,6 +4,7 @@ once_tests += \
 	tests/fuzz/cards_fuzz \
 	tests/fuzz/query_fuzz \
 	tests/fuzz/ranges_fuzz
+plain_programs += tests/fuzz/cards_fuzz tests/fuzz/query_fuzz tests/fuzz/ranges_fuzz
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz.sh tests/fuzz/fuzzer.c
 
 tests_fuzz_cards_fuzz_SOURCES = tests/fuzz/cards_fuzz.c tests/fuzz/fuzz.h tests/fuzz/replay.c

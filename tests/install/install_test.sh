@@ -44,12 +44,22 @@ for h in "$include"/cardmark/*.h; do
 	done
 	if command -v "${CXX:-g++}" >/dev/null; then
 		for std in c++11 c++17; do
-			${CXX:-g++} -std=$std -pedantic -Wall -Wextra -Werror -I"$include" -fsyntax-only \
+			${CXX:-g++} -std=$std -pedantic -Wall -Wextra -Wshadow -Werror -I"$include" -fsyntax-only \
 				"$dir/alone.cc" || fail "$name does not compile alone with -std=$std"
 		done
 	else
 		echo "# no C++ compiler: the header is checked in C only"
 	fi
+done
+
+for h in "$include"/cardmark/*.hpp; do
+	command -v "${CXX:-g++}" >/dev/null || break
+	name=cardmark/$(basename "$h")
+	printf '#include <%s>\n#include <%s>\nextern int not_empty;\n' "$name" "$name" >"$dir/alone.cc"
+	for std in c++17 c++20; do
+		${CXX:-g++} -std=$std -pedantic -Wall -Wextra -Wshadow -Werror -I"$include" -fsyntax-only \
+			"$dir/alone.cc" || fail "$name does not compile alone with -std=$std"
+	done
 done
 
 # A program that a user would write, in both languages.
@@ -82,7 +92,11 @@ int main(void)
 		return 1;
 	cardmark_table_delete(&table);
 	cardmark_close(&cm);
-	printf("%s\n", cardmark_version());
+#if CARDMARK_VERSION < CARDMARK_VERSION_NUMBER(0, 2, 0) || CARDMARK_VERSION_NUMBER(0, 3, 0) < CARDMARK_VERSION_NUMBER(0, 2, 9)
+#error version
+#endif
+	printf("%s %d.%d.%d\n", cardmark_version(), CARDMARK_VERSION_MAJOR, CARDMARK_VERSION_MINOR,
+	       CARDMARK_VERSION_PATCH);
 	return 0;
 }
 PROGRAM
@@ -97,11 +111,49 @@ for compiler in "$CC -std=c99 -D_POSIX_C_SOURCE=200809L user.c" "${CXX:-g++} -st
 	# shellcheck disable=SC2086
 	if (cd "$dir" && $compiler -o user $sanitize $flags); then
 		got=$(LD_LIBRARY_PATH=$(dirname "$library") "$dir/user") || fail "$compiler: $got"
-		[ "$got" = "$version" ] || fail "$compiler: library says $got, pkg-config $version"
+		[ "$got" = "$version $version" ] ||
+			fail "$compiler: library and header say $got, pkg-config $version"
 	else
 		fail "$compiler"
 	fi
 done
+
+# The same with CMake, and versions and parts that are not there.
+# cmake_says NAME WANTED: does find_package(cardmark WANTED) succeed?
+cmake_says() {
+	mkdir -p "$dir/cmake-$1"
+	cat >"$dir/cmake-$1/CMakeLists.txt" <<PROJECT
+cmake_minimum_required(VERSION 3.13)
+project(user C)
+find_package(cardmark $2)
+if(NOT cardmark_FOUND)
+  message(FATAL_ERROR "not found")
+endif()
+add_executable(user ../user.c)
+set_property(TARGET user PROPERTY C_STANDARD 99)
+target_compile_definitions(user PRIVATE _POSIX_C_SOURCE=200809L)
+target_compile_options(user PRIVATE $sanitize)
+target_link_libraries(user $sanitize cardmark::cardmark)
+PROJECT
+	(cd "$dir/cmake-$1" && cmake -DCMAKE_PREFIX_PATH="${pc%/lib*/pkgconfig/*}" -DCMAKE_C_COMPILER="${CC##* }" \
+		. && cmake --build .) >"$dir/log" 2>&1
+}
+if command -v cmake >/dev/null; then
+	if cmake_says plain "" && cmake_says version "${version%.*} REQUIRED"; then
+		got=$("$dir/cmake-version/user") || fail "what CMake built does not run: $got"
+		[ "$got" = "$version $version" ] || fail "what CMake built says $got"
+	else
+		tail -20 "$dir/log"
+		fail "find_package(cardmark)"
+	fi
+	cmake_says newer 0.99 && fail "CMake takes $version for 0.99"
+	cmake_says part "COMPONENTS nosuch" && fail "CMake finds a part that does not exist"
+	if [ -n "$(find "$dir" -name libcardmark-jemalloc.so)" ]; then
+		cmake_says jemalloc "COMPONENTS jemalloc" || fail "CMake does not find the jemalloc adapter"
+	fi
+else
+	echo "# skipped: find_package() needs cmake"
+fi
 
 # A thread's first error, in a library that was loaded late, beside a malloc that counts.
 cat >"$dir/late.c" <<'PROGRAM'

@@ -56,6 +56,7 @@ static void use_answers(struct cardmark_table *t, const void *p)
 	struct cardmark_run run;
 
 	(void)cardmark_jemalloc_collect(je, t);
+	(void)cardmark_jemalloc_collect_arena(je, t);
 	expect(cardmark_jemalloc_contains(je, p, 1));
 	(void)cardmark_jemalloc_is_dirty(je, t, p);
 	expect(cardmark_jemalloc_check(je, p, 1) == 0);

@@ -6,6 +6,7 @@
 
 #include "tests/jemalloc/je.h"
 #include "tests/support/broken_os.h"
+#include "tests/support/fork_order.h"
 #include "tests/support/random.h"
 
 #include <pthread.h>
@@ -449,6 +450,20 @@ static void hooks_of_a_detached_arena_go_on_in_a_child(void)
 	CHECK(exited_well(pid));
 }
 
+/* ---- A collector that stops threads by a signal ---------------------------------------- */
+
+static void a_collectors_handlers_come_first(void)
+{
+	set_up();
+	CHECK_EQ(fork_order_unanswered(collect), 0);
+	tear_down();
+}
+
+static void control_behind_ours_they_wait_for_ever(void)
+{
+	CHECK(fork_order_fails_early("a collector's fork handlers come before ours"));
+}
+
 static const struct live_case cases[] = {
 	{ "a child loses nothing, and takes nothing", a_child_loses_nothing, 0, 0 },
 	{ "control: with the parent's descriptors writes are lost",
@@ -457,12 +472,23 @@ static const struct live_case cases[] = {
 	{ "a fork in a clone does not wait for ever", a_fork_in_a_clone_does_not_wait_for_ever, 0,
 	  0 },
 	{ "hooks do not wait for a fork", hooks_do_not_wait_for_a_fork, 0, 0 },
+	{ "a collector's fork handlers come before ours", a_collectors_handlers_come_first, 0, 0 },
+	{ "control: behind ours they wait for ever", control_behind_ours_they_wait_for_ever, 0,
+	  LIVE_ONLY(ALLDIRTY) },
 	{ "hooks of a detached arena go on in a child", hooks_of_a_detached_arena_go_on_in_a_child,
 	  0, 0 },
 };
 
+/* Called after the adapter's, whose constructor has no priority, and before jemalloc's, which
+ * are added with its first call. */
+__attribute__((constructor(101))) static void add_early_handler(void)
+{
+	dallocx(mallocx(1, 0), 0);
+	(void)pthread_atfork(while_forking, NULL, NULL);
+	fork_order_early();
+}
+
 int main(int argc, char **argv)
 {
-	(void)pthread_atfork(while_forking, NULL, NULL);
 	return live_main(argc, argv, LIVE_CASES(cases));
 }

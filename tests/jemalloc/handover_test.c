@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: orders of events in the adapter, each made certain: a reader while notes are
- * being entered, a collect without the adapter's lock, a thread that ends beside a destroy, a
- * thread whose own destructors still free objects. Controls: with the rule taken out the
+ * being entered, a collect without the adapter's lock, a thread that ends beside a destroy or
+ * reset, a thread whose own destructors still free objects. Controls: with the rule taken out the
  * reader is told "not in the arena", and the destroy does not wait. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
-#include "tests/jemalloc/watched.h"
+#include "tests/jemalloc/locked.h"
 #include "tests/support/broken_os.h"
-#include "tests/support/gate.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -56,7 +55,7 @@ static bool found_while_notes_are_entered(bool broken)
 	memset(p, 1, (size_t)1 << 20);
 	collect();
 	cm_je_defer(je, CM_JE_DECOMMITTED, (uintptr_t)p & ~(live_card - 1),
-		    ((uintptr_t)p & ~(live_card - 1)) + live_card, 0);
+		    ((uintptr_t)p & ~(live_card - 1)) + live_card, CARDMARK_JEMALLOC_ZEROED);
 	cm_je_defer(je, CM_JE_MAPPED, (uintptr_t)mapped, (uintptr_t)mapped + 16 * live_card,
 		    CARDMARK_JEMALLOC_ALWAYS_DIRTY);
 	shut_gate();
@@ -87,20 +86,9 @@ static void a_reader_that_is_not_told_finds_nothing(void)
 
 /* ---- A collect without the adapter's lock ------------------------------------------- */
 
-static void *hold_the_lock(void *arg)
-{
-	(void)arg;
-	(void)pthread_mutex_lock(&je->lock);
-	stand_at_gate();
-	(void)pthread_mutex_unlock(&je->lock);
-	return NULL;
-}
-
 static void a_collect_without_the_lock_says_what_the_table_is(void)
 {
-	enum cardmark_collected result;
 	unsigned char *p;
-	pthread_t thread;
 	int flags;
 
 	set_up(0);
@@ -110,21 +98,15 @@ static void a_collect_without_the_lock_says_what_the_table_is(void)
 	memset(p, 1, (size_t)1 << 20);
 	collect();
 	p[5 * live_card] = 2;
-	shut_gate();
-	CHECK_EQ(pthread_create(&thread, NULL, hold_the_lock, NULL), 0);
-	await(&gate_reached);
-	cardmark_table_clear(table);
-	result = cardmark_jemalloc_collect(je, table);
-	open_gate();
-	(void)pthread_join(thread, NULL);
-	CHECK_EQ(result, CARDMARK_GUESSED);
+	CHECK_EQ(collect_without_the_lock(cardmark_jemalloc_collect), CARDMARK_GUESSED);
 	CHECK(!cardmark_table_all_dirty(table));
 	CHECK(dirty(p + 5 * live_card));
 	dallocx(p, flags);
 	tear_down();
 }
 
-/* ---- A thread that ends beside a destroy ---------------------------------------------- */
+/* ---- A thread that ends beside a destroy or reset ----------------------------------------------
+ */
 
 static _Thread_local bool slow;
 static _Atomic bool given_back;
@@ -185,6 +167,31 @@ static void a_destroy_waits_for_a_thread_that_ends(void)
 	(void)pthread_join(thread, NULL);
 }
 
+/* Its cache holds objects of the arena until then. */
+static void a_reset_waits_for_a_thread_that_ends(void)
+{
+	pthread_t thread, opener;
+
+	start_ending_thread(&thread);
+	CHECK_EQ(pthread_create(&opener, NULL, open_gate_soon, NULL), 0);
+	CHECK_EQ(cardmark_jemalloc_reset(je), 0);
+	CHECK(atomic_load(&given_back));
+	(void)pthread_join(opener, NULL);
+	(void)pthread_join(thread, NULL);
+	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);
+}
+
+static void reset_too_early(void *arg)
+{
+	pthread_t thread;
+
+	(void)arg;
+	start_ending_thread(&thread);
+	atomic_store(&je->giving_back, 0);
+	CHECK_EQ(cardmark_jemalloc_reset(je), 0);
+	_exit(atomic_load(&given_back) ? 1 : 42);
+}
+
 /* Control: a destroy that does not know of it does not wait. */
 static void destroy_too_early(void *arg)
 {
@@ -199,13 +206,16 @@ static void destroy_too_early(void *arg)
 
 static void a_destroy_that_does_not_know_does_not_wait(void)
 {
-	int status;
+	void (*const too_early[])(void *arg) = { destroy_too_early, reset_too_early };
 
 	if (TAP_TSAN)
 		tap_skip("this sanitizer cannot start threads in a fork child");
-	status = tap_in_child(destroy_too_early, NULL);
-	CHECK(WIFEXITED(status));
-	CHECK_EQ(WEXITSTATUS(status), 42);
+	for (int i = 0; i < 2; i++) {
+		int status = tap_in_child(too_early[i], NULL);
+
+		CHECK(WIFEXITED(status));
+		CHECK_EQ(WEXITSTATUS(status), 42);
+	}
 }
 
 /* ---- A thread's own destructors --------------------------------------------------------- */
@@ -346,7 +356,9 @@ int main(int argc, char **argv)
 		  a_collect_without_the_lock_says_what_the_table_is, CARDMARK_CAP_PRECISE, 0 },
 		{ "a destroy waits for a thread that ends", a_destroy_waits_for_a_thread_that_ends,
 		  0, 0 },
-		{ "control: a destroy that does not know does not wait",
+		{ "a reset waits for a thread that ends", a_reset_waits_for_a_thread_that_ends, 0,
+		  0 },
+		{ "control: a destroy or reset that does not know does not wait",
 		  a_destroy_that_does_not_know_does_not_wait, 0, 0 },
 		{ "a thread's own destructors may free objects", own_destructors_may_free_objects,
 		  0, 0 },

@@ -6,6 +6,8 @@ if HAVE_JEMALLOC
 backend_tests += \
 	tests/jemalloc/arena_prefixed_test \
 	tests/jemalloc/cancel_prefixed_test \
+	tests/jemalloc/collect_arena_prefixed_test \
+	tests/jemalloc/fork_caches_prefixed_test \
 	tests/jemalloc/fork_prefixed_test \
 	tests/jemalloc/handover_prefixed_test \
 	tests/jemalloc/hooks_prefixed_test \
@@ -15,6 +17,8 @@ once_tests += tests/jemalloc/sized_test
 jemalloc_shared_tests = \
 	tests/jemalloc/arena_test \
 	tests/jemalloc/cancel_test \
+	tests/jemalloc/collect_arena_test \
+	tests/jemalloc/fork_caches_test \
 	tests/jemalloc/fork_test \
 	tests/jemalloc/handover_test \
 	tests/jemalloc/hooks_test \
@@ -55,7 +59,7 @@ jemalloc_shared = $(jemalloc_ldadd) $(JEMALLOC_LIBS) $(PTHREAD_LIBS)
 jemalloc_prefixed = $(jemalloc_ldadd) tests/jemalloc/libprefixed.a -lstdc++ -lm -ldl $(PTHREAD_LIBS)
 jemalloc_prefixed_cppflags = $(AM_CPPFLAGS) -DJE_PREFIXED
 
-watched = tests/jemalloc/watched.h tests/jemalloc/je.h
+watched = tests/jemalloc/locked.h tests/jemalloc/watched.h tests/jemalloc/je.h
 tests_jemalloc_arena_test_SOURCES = tests/jemalloc/arena_test.c $(watched)
 tests_jemalloc_arena_test_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
 tests_jemalloc_arena_test_LDADD = $(jemalloc_shared)
@@ -70,6 +74,17 @@ tests_jemalloc_cancel_prefixed_test_SOURCES = tests/jemalloc/cancel_test.c $(wat
 tests_jemalloc_cancel_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
 tests_jemalloc_cancel_prefixed_test_LDADD = $(jemalloc_prefixed)
 
+tests_jemalloc_collect_arena_test_SOURCES = tests/jemalloc/collect_arena_test.c $(watched)
+tests_jemalloc_collect_arena_test_LDADD = $(jemalloc_shared)
+tests_jemalloc_collect_arena_prefixed_test_SOURCES = tests/jemalloc/collect_arena_test.c $(watched)
+tests_jemalloc_collect_arena_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_collect_arena_prefixed_test_LDADD = $(jemalloc_prefixed)
+
+tests_jemalloc_fork_caches_test_SOURCES = tests/jemalloc/fork_caches_test.c tests/jemalloc/je.h
+tests_jemalloc_fork_caches_test_LDADD = $(jemalloc_shared)
+tests_jemalloc_fork_caches_prefixed_test_SOURCES = tests/jemalloc/fork_caches_test.c tests/jemalloc/je.h
+tests_jemalloc_fork_caches_prefixed_test_CPPFLAGS = $(jemalloc_prefixed_cppflags)
+tests_jemalloc_fork_caches_prefixed_test_LDADD = $(jemalloc_prefixed)
 tests_jemalloc_fork_test_SOURCES = tests/jemalloc/fork_test.c tests/jemalloc/je.h
 tests_jemalloc_fork_test_LDADD = $(jemalloc_shared)
 tests_jemalloc_fork_prefixed_test_SOURCES = tests/jemalloc/fork_test.c tests/jemalloc/je.h

@@ -24,6 +24,9 @@ static struct oracle_counts *counts;
 static struct cardmark *cm;
 static struct cardmark_table *table;
 static struct cardmark_jemalloc *je;
+static struct cardmark_jemalloc *other; /* NULL: there is none */
+static struct cardmark_table *other_table;
+static bool other_asks_any_time; /* the backend can clear beside mutators */
 static size_t card;
 static uint64_t zeros; /* the hash of a page of zeros */
 
@@ -41,7 +44,7 @@ struct mutator {
 	struct object objects[SLOTS];
 };
 
-static struct mutator mutators[THREADS];
+static struct mutator mutators[THREADS], neighbour;
 static pthread_barrier_t turn;
 static bool over;
 static atomic_bool neighbour_ends;
@@ -158,26 +161,54 @@ static void *mutate(void *arg)
 	return NULL;
 }
 
+/* What is written outside the other arena is none of its business. */
+static void collect_other(void)
+{
+	cardmark_table_clear(other_table);
+	if (options->broken == BREAK_APART)
+		(void)cardmark_jemalloc_collect(other, other_table);
+	else
+		(void)cardmark_jemalloc_collect_arena(other, other_table);
+}
+
+/* One object of the other arena is replaced: memory goes from one arena to the other. */
+static void use_other(struct mutator *m, struct object *o)
+{
+	if (o->p != NULL)
+		dallocx(o->p, m->flags);
+	o->size = random_size(m);
+	o->p = mallocx(o->size, m->flags);
+	if (o->p != NULL)
+		write_through(m, o);
+	if (other_asks_any_time)
+		collect_other();
+}
+
 /* Maps memory of its own, all the time: what the arena unmaps is somebody else's soon, and
  * comes back. */
 static void *be_a_neighbour(void *arg)
 {
 	size_t len = 16 * card;
 	void *mine[16] = { NULL };
+	struct mutator *m = arg;
 
+	if (other != NULL)
+		m->flags = cardmark_jemalloc_flags(other);
 	for (size_t i = 0; !atomic_load_explicit(&neighbour_ends, memory_order_relaxed); i++) {
-		void **m = &mine[i % 16];
-		if (*m != NULL)
-			(void)munmap(*m, len);
-		*m = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (*m == MAP_FAILED)
-			*m = NULL;
+		void **at = &mine[i % 16];
+		if (*at != NULL)
+			(void)munmap(*at, len);
+		*at = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (*at == MAP_FAILED)
+			*at = NULL;
+		if (other != NULL)
+			use_other(m, &m->objects[i % SLOTS]);
 		(void)usleep(200);
 	}
 	for (size_t i = 0; i < 16; i++)
 		if (mine[i] != NULL)
 			(void)munmap(mine[i], len);
-	return arg;
+	return NULL;
 }
 
 /* ---- Inner hooks that map anew, and a commit that does not tell ------------------ */
@@ -233,6 +264,19 @@ static int make_arena(void)
 		/* In the adapter's own struct: others would be noticed. */
 		je_read_hooks(arena)->commit = inner_commit;
 	}
+	return error;
+}
+
+static int make_other(void)
+{
+	struct cardmark_description d = CARDMARK_DESCRIPTION_INIT;
+	int error = cardmark_describe(cm, &d);
+
+	other_asks_any_time = (d.capabilities & CARDMARK_CAP_CONCURRENT) != 0;
+	if (error == 0)
+		error = cardmark_jemalloc_create(&other, cm, mallctl, 0);
+	if (error == 0)
+		error = cardmark_table_new(&other_table, cm);
 	return error;
 }
 
@@ -464,7 +508,12 @@ static void run_rounds(int pagemap)
 		(void)pthread_barrier_wait(&turn);
 		/* The world stands still, but for jemalloc's background threads. */
 		cardmark_table_clear(table);
-		(void)cardmark_jemalloc_collect(je, table);
+		if (other != NULL && !other_asks_any_time)
+			collect_other();
+		if (other != NULL)
+			(void)cardmark_jemalloc_collect_arena(je, table);
+		else
+			(void)cardmark_jemalloc_collect(je, table);
 		if (!cardmark_table_all_dirty(table))
 			counts->reported += cardmark_table_count(table);
 		compare_all(pagemap);
@@ -479,7 +528,6 @@ int oracle_run(const struct oracle_options *o, struct oracle_counts *out)
 {
 	struct cardmark_options open_options = CARDMARK_OPTIONS_INIT;
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	pthread_t neighbour;
 	void *page;
 	int error;
 
@@ -507,6 +555,8 @@ int oracle_run(const struct oracle_options *o, struct oracle_counts *out)
 		return error;
 	}
 	error = make_arena();
+	if (error == 0 && o->apart)
+		error = make_other();
 	if (error < 0) {
 		tap_note("%s", cardmark_last_error());
 		return error;
@@ -516,11 +566,12 @@ int oracle_run(const struct oracle_options *o, struct oracle_counts *out)
 		mutators[i].state = o->seed * THREADS + i;
 		CHECK_EQ(pthread_create(&mutators[i].thread, NULL, mutate, &mutators[i]), 0);
 	}
-	CHECK_EQ(pthread_create(&neighbour, NULL, be_a_neighbour, NULL), 0);
+	neighbour.state = o->seed * THREADS + THREADS;
+	CHECK_EQ(pthread_create(&neighbour.thread, NULL, be_a_neighbour, &neighbour), 0);
 	run_rounds(pagemap);
 	over = true;
 	atomic_store_explicit(&neighbour_ends, true, memory_order_relaxed);
-	(void)pthread_join(neighbour, NULL);
+	(void)pthread_join(neighbour.thread, NULL);
 	(void)pthread_barrier_wait(&turn);
 	for (size_t i = 0; i < THREADS; i++)
 		(void)pthread_join(mutators[i].thread, NULL);
@@ -528,8 +579,10 @@ int oracle_run(const struct oracle_options *o, struct oracle_counts *out)
 	/* With hooks of its own in front, or objects in other caches, it can't be undone. */
 	if (o->broken == BREAK_NOTHING) {
 		error = cardmark_jemalloc_destroy(&je);
+		CHECK_EQ(cardmark_jemalloc_destroy(&other), 0);
 		cardmark_close(&cm);
 		cardmark_table_delete(&table);
+		cardmark_table_delete(&other_table);
 	}
 	(void)close(pagemap);
 	(void)close(memory);

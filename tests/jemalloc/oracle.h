@@ -13,6 +13,7 @@ enum oracle_break {
 	BREAK_NOTHING,
 	BREAK_COMMIT, /* the commit hook does not register again */
 	BREAK_TCACHE, /* MALLOCX_ARENA without a cache of the thread's own */
+	BREAK_APART,  /* the other arena is collected by a collect of all */
 };
 
 struct oracle_options {
@@ -21,6 +22,7 @@ struct oracle_options {
 	bool metadata; /* tracked as well */
 	bool none;     /* MALLOCX_TCACHE_NONE instead of caches */
 	bool remap;    /* inner hooks that decommit and commit by mapping anew */
+	bool apart;    /* another arena of the tracker has a table of its own */
 	uint64_t seed;
 	uint64_t pages; /* goes on until so many have changed */
 };

@@ -13,7 +13,7 @@ Boots Debian 12's kernels in qemu, in software, and runs the live, soundness and
 unit tests there, with swap on zram, KSM and huge TLB pages. The kernels come as
 packages, are unpacked in BUILDDIR/kernels and never installed.
 Results: BUILDDIR/kernels/NAME.tap; all that the guest said: NAME.log, from which
-tests/soundness/table.sh makes the tables of docs/soundness.md.
+tests/soundness/events/table.sh makes the tables of docs/soundness.md.
 Says of each program, as it ends, how long it took. A guest that does not boot, says
 nothing for too long or runs nothing is a failure, and so is a skip that
 tests/kernels/skips does not expect.

@@ -63,7 +63,7 @@ while read -r program; do
 	echo "@@ end $program $? $(uptime_seconds)"
 done <list
 # Without privilege (vm.unprivileged_userfaultfd is 0) this backend is another one.
-for program in tests/live/collect_test tests/soundness/random_test; do
+for program in tests/live/collect_test tests/soundness/random/random_test; do
 	echo "@@ begin $program nobody"
 	su nobody -c "CARDMARK_TEST_BACKENDS=uffd sh tests/support/each-backend.sh ./$program"
 	echo "@@ end $program $? $(uptime_seconds)"

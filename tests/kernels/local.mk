@@ -13,5 +13,5 @@ kernel-programs: $(kernel_programs)
 # A guest is too slow for those that count what they do in a second, or stop in many calls.
 check-kernels: kernel-programs
 	CARDMARK_PROGRAMS="$$(echo '$(kernel_programs)' | \
-		sed -E 's,tests/(soundness/stops|live/(limits|probe))_test,,g')" \
+		sed -E 's,tests/(soundness/faults/stops|live/(limits|probe))_test,,g')" \
 		$(srcdir)/tests/kernels/check-kernels.sh --build='$(abs_builddir)' $(KERNELS)

@@ -108,14 +108,7 @@ static void thousands_of_regions_by_one_query(void)
 	(void)live_collect(cm, table);
 	for (int op = CARDMARK_SCAN_GET; op <= CARDMARK_SCAN_GET_AND_CLEAR; op += 2) {
 		write_pattern(mem, 2, 1);
-		memset(&q, 0, sizeof q);
-		q.size = sizeof q;
-		q.start = mem;
-		q.len = cards * live_card;
-		q.op = (enum cardmark_scan_op)op;
-		q.required = CARDMARK_PAGE_WRITTEN;
-		q.regions = regions;
-		q.capacity = cards;
+		q = live_query((enum cardmark_scan_op)op, mem, cards, regions, cards);
 		CHECK_EQ(cardmark_scan(cm, &q), 0);
 		CHECK_EQ(q.resume, (uintptr_t)mem + cards * live_card);
 		CHECK(!q.guessed);

@@ -200,12 +200,7 @@ static void verify_finds_nothing(void)
 static void a_scan_passes_over_what_is_still_new(void)
 {
 	struct cardmark_region v[CARDS];
-	struct cardmark_query q = { .size = sizeof q,
-				    .op = CARDMARK_SCAN_GET,
-				    .flags = CARDMARK_SCAN_IGNORE_NEW,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .regions = v,
-				    .capacity = CARDS };
+	struct cardmark_query q;
 
 	mem = live_map(CARDS);
 	memset(mem, 1, CARDS * live_card);
@@ -215,8 +210,8 @@ static void a_scan_passes_over_what_is_still_new(void)
 	(void)ask(card_at(16), 16 * live_card);
 	write_card(20);
 	write_card(40);
-	q.start = mem;
-	q.len = CARDS * live_card;
+	q = live_query(CARDMARK_SCAN_GET, mem, CARDS, v, CARDS);
+	q.flags = CARDMARK_SCAN_IGNORE_NEW;
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 	CHECK(q.count >= 1 && v[0].start <= (uintptr_t)card_at(20) &&
 	      v[q.count - 1].end >= (uintptr_t)card_at(21));

@@ -281,18 +281,11 @@ static void what_all_dirty_told_of_is_not_new(void)
 {
 	unsigned char *late = live_map(8);
 	struct cardmark_region r[8];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = late,
-				    .len = 8 * live_card,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .flags = CARDMARK_SCAN_IGNORE_NEW,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = r,
-				    .capacity = 8 };
+	struct cardmark_query q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, late, 8, r, 8);
 	struct cardmark *gone;
 	struct cardmark_table *foreign;
 
+	q.flags = CARDMARK_SCAN_IGNORE_NEW;
 	if (live_backend == CARDMARK_BACKEND_SOFTDIRTY)
 		tap_skip("only one softdirty tracker fits in a process");
 	memset(late, 1, 8 * live_card);

@@ -191,15 +191,9 @@ static void owe_what_a_scan_takes(void)
 static void scan(enum cardmark_scan_op op, unsigned flags)
 {
 	struct cardmark_region v[CARDS];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = mem,
-				    .len = CARDS * live_card,
-				    .op = op,
-				    .flags = flags,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .regions = v,
-				    .capacity = CARDS };
+	struct cardmark_query q = live_query(op, mem, CARDS, v, CARDS);
 
+	q.flags = flags;
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 	CHECK_EQ(q.resume, (uintptr_t)mem + q.len);
 }

@@ -51,14 +51,7 @@ static void scan_after_close(void *arg)
 	for (int op = CARDMARK_SCAN_GET; op <= CARDMARK_SCAN_GET_AND_CLEAR; op += 2) {
 		close_all();
 		write_some(2, 9);
-		memset(&q, 0, sizeof q);
-		q.size = sizeof q;
-		q.start = mem;
-		q.len = CARDS * live_card;
-		q.op = (enum cardmark_scan_op)op;
-		q.required = CARDMARK_PAGE_WRITTEN;
-		q.regions = regions;
-		q.capacity = CARDS;
+		q = live_query((enum cardmark_scan_op)op, mem, CARDS, regions, CARDS);
 		CHECK_EQ(cardmark_scan(cm, &q), 0);
 		CHECK(stays_exact() || q.guessed);
 		for (size_t r = 0; r < q.count; r++)

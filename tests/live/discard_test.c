@@ -2,6 +2,7 @@
  *
  * Description: cards that were emptied: apart from the written ones, once each,
  * and as written where the tracker was opened so (R7). */
+#include "tests/support/broken_os.h"
 #include "tests/support/fixture.h"
 
 #include <errno.h>
@@ -140,11 +141,12 @@ static void for_a_snapshot_it_is_written(void)
 	collect_and_compare();
 }
 
-/* Reading an empty card brings the zero page, which is not a hole. Where that does not
- * show as a write, it shows as emptied: in one answer or the other. */
-static void emptied_and_then_read(void)
+static size_t told;
+
+/* How many of five are in no answer. */
+static size_t empty_and_read_five(void)
 {
-	size_t lost = 0, told = 0;
+	size_t lost = 0;
 
 	set_up_discards();
 	drop(30, 5);
@@ -152,14 +154,81 @@ static void emptied_and_then_read(void)
 		CHECK_EQ(*(volatile unsigned char *)card_at(i), 0);
 	(void)live_collect(cm, table);
 	CHECK_EQ(cardmark_discarded(cm, emptied), CARDMARK_EXACT);
+	told = 0;
 	for (size_t i = 0; i < CARDS; i++) {
 		bool is = cardmark_table_is_dirty(table, card_at(i)) ||
 			  cardmark_table_is_dirty(emptied, card_at(i));
 		lost += gone[i] && !is;
 		told += is;
 	}
-	CHECK_EQ(lost, 0);
+	return lost;
+}
+
+/* Reading an empty card brings the zero page, which is not a hole. Where that does not
+ * show as a write, it shows as emptied: in one answer or the other. */
+static void emptied_and_then_read(void)
+{
+	CHECK_EQ(empty_and_read_five(), 0);
 	CHECK_EQ(told, live_can(CARDMARK_CAP_PRECISE) ? 5 : CARDS);
+}
+
+/* A kernel that gives each reader a page of its own. The library finds out by a page that it maps;
+ * what that one shows is set apart. */
+static bool shown_as_own;
+static uintptr_t mapped_last;
+
+static int map_and_note(size_t len, void **out)
+{
+	int error = cm_os_linux.map(len, out);
+
+	if (error == 0)
+		mapped_last = (uintptr_t)*out;
+	return error;
+}
+
+static ssize_t pages_of_its_own(int fd, void *buf, size_t len, uint64_t offset)
+{
+	ssize_t got = cm_os_linux.pread(fd, buf, len, offset);
+	uint64_t *entries = buf, first = offset / sizeof *entries;
+
+	if (got <= 0 || !cm_os_linux.fd_is(fd, "/pagemap"))
+		return got;
+	for (size_t i = 0; i < (size_t)got / sizeof *entries; i++)
+		if ((entries[i] & CM_PME_PRESENT) == 0)
+			continue;
+		else if (first + i == mapped_last / live_card && !shown_as_own)
+			entries[i] &= ~CM_PME_EXCLUSIVE;
+		else
+			entries[i] |= CM_PME_EXCLUSIVE;
+	return got;
+}
+
+static size_t empty_and_read_five_with_pages_of_their_own(bool shown)
+{
+	struct cm_os *os = broken_os_begin();
+	size_t lost;
+
+	os->map = map_and_note;
+	os->pread = pages_of_its_own;
+	shown_as_own = shown;
+	lost = empty_and_read_five();
+	live_clean_up();
+	broken_os_end();
+	return lost;
+}
+
+static void emptied_and_then_read_without_a_shared_zero_page(void)
+{
+	CHECK_EQ(empty_and_read_five_with_pages_of_their_own(true), 0);
+}
+
+/* The control. */
+static void taken_for_written_pages(void)
+{
+	bool needs_to_know = live_backend == CARDMARK_BACKEND_MPROTECT ||
+			     live_backend == CARDMARK_BACKEND_SOFTDIRTY;
+
+	CHECK_EQ(empty_and_read_five_with_pages_of_their_own(false), needs_to_know ? 5 : 0);
 }
 
 static void emptied_and_then_read_it_is_written(void)
@@ -289,6 +358,10 @@ int main(int argc, char **argv)
 		{ "emptied and then read", emptied_and_then_read, 0, 0 },
 		{ "emptied and then read it is written", emptied_and_then_read_it_is_written, 0,
 		  0 },
+		{ "emptied and then read, without a shared zero page",
+		  emptied_and_then_read_without_a_shared_zero_page, 0, 0 },
+		{ "control: pages of its own are taken for written ones", taken_for_written_pages,
+		  0, 0 },
 		{ "shared with a child is not empty", shared_with_a_child_is_not_empty,
 		  CARDMARK_CAP_PRECISE, 0 },
 		{ "control: without the flag a snapshot misses it",

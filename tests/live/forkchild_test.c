@@ -183,8 +183,12 @@ static void early_child_handler(void)
 
 static void look_at_child(void *arg)
 {
+	sigset_t blocked;
+
 	(void)arg;
 	early = NOTHING;
+	CHECK_EQ(pthread_sigmask(SIG_BLOCK, NULL, &blocked), 0);
+	CHECK_EQ(sigismember(&blocked, SIGUSR1), 0);
 	(void)alarm(WATCHDOG_S);
 	(void)live_collect(cm, table);
 	write_card(7);
@@ -353,6 +357,12 @@ static void a_handler_that_runs_inside_hangs(void)
 	CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 
+/* Before the library's own: its constructor has no priority. */
+__attribute__((constructor(101))) static void add_early_handler(void)
+{
+	(void)pthread_atfork(NULL, NULL, early_child_handler);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {
@@ -370,7 +380,5 @@ int main(int argc, char **argv)
 		  0 },
 	};
 
-	/* Before the library's own. */
-	(void)pthread_atfork(NULL, NULL, early_child_handler);
 	return live_main(argc, argv, LIVE_CASES(cases));
 }

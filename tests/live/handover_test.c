@@ -129,18 +129,12 @@ static void a_late_helper_and_the_next_tracker(void)
 static void a_late_helper_and_the_next_tracker_that_scans(void)
 {
 	struct cardmark_region v[4];
-	struct cardmark_query q = { .size = sizeof q,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = v,
-				    .capacity = 4 };
+	struct cardmark_query q;
 	size_t card;
 
 	open_with_late_helper();
 	take_over();
-	q.start = mem;
-	q.len = CARDS * live_card;
+	q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, v, 4);
 	card = card_at_gate();
 	write_card(card);
 	let_it_through();

@@ -114,16 +114,10 @@ static void holds_and_ranges_are_independent(void)
 static void a_scan_knows_held_cards_as_written(void)
 {
 	struct cardmark_region r[8];
-	struct cardmark_query q = { .size = sizeof q,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = r,
-				    .capacity = 8 };
+	struct cardmark_query q;
 
 	set_up();
-	q.start = mem;
-	q.len = CARDS * live_card;
+	q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, r, 8);
 	CHECK_EQ(cardmark_hold(cm, card_at(10), 1), 0);
 	for (int round = 0; round < 2; round++) {
 		CHECK_EQ(cardmark_scan(cm, &q), 0);

@@ -9,10 +9,13 @@ live_tests = \
 	tests/live/descriptors_taken_test \
 	tests/live/descriptors_test \
 	tests/live/discard_test \
+	tests/live/filetable_test \
 	tests/live/forkchild_test \
+	tests/live/forkorder_test \
 	tests/live/handover_test \
 	tests/live/hold_test \
 	tests/live/huge_test \
+	tests/live/last_thread_test \
 	tests/live/limits_test \
 	tests/live/noproc_holes_test \
 	tests/live/noproc_test \
@@ -41,4 +44,5 @@ live_tests = \
 	tests/live/view_test \
 	tests/live/watched_test
 backend_tests += $(live_tests)
+plain_programs += $(live_tests)
 tests_libsupport_la_SOURCES += tests/live/descriptors.h tests/live/view.h

@@ -13,14 +13,7 @@
 static void scan_and_find(size_t i)
 {
 	struct cardmark_region v[CARDS];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = mem,
-				    .len = CARDS * live_card,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = v,
-				    .capacity = CARDS };
+	struct cardmark_query q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, v, CARDS);
 	bool found = false;
 
 	live_store(card_at(i), (unsigned char)(*card_at(i) + 1));

@@ -61,6 +61,7 @@ static void *write_all(void *arg)
 /* A write that traps just before its card is untracked is resolved just after. */
 static void untrack_beside_writers(void *arg)
 {
+	size_t collects = random_rounds(30, 4);
 	pthread_t thread[2];
 
 	(void)arg;
@@ -70,7 +71,7 @@ static void untrack_beside_writers(void *arg)
 		CHECK(pthread_create(&thread[i], NULL, write_all, NULL) == 0);
 	take_away();
 	for (size_t i = 0; i < CARDS; i++) {
-		for (int n = 0; n < 30 && live_can(CARDMARK_CAP_CONCURRENT); n++)
+		for (size_t n = 0; n < collects && live_can(CARDMARK_CAP_CONCURRENT); n++)
 			(void)live_collect(cm, table);
 		CHECK_EQ(cardmark_untrack(cm, card_at(i), live_card), 0);
 	}

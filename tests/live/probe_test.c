@@ -315,13 +315,13 @@ static void open_when_refused(void *arg)
 
 	(void)arg;
 	CHECK(probe_of(live_backend).usable);
-	os.uffd_open = refused;
+	os.uffd_open = os.uffd_open_device = refused;
 	cm_os = &os;
 	CHECK_EQ(open_as(live_backend, &cm), -EPERM);
 	CHECK_EQ(open_as(CARDMARK_BACKEND_AUTO, &cm), 0);
 	CHECK(described(cm).backend != CARDMARK_BACKEND_PAGEMAP);
 	CHECK(described(cm).backend != CARDMARK_BACKEND_UFFD);
-	CHECK(strstr(described(cm).why_no_better, "may not use userfaultfd") != NULL);
+	CHECK(strstr(described(cm).why_no_better, "refuses userfaultfd") != NULL);
 	cardmark_close(&cm);
 	p = probe_of(live_backend);
 	CHECK(!p.usable && strstr(p.reason, "EPERM") != NULL);

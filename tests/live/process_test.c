@@ -190,14 +190,7 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK(cardmark_table_is_dirty(table, mem));
 	CHECK(took < 1.0);
 	CHECK(says_tracked(cm, mem, live_card)); /* asked without the lock */
-	memset(&q, 0, sizeof q);
-	q.size = sizeof q;
-	q.start = mem;
-	q.len = CARDS * live_card;
-	q.op = CARDMARK_SCAN_GET;
-	q.required = CARDMARK_PAGE_WRITTEN;
-	q.regions = &region;
-	q.capacity = 1;
+	q = live_query(CARDMARK_SCAN_GET, mem, CARDS, &region, 1);
 	start = cm_now_seconds();
 	CHECK_EQ(cardmark_scan(cm, &q), -EBUSY);
 	CHECK_EQ(cardmark_track(cm, more, live_card, 0), -EBUSY);

@@ -28,15 +28,8 @@ static struct cardmark_query question(enum cardmark_scan_op op)
 {
 	struct cardmark_query q;
 
-	memset(&q, 0, sizeof q);
-	q.size = sizeof q;
-	q.start = mem;
-	q.len = CARDS * live_card;
-	q.op = op;
-	q.required = CARDMARK_PAGE_WRITTEN;
-	q.returned = CARDMARK_PAGE_WRITTEN;
-	q.regions = op == CARDMARK_SCAN_CLEAR ? NULL : regions;
-	q.capacity = op == CARDMARK_SCAN_CLEAR ? 0 : CARDS + 1;
+	q = live_query(op, mem, CARDS, op == CARDMARK_SCAN_CLEAR ? NULL : regions,
+		       op == CARDMARK_SCAN_CLEAR ? 0 : CARDS + 1);
 	return q;
 }
 

@@ -100,14 +100,7 @@ static void check_mallocs(unsigned threads, bool verify)
 			live_store(mem + i * live_card, 1);
 		(void)cardmark_collect(cm, table);
 		(void)cardmark_collect(cm, other);
-		memset(&q, 0, sizeof q);
-		q.size = sizeof q;
-		q.start = mem;
-		q.len = CARDS * live_card;
-		q.op = CARDMARK_SCAN_GET_AND_CLEAR;
-		q.required = CARDMARK_PAGE_WRITTEN;
-		q.regions = regions;
-		q.capacity = 64;
+		q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, regions, 64);
 		bad += cardmark_scan(cm, &q) != 0;
 		bad += cardmark_table_union(table, other) != 0;
 		run.end = 0;

@@ -156,13 +156,7 @@ static void a_preclean_rests_without_the_lock(void)
 static void a_query_lets_others_in(struct cardmark *tracker)
 {
 	static struct cardmark_region regions[4];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = mem,
-				    .len = CARDS * live_card,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .regions = regions,
-				    .capacity = 4 };
+	struct cardmark_query q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, regions, 4);
 
 	if (cardmark_scan(tracker, &q) != 0 || q.pages != CARDS)
 		stuck = true;

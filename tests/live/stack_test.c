@@ -67,14 +67,7 @@ static void *needs_more(void *arg)
 static void *all_calls(void *arg)
 {
 	struct cardmark_region regions[8];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = mem,
-				    .len = CARDS * live_card,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = regions,
-				    .capacity = 8 };
+	struct cardmark_query q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, regions, 8);
 	struct cardmark_stats stats = { .size = sizeof stats };
 	struct cardmark_description description = CARDMARK_DESCRIPTION_INIT;
 	struct cardmark_consumer *consumer = NULL;

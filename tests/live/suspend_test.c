@@ -136,16 +136,10 @@ static void ranges_come_and_go_meanwhile(void)
 static void a_scan_meanwhile_matches_everything(void)
 {
 	struct cardmark_region r[4];
-	struct cardmark_query q = { .size = sizeof q,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = r,
-				    .capacity = 4 };
+	struct cardmark_query q;
 
 	set_up();
-	q.start = mem;
-	q.len = CARDS * live_card;
+	q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, mem, CARDS, r, 4);
 	CHECK_EQ(cardmark_suspend(cm), 0);
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 	CHECK_EQ(q.pages, CARDS);
@@ -157,16 +151,9 @@ static void what_a_collect_reported_meanwhile_is_not_new(void)
 {
 	unsigned char *late = live_map(8);
 	struct cardmark_region r[8];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = late,
-				    .len = 8 * live_card,
-				    .op = CARDMARK_SCAN_GET_AND_CLEAR,
-				    .flags = CARDMARK_SCAN_IGNORE_NEW,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .returned = CARDMARK_PAGE_WRITTEN,
-				    .regions = r,
-				    .capacity = 8 };
+	struct cardmark_query q = live_query(CARDMARK_SCAN_GET_AND_CLEAR, late, 8, r, 8);
 
+	q.flags = CARDMARK_SCAN_IGNORE_NEW;
 	memset(late, 1, 8 * live_card);
 	set_up();
 	CHECK_EQ(cardmark_track(cm, late, 8 * live_card, 0), 0);

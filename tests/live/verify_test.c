@@ -2,12 +2,12 @@
  *
  * Description: a tracker that verifies itself finds nothing missed where nothing is,
  * counts exactly, and leaves memory as it was. That it finds what is missed:
- * tests/soundness/verify_controls_test.c. */
+ * tests/soundness/random/verify_controls_test.c. */
 #include "tests/support/verifying.h"
 
 #include "lib/os/os.h"
 #include "lib/tracker.h"
-#include "tests/soundness/world.h"
+#include "tests/soundness/random/world.h"
 #include "tests/support/broken_os.h"
 #include "tests/support/random.h"
 
@@ -211,16 +211,10 @@ static void held_cards(void)
 static void scan(enum cardmark_scan_op op, unsigned flags, size_t from, size_t n, size_t max)
 {
 	struct cardmark_region r[CARDS];
-	struct cardmark_query q = { .size = sizeof q,
-				    .start = card_at(from),
-				    .len = n * live_card,
-				    .op = op,
-				    .flags = flags,
-				    .required = CARDMARK_PAGE_WRITTEN,
-				    .max_pages = max,
-				    .regions = r,
-				    .capacity = CARDS };
+	struct cardmark_query q = live_query(op, card_at(from), n, r, CARDS);
 
+	q.flags = flags;
+	q.max_pages = max;
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 }
 

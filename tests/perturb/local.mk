@@ -10,6 +10,7 @@ EXTRA_DIST += docs/perturb.md tests/perturb/perturb.c tests/perturb/perturb.h te
 
 # Also without delays: make check.
 backend_tests += tests/perturb/stress
+plain_programs += tests/perturb/stress
 tests_perturb_stress_SOURCES = tests/perturb/stress.c tests/perturb/run.h tests/perturb/watch.h
 if HAVE_JEMALLOC
 backend_tests += tests/perturb/stress_jemalloc

@@ -29,6 +29,7 @@ BITMAP = TEXT_BYTES * 2 // 8
 MODULE = 4 + NAME_BYTES + 2 * BITMAP
 HANGS = 90  # seconds: no test of these takes so long, delayed or not
 MUTANT_SECONDS = 120
+MUTANT_RUNS = 1000  # at least, and at most four times as long: a busy machine does few in two minutes
 LONG_US, SHORT_US = 50000, 8000
 STILL = 2.3  # seconds: longer than the library waits for a lock
 BACKENDS = ['pagemap', 'uffd', 'mprotect', 'softdirty']
@@ -58,7 +59,7 @@ def all_jobs():
                             ('handover', 6)]:
             jobs.append(Job('%s %s' % (test, backend), ['tests/live/%s_test' % test, backend], share, SHORT_US))
         for test in ['random', 'program']:
-            jobs.append(Job('%s %s' % (test, backend), ['tests/soundness/%s_test' % test, backend], 12, SHORT_US))
+            jobs.append(Job('%s %s' % (test, backend), ['tests/soundness/random/%s_test' % test, backend], 12, SHORT_US))
     for test, share in [('fork', 20), ('arena', 30), ('hooks', 6), ('handover', 6), ('rows', 4)]:
         jobs.append(Job('jemalloc %s pagemap' % test, ['tests/jemalloc/%s_prefixed_test' % test, 'pagemap'], share,
                         SHORT_US))
@@ -385,10 +386,13 @@ def find_mutant(path, kept, build, options, jobs):
             return '%s does not compile' % name
         machine = Machine(build, options)
         begun = time.monotonic()
-        end, runs, seed = begun + MUTANT_SECONDS, 0, options.seed
+        runs, seed = 0, options.seed
         able = machine.census(jobs)
-        while able and not any(job.failure for job in jobs) and time.monotonic() < end:
-            runs += machine.sweep(able, seed, end)[0]
+        while able and not any(job.failure for job in jobs):
+            most = MUTANT_SECONDS * (4 if runs < MUTANT_RUNS else 1)
+            if time.monotonic() >= begun + most:
+                break
+            runs += machine.sweep(able, seed, begun + most)[0]
             seed += 1
         took = time.monotonic() - begun
         found = [job for job in jobs if job.failure]

@@ -7,7 +7,7 @@ shift 2
 
 mkdir -p "$directory"
 if [[ ! -f $directory/Makefile ]]; then
-	(cd "$directory" && "$sources/configure" -q --enable-perturb CFLAGS='-O1 -g') >"$directory/configure.log" 2>&1 || {
+	(cd "$directory" && "$sources/configure" -q --enable-perturb --disable-static CFLAGS='-O1 -g') >"$directory/configure.log" 2>&1 || {
 		tail -n 20 "$directory/configure.log"
 		exit 1
 	}

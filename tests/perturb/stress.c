@@ -26,7 +26,7 @@
 #define CHILD_SECONDS 20
 
 static atomic_bool over;
-static atomic_ulong n_lost, n_answers, n_writes, n_moves, n_children, n_bad_children;
+static atomic_ulong n_lost, n_moves, n_children, n_bad_children;
 /* For a backend that needs its writers stopped: writers share it. */
 static pthread_rwlock_t world;
 static bool concurrent;
@@ -272,7 +272,7 @@ static void two_trackers(void)
 	for (size_t i = 0; i < 2; i++)
 		(void)pthread_create(&threads[1 + i], NULL, ask_and_ask, &askers[i]);
 	(void)pthread_create(&threads[3], NULL, is_it_tracked, (void *)4);
-	while (before(deadline)) {
+	while (goes_on(deadline)) {
 		hand_over(&regions[random_below(&state, REGIONS)]);
 		sleep_us(2000);
 	}
@@ -414,7 +414,7 @@ static void children(void)
 	(void)pthread_create(&threads[0], NULL, mutate, (void *)2);
 	(void)pthread_create(&threads[1], NULL, ask_and_ask, &askers[0]);
 	(void)pthread_create(&threads[2], NULL, busy, side);
-	for (bool bare = false; before(deadline); bare = !bare)
+	for (bool bare = false; goes_on(deadline); bare = !bare)
 		have_child(bare);
 	end_threads(threads, 3);
 	ask(&askers[0]);
@@ -564,7 +564,7 @@ static void new_memory(void)
 	(void)pthread_create(&threads[1], NULL, scan_and_settle, a);
 	(void)pthread_create(&threads[2], NULL, collect_and_settle, a);
 	(void)pthread_create(&threads[3], NULL, renew, a);
-	while (before(deadline)) {
+	while (goes_on(deadline)) {
 		sleep_us(30000);
 		(void)pthread_rwlock_wrlock(&asking);
 		ask(&askers[1]);

@@ -8,7 +8,7 @@ usage()
 Usage: make check-programs [RUN='NAME...']
        check-programs.sh --build=BUILDDIR [NAME...] | --help
 
-Runs programs that nobody rebuilt under `cardmark run`: guile, neko, asymptote, w3m
+Runs programs that were not rebuilt under `cardmark run`: guile, neko, asymptote, w3m
 and ecl as Debian packages them, each with a workload of ours, and the test programs
 of libgc (libgc), whose source is fetched into BUILDDIR/programs and built against
 the system's libgc. Each runs as it is and then in every mode:
@@ -19,11 +19,12 @@ the system's libgc. Each runs as it is and then in every mode:
   control                              ours with half of what is dirty called clean
 
 In our modes and in stop-the-world each must exit with 0 and print what it prints as
-it is; verify must find changes and miss none; the control must come to grief (libgc's
-tests have none: they pass even if nobody feeds the collector dirty pages). What libgc's own mprotect mode does is
-shown, and no failure. Where our mprotect backend is known to fail, that failure and
-no other is accepted. A program that is not installed, or a backend that cannot work
-here, is a skip; named in CARDMARK_REQUIRE (programs, pagemap...) a failure.
+it is; verify must find changes and miss none. The control must fail (libgc's tests
+have no control: they pass even if the collector gets no dirty pages). What libgc's
+own mprotect mode does is shown, and is never a failure. Where our mprotect backend
+is known to fail, that failure and no other is accepted. A program that is not
+installed, or a backend that cannot work here, is a skip; named in CARDMARK_REQUIRE
+(programs, pagemap...) a failure.
 
 The table is printed at the end and kept in BUILDDIR/programs/table.md. All that a run
 printed: BUILDDIR/programs/NAME.MODE/.
@@ -166,35 +167,14 @@ threadkey_test.c threadkey -lgc
 END
 }
 
-# The source package of the libgc that is installed, into $work/libgc. apt's lists and
-# cache are folders of our own: the host's stay as they are.
+# The source package of the libgc that is installed, into $work/libgc.
 fetch_libgc()
 {
-	local apt=$work/apt version suite
-	version=$(dpkg-query -W -f '${source:Version}' libgc1 2>/dev/null) || { why="libgc1 is not installed"; return 1; }
-	suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	local version
+	version=$(dpkg-query -W -f '${source:Upstream-Version}' libgc1 2>/dev/null) || { why="libgc1 is not installed"; return 1; }
 	[[ -d $work/libgc ]] && [[ $(cat "$work/libgc.version" 2>/dev/null) == "$version" ]] && return
-	rm -rf "$work/libgc"
-	mkdir -p "$apt/lists/partial" "$apt/cache" "$work/libgc"
-	echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian ${suite:-bookworm} main" \
-		>"$apt/sources.list"
-	cat >"$apt/apt.conf" <<-END
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-		APT::Sandbox::User "root";
-		Acquire::Languages "none";
-		Acquire::Retries "3";
-		Dir::Cache "$apt/cache";
-		Dir::State::lists "$apt/lists";
-		Dir::Etc::sourcelist "$apt/sources.list";
-		Dir::Etc::sourceparts "-";
-	END
-	(
-		cd "$apt" &&
-			apt-get -c apt.conf -qq update &&
-			apt-get -c apt.conf -qq --download-only source "libgc=$version" &&
-			tar -xf libgc_*.orig.tar.* -C "$work/libgc" --strip-components=1
-	) >"$work/fetch.log" 2>&1 || { why="the source of libgc $version cannot be fetched, see $work/fetch.log"; return 1; }
+	"$here/../../gc-glue/boehm/libgc/fetch.sh" "$work/cache" "$version" "$work/libgc" >"$work/fetch.log" 2>&1 ||
+		{ why="the source of libgc $version cannot be fetched, see $work/fetch.log"; return 1; }
 	echo "$version" >"$work/libgc.version"
 }
 

@@ -72,7 +72,8 @@ static void collect(void)
 	enum cardmark_collected result;
 
 	cardmark_table_clear(table);
-	result = cardmark_jemalloc_collect(je, table);
+	result = random_below(&rng, 2) == 0 ? cardmark_jemalloc_collect(je, table)
+					    : cardmark_jemalloc_collect_arena(je, table);
 	if (fault == TAKES_AN_ERROR_FOR_CLEAN)
 		cardmark_table_clear(table);
 	for (size_t i = 0; i < OBJECTS; i++)
@@ -97,19 +98,26 @@ static void *in_thread(void *arg)
 }
 
 /* jemalloc 5.3.0 itself crashes where the first call of a thread finds no address space for the
- * automatic arena that the thread is given (tcache_arena_associate() of NULL). So all of them
- * are made before there is a thread. */
+ * automatic arena that the thread is given (tcache_arena_associate() of NULL), and the control
+ * "thread.arena" does too. So all of them are made before there is a thread, by allocating from
+ * each without a cache: where there is no space, that gives NULL. */
 static bool threads_may_run;
 
 static void make_automatic_arenas(void)
 {
-	unsigned n, zero = 0;
+	const int no_tcache = 1 << 8; /* MALLOCX_TCACHE_NONE */
+	unsigned n;
 	size_t size = sizeof n;
 
 	threads_may_run = _rjem_mallctl("opt.narenas", &n, &size, NULL, 0) == 0;
-	for (unsigned i = 0; threads_may_run && i < n; i++)
-		threads_may_run = _rjem_mallctl("thread.arena", NULL, NULL, &i, sizeof i) == 0;
-	(void)_rjem_mallctl("thread.arena", NULL, NULL, &zero, sizeof zero);
+	for (unsigned i = 0; threads_may_run && i < n; i++) {
+		int from_arena = (int)(i + 1) << 20; /* MALLOCX_ARENA(i) */
+		void *p = _rjem_mallocx(1, from_arena | no_tcache);
+
+		threads_may_run = p != NULL;
+		if (p != NULL)
+			_rjem_dallocx(p, no_tcache);
+	}
 }
 
 static void use_a_thread(void)

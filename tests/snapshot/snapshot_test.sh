@@ -47,7 +47,8 @@ begin "$dir"
 for ((k = 0; k <= last; k++)); do
 	differing "$dir" "$k" || fail "dump $k does not restore"
 	echo "dump $k: $(field "$dir" "$k" pages) pages written, $differ of $compared differ"
-	((compared > 1000)) || fail "dump $k: only $compared pages"
+	# On a busy machine the program has hardly begun at the first.
+	((compared > (k == 0 ? 100 : 1000))) || fail "dump $k: only $compared pages"
 	((differ == 0)) || fail "dump $k: $differ pages differ"
 	# An increment is less than everything, or nothing is shown.
 	((k == 0 || $(field "$dir" "$k" pages) < compared)) || fail "dump $k holds everything"

@@ -36,14 +36,48 @@ static bool outside(uintptr_t start, size_t len)
 	       start - FAKE_BASE > FAKE_PAGES * FAKE_PAGE - len;
 }
 
+static int new_uffd(uint64_t features)
+{
+	uint64_t known = fake.no_async ? UFFD_FEATURE_WP_ASYNC - 1 : 0x1ffff;
+
+	return features & ~known ? -EINVAL : FAKE_UFFD;
+}
+
 static int fake_uffd_open(bool user_mode_only, uint64_t features)
 {
 	int error = fate(FAKE_UFFD_OPEN);
 
+	if (error == 0 && !user_mode_only)
+		error = fake.privileged_error;
+	return error < 0 ? error : new_uffd(features);
+}
+
+static int fake_uffd_open_device(bool user_mode_only, uint64_t features)
+{
+	int error = fate(FAKE_UFFD_DEVICE);
+
 	(void)user_mode_only;
-	if (error < 0)
-		return error;
-	return features & ~UINT64_C(0x1ffff) ? -EINVAL : FAKE_UFFD;
+	return error < 0 ? error : new_uffd(features);
+}
+
+static int fake_seccomp_mode(void)
+{
+	return fake.seccomp_mode;
+}
+
+static int fake_sysctl(const char *name)
+{
+	return strcmp(name, "vm/unprivileged_userfaultfd") == 0 ? fake.sysctl : -ENOENT;
+}
+
+static int fake_release(char *buf, size_t len)
+{
+	size_t n = strlen(fake.release);
+
+	if (n >= len)
+		return -EINVAL;
+	memcpy(buf, fake.release, n + 1);
+	return 0;
 }
 
 static int fake_open_self(const char *name, int flags)
@@ -174,6 +208,8 @@ static int check_scan(const struct pm_scan_arg *arg)
 
 	if (fake.no_scan)
 		return -ENOTTY;
+	if (fake.refused_scan < 0)
+		return fake.refused_scan;
 	if (arg->size != sizeof *arg || asked & ~known || arg->start > arg->end)
 		return -EINVAL;
 	return 0;
@@ -230,8 +266,13 @@ static long fake_scan(int fd, struct pm_scan_arg *arg)
 void fake_kernel_begin(void)
 {
 	memset(&fake, 0, sizeof fake);
+	fake.release = "6.18.0";
 	table = cm_os_linux;
 	table.uffd_open = fake_uffd_open;
+	table.uffd_open_device = fake_uffd_open_device;
+	table.seccomp_mode = fake_seccomp_mode;
+	table.sysctl = fake_sysctl;
+	table.release = fake_release;
 	table.open_self = fake_open_self;
 	table.open_proc = fake_open_proc;
 	table.pread = fake_pread;

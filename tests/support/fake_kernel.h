@@ -19,6 +19,7 @@
 
 enum fake_call {
 	FAKE_UFFD_OPEN,
+	FAKE_UFFD_DEVICE, /* /dev/userfaultfd */
 	FAKE_PAGEMAP_OPEN,
 	FAKE_REGISTER,
 	FAKE_PROTECT,
@@ -48,8 +49,13 @@ struct fake_kernel {
 	bool fail_for_ever;
 	bool no_guard_category; /* before 6.16 */
 	bool no_scan;           /* before 6.7 */
-	bool dead;              /* the process has ended: FAKE_PID's memory is gone */
-	bool honest_walk_end;   /* false: the quirk of R4 */
+	int refused_scan;       /* every scan fails with it */
+	bool no_async;          /* as well */
+	int privileged_error;   /* of a userfaultfd that is for the kernel's faults too */
+	int seccomp_mode, sysctl;
+	const char *release;
+	bool dead;            /* the process has ended: FAKE_PID's memory is gone */
+	bool honest_walk_end; /* false: the quirk of R4 */
 	unsigned calls[FAKE_CALLS];
 };
 

@@ -19,8 +19,8 @@ static const struct {
 #undef INJECT_ENTRY
 };
 
-/* Every function of the seam is here, but for pid(), now(), nap() and release(). */
-_Static_assert(sizeof(struct cm_os) == (INJECT_COUNT + 4) * sizeof(void (*)(void)),
+/* Every function of the seam is here, but for pid(), now(), nap(), alone() and release(). */
+_Static_assert(sizeof(struct cm_os) == (INJECT_COUNT + 5) * sizeof(void (*)(void)),
 	       "a function of the seam is missing from INJECT_CALLS");
 
 const char *inject_name(enum inject_call call)
@@ -268,6 +268,11 @@ static int failing_uffd_open(bool user_mode_only, uint64_t features)
 	FAIL(uffd_open, cm_os_linux.uffd_open(user_mode_only, features));
 }
 
+static int failing_uffd_open_device(bool user_mode_only, uint64_t features)
+{
+	FAIL(uffd_open_device, cm_os_linux.uffd_open_device(user_mode_only, features));
+}
+
 static int failing_uffd_register(int fd, uintptr_t start, size_t len)
 {
 	FAIL(uffd_register, cm_os_linux.uffd_register(fd, start, len));
@@ -314,6 +319,16 @@ static long failing_scan(int fd, struct pm_scan_arg *arg)
 static int failing_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	FAIL(sigaction, cm_os_linux.sigaction(sig, act, old));
+}
+
+static int failing_seccomp_mode(void)
+{
+	FAIL(seccomp_mode, cm_os_linux.seccomp_mode());
+}
+
+static int failing_sysctl(const char *name)
+{
+	FAIL(sysctl, cm_os_linux.sysctl(name));
 }
 
 void inject_set_up(void)

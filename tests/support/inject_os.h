@@ -19,8 +19,8 @@ enum {
 	INJECT_SHORT = 4   /* half of what was asked for */
 };
 
-/* All but pid() and now(), which cannot fail, and release(). close() frees the number whatever it
- * says; what makes a descriptor or a mapping makes none when it fails. */
+/* All but pid(), now() and alone(), which cannot fail, and release(). close() frees the number
+ * whatever it says; what makes a descriptor or a mapping makes none when it fails. */
 #define INJECT_CALLS(X)                                                                            \
 	X(map, INJECT_BEFORE)                                                                      \
 	X(unmap, INJECT_BEFORE | INJECT_AFTER)                                                     \
@@ -41,6 +41,7 @@ enum {
 	X(pipe, INJECT_BEFORE)                                                                     \
 	X(poll, INJECT_BEFORE | INJECT_AFTER)                                                      \
 	X(uffd_open, INJECT_BEFORE)                                                                \
+	X(uffd_open_device, INJECT_BEFORE)                                                         \
 	X(uffd_register, INJECT_BEFORE | INJECT_AFTER)                                             \
 	X(uffd_unregister, INJECT_BEFORE | INJECT_AFTER)                                           \
 	X(uffd_protect, INJECT_BEFORE | INJECT_AFTER)                                              \
@@ -48,7 +49,9 @@ enum {
 	X(scan, INJECT_BEFORE | INJECT_AFTER)                                                      \
 	X(futex_wait, INJECT_BEFORE | INJECT_AFTER)                                                \
 	X(futex_wake, INJECT_BEFORE | INJECT_AFTER)                                                \
-	X(sigaction, INJECT_BEFORE | INJECT_AFTER)
+	X(sigaction, INJECT_BEFORE | INJECT_AFTER)                                                 \
+	X(seccomp_mode, INJECT_BEFORE)                                                             \
+	X(sysctl, INJECT_BEFORE)
 
 #define INJECT_NAME(name, hows) INJECT_##name,
 enum inject_call { INJECT_CALLS(INJECT_NAME) INJECT_COUNT };

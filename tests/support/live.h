@@ -68,6 +68,20 @@ void live_expect_dirty(const struct cardmark_table *table, const unsigned char *
 
 struct cardmark_stats live_stats(struct cardmark *cm);
 
+/* A question for what was written there; the answer has that category alone. */
+static inline struct cardmark_query live_query(enum cardmark_scan_op op, void *start, size_t cards,
+					       struct cardmark_region *regions, size_t capacity)
+{
+	return (struct cardmark_query){ .size = sizeof(struct cardmark_query),
+					.start = start,
+					.len = cards * live_card,
+					.op = op,
+					.required = CARDMARK_PAGE_WRITTEN,
+					.returned = CARDMARK_PAGE_WRITTEN,
+					.regions = regions,
+					.capacity = capacity };
+}
+
 /* A store that the compiler keeps. */
 static inline void live_store(unsigned char *p, unsigned char v)
 {

@@ -7,8 +7,21 @@
 [ -r "$preload" ] || skip "this build has no preload object"
 [ -x "$builddir/bench/boehm/trees" ] || skip "the benchmark programs were not built"
 
+# The screen: 80 columns and no more lines than a terminal has, of which one is about trees;
+# two blocks tell nothing about the time, once.
 status 0 "$cardmark" bench --program=trees --blocks=2 --size=2 --live-mb=8 --seed=5 \
 	--json="$scratch/bench.json"
+grep -v "$scratch" "$scratch/out" >"$scratch/screen" # where it is, is not ours to choose
+[ "$(wc -L <"$scratch/screen")" -lt 80 ] || fail "wider than 80 columns: $(cat "$scratch/out")"
+[ "$(wc -l <"$scratch/out")" -le 24 ] || fail "more than 24 lines: $(cat "$scratch/out")"
+[ "$(grep -c '^trees  *[0-9.]* *\(->\|~\) *[0-9.]*.* ?  *[0-9.]' "$scratch/out")" = 1 ] ||
+	fail "not one line about trees: $(cat "$scratch/out")"
+[ "$(grep -c 'Too noisy' "$scratch/out")" = 1 ] || fail "noise is not told once"
+said out "$scratch/bench.txt"
+said out "cardmark report $scratch/bench.json"
+said out "cardmark run --pause-target=5 --stats -- PROGRAM"
+grep -q "In plain words" "$scratch/out" && fail "the tables are on the screen"
+cp "$scratch/bench.txt" "$scratch/out"
 for text in stop-the-world "libgc-mprotect (A/A)" "In plain words" \
 	"Kernel" "THP" "stolen" "Seed      5" "resolution"; do
 	said out "$text"
@@ -32,14 +45,65 @@ assert len({run["hash"] for run in rows[0]["runs"]}) == 2  # one seed a block
 ' "$scratch/bench.json" || fail "the JSON is not what it should be"
 fi
 
+# The load is that of the run: a busy program of ours beside it is told before and after, and
+# the control, the bench's own work, is not.
+if command -v python3 >/dev/null; then
+	python3 -c '
+import json, sys
+e = json.load(open(sys.argv[1]))["environment"]
+assert 0 < e["own_ticks"] <= e["busy_ticks"] * 1.1 + 5 and e["busy_ticks"] <= e["total_ticks"], e
+assert abs(e["others_cpus"] - max(0, e["busy_ticks"] - e["own_ticks"]) / e["total_ticks"] * e["cpus"]) < 1e-6
+' "$scratch/bench.json" || fail "the load in the file is not what it should be"
+fi
+sh -c 'while :; do :; done' &
+busy=$!
+status 0 "$cardmark" bench --program=trees --blocks=1 --size=2 --live-mb=8 --json="$scratch/busy.json"
+kill "$busy"
+wait "$busy" 2>/dev/null
+said err "other programs use"
+said out "other programs used"
+
+# On a terminal the progress is one line that is written over, and never breaks. The control: it
+# is longer where there is room.
+if command -v python3 >/dev/null; then
+	python3 - "$cardmark" "$scratch" <<'END' || fail "the progress does not fit the terminal"
+import fcntl, os, pty, struct, sys, termios
+
+def longest(columns):
+    pid, fd = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
+        os.chdir(sys.argv[2])
+        os.execv(sys.argv[1], ["cardmark", "bench", "--program=trees", "--blocks=1", "--size=1",
+                               "--live-mb=8", "--json=tty.json"])
+    text = b""
+    while True:
+        try:
+            some = os.read(fd, 4096)
+        except OSError:
+            break
+        if not some:
+            break
+        text += some
+    assert os.waitpid(pid, 0)[1] == 0, text
+    lines = [l for l in text.split(b"\r") if b"trees" in l]
+    assert len(lines) > 5 and not any(b"\n" in l for l in lines), lines
+    return max(map(len, lines))
+
+narrow, wide = longest(40), longest(200)
+assert narrow <= 39 < 60 < wide < 200, (narrow, wide)
+END
+fi
+
 # The server: one rate for all rows, found by a run or given; its latency is in the file.
-status 0 "$cardmark" bench --program=kv --blocks=2 --size=5 --live-mb=8 --seed=5 \
+status 0 "$cardmark" bench --program=kv --blocks=2 --size=5 --live-mb=8 --seed=5 --wide \
 	--json="$scratch/kv.json"
 said out "Latency of kv at"
 said out "of what the reference can do"
 said out "kv: one request in a hundred takes longer than"
 grep -q FAILED "$scratch/out" && fail "a run of kv failed" && cat "$scratch/out"
-status 0 "$cardmark" bench programs --program=kv --blocks=2 --size=5 --live-mb=8 --seed=5 --rate=4321 \
+status 0 "$cardmark" bench programs --program=kv --blocks=2 --size=5 --live-mb=8 --seed=5 --rate=4321 --wide \
 	--json="$scratch/rate.json"
 said out "Latency of kv at 4321 requests a second, ms"
 if command -v python3 >/dev/null; then

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Description: the page of cardmark report in headless chromium, at the width of a
 # phone and of a desk, light and dark: nothing in the console, nothing wider
-# than the page, no text cut off or over other text in a chart, and enough contrast.
+# than the page, no text cut off or over other text in a chart, a shadow where a table
+# goes on, and enough contrast.
 . "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
 
 kept=${CARDMARK_SRCDIR:-.}/tests/tools/results.json
@@ -39,6 +40,13 @@ addEventListener("load", () => {
       if (b.height < 9) say("tiny: " + t.textContent);
     }
   }
+  let wider = 0;
+  for (const e of document.querySelectorAll(".scroll"))
+    if (e.scrollWidth > e.clientWidth) {
+      wider++;
+      if (!/(.*gradient.*){4}/.test(getComputedStyle(e).backgroundImage))
+        say("nothing shows that there is more of " + e.getAttribute("aria-label"));
+    }
   const channels = c => c.match(/[\d.]+/g).slice(0, 3).map(v => {
     v /= 255;
     return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -57,7 +65,7 @@ addEventListener("load", () => {
       break;
     }
   parent.document.body.dataset.found = JSON.stringify([...new Set(found)]);
-  parent.document.body.dataset.seen = "charts " + charts + " texts " + texts + " width " + innerWidth +
+  parent.document.body.dataset.seen = "charts " + charts + " texts " + texts + " wider " + wider + " width " + innerWidth +
     " back " + back;
 });
 END
@@ -101,6 +109,7 @@ for width in 390 1280; do
 		[ -s "$scratch/console" ] && fail "at $width: $(cat "$scratch/console")"
 		grep -q "width $width " "$scratch/seen" || fail "the window is not $width wide"
 		grep -qE 'charts [1-9][0-9]* texts [1-9][0-9]' "$scratch/seen" || fail "no charts were seen"
+		[ $width -gt 390 ] || grep -qE 'wider [1-9]' "$scratch/seen" || fail "no table is too wide"
 		sed 's/.*back //' "$scratch/seen" >>"$scratch/backs"
 	done
 done
@@ -113,6 +122,7 @@ wrong()
 	grep -qF -e "$2" "$scratch/$3" || fail "CONTROL: \"$2\" is not found: $(cat "$scratch/$3")"
 }
 wrong '<div style="width:900px">wide</div>' 'the page is' found
+wrong '<style>.scroll { background: none }</style>' 'nothing shows that there is more of Verdict' found
 wrong '<p style="color:#ccc">faint</p>' 'faint text: faint' found
 wrong '<svg class="chart" viewBox="0 0 420 300"><text x="400" y="50">far to the right</text></svg>' \
 	'cut off: far' found

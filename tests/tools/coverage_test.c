@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "tests/support/random.h"
-#include "tools/stats.h"
+#include "tools/ratio.h"
 
 enum { MOST = 15, RESAMPLES = 400 };
 
@@ -75,11 +75,11 @@ static void make(struct blocks *b, unsigned n, const struct noise *noise, double
 	}
 }
 
-typedef struct stat_ratio interval_fn(const double *a, const double *b, size_t n);
+typedef struct ratio interval_fn(const double *a, const double *b, size_t n);
 
-static struct stat_ratio half_as_wide(const double *a, const double *b, size_t n)
+static struct ratio half_as_wide(const double *a, const double *b, size_t n)
 {
-	struct stat_ratio r = stat_paired_ratio(a, b, n);
+	struct ratio r = ratio_paired(a, b, n);
 
 	r.low = sqrt(r.low * r.mid);
 	r.high = sqrt(r.high * r.mid);
@@ -94,9 +94,9 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Resampled means as they are, or (studentised) in units of their own error. */
-static struct stat_ratio bootstrap(const double *a, const double *b, size_t n, bool studentised)
+static struct ratio bootstrap(const double *a, const double *b, size_t n, bool studentised)
 {
-	struct stat_ratio r = stat_paired_ratio(a, b, n);
+	struct ratio r = ratio_paired(a, b, n);
 	double logs[MOST], stat[RESAMPLES], mean = log(r.mid), error = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -123,12 +123,12 @@ static struct stat_ratio bootstrap(const double *a, const double *b, size_t n, b
 	return r;
 }
 
-static struct stat_ratio percentile(const double *a, const double *b, size_t n)
+static struct ratio percentile(const double *a, const double *b, size_t n)
 {
 	return bootstrap(a, b, n, false);
 }
 
-static struct stat_ratio studentised(const double *a, const double *b, size_t n)
+static struct ratio studentised(const double *a, const double *b, size_t n)
 {
 	return bootstrap(a, b, n, true);
 }
@@ -151,7 +151,7 @@ static struct found cover(interval_fn *interval, unsigned n, const struct noise 
 	state = seed;
 	for (unsigned t = 0; t < trials; t++) {
 		struct blocks b;
-		struct stat_ratio r;
+		struct ratio r;
 
 		make(&b, n, noise, ratio);
 		r = interval(b.row, b.ref, n);
@@ -161,7 +161,7 @@ static struct found cover(interval_fn *interval, unsigned n, const struct noise 
 	}
 	f.held = held / (double)trials;
 	f.ratio = exp(logs / trials);
-	f.width = stat_median(widths, trials);
+	f.width = sample_median(widths, trials);
 	free(widths);
 	return f;
 }
@@ -176,8 +176,8 @@ static double same_rate(interval_fn *interval, unsigned n, const struct noise *n
 		struct blocks b;
 
 		make(&b, n, noise, ratio);
-		same += stat_same(interval(b.row, b.ref, n),
-				  stat_resolution(interval(b.control, b.ref, n))) != 0;
+		same += ratio_same(interval(b.row, b.ref, n),
+				   ratio_resolution(interval(b.control, b.ref, n))) != 0;
 	}
 	return same / (double)trials;
 }
@@ -215,7 +215,7 @@ static void table(void)
 	static const struct {
 		const char *name;
 		interval_fn *fn;
-	} kinds[] = { { "t", stat_paired_ratio },
+	} kinds[] = { { "t", ratio_paired },
 		      { "percentile", percentile },
 		      { "studentised", studentised } };
 
@@ -227,7 +227,7 @@ static void table(void)
 
 				printf("  %s %.3f (width %.2f)", kinds[i].name, f.held, f.width);
 			}
-			printf("  ~ %.3f\n", same_rate(stat_paired_ratio, sizes[s], &noises[k], 1));
+			printf("  ~ %.3f\n", same_rate(ratio_paired, sizes[s], &noises[k], 1));
 		}
 }
 
@@ -260,9 +260,9 @@ int main(int argc, char **argv)
 
 		for (size_t k = 0; k < NOISES; k++) {
 			const struct noise *noise = &noises[k];
-			struct found f = cover(stat_paired_ratio, n, noise, 0.8);
-			double same = same_rate(stat_paired_ratio, n, noise, 1);
-			double clear = same_rate(stat_paired_ratio, n, noise, 2);
+			struct found f = cover(ratio_paired, n, noise, 0.8);
+			double same = same_rate(ratio_paired, n, noise, 1);
+			double clear = same_rate(ratio_paired, n, noise, 2);
 
 			printf("%2u blocks, noise %-8s: held %.3f, ratio %.4f, ~ when equal %.3f, "
 			       "~ at twice the time %.3f\n",
@@ -285,7 +285,7 @@ int main(int argc, char **argv)
 		/* Skewed noise makes the interval hold more often than it says, even noise does
 		 * not. */
 		{
-			struct found f = cover(stat_paired_ratio, n, &noises[0], 0.8);
+			struct found f = cover(ratio_paired, n, &noises[0], 0.8);
 
 			check(f.held <= HELD + slack(HELD), "the interval is too wide", n, "even",
 			      f.held);

@@ -12,7 +12,7 @@
 #include "tests/support/unit.h"
 #include "tools/histogram.h"
 #include "tools/pauses.h"
-#include "tools/stats.h"
+#include "tools/ratio.h"
 
 static uint64_t state;
 
@@ -57,9 +57,9 @@ static void test_quantiles(void)
 			hist_add(&h[1 + i % 2], v[i]);
 		}
 		hist_merge(&h[1], &h[2]);
-		stat_sort(v, n);
+		sample_sort(v, n);
 		for (size_t k = 0; k < sizeof qs / sizeof *qs; k++) {
-			uint64_t exact = stat_rank(v, n, qs[k]), end = hist_bound(exact);
+			uint64_t exact = sample_rank(v, n, qs[k]), end = hist_bound(exact);
 
 			if (n > 0 && end > v[n - 1])
 				end = v[n - 1];
@@ -86,7 +86,7 @@ static void test_text(void)
 		exit(1);
 	for (size_t i = 0; i < n; i++)
 		hist_add(h, v[i] = 1000 + random_below(&state, 100000) * random_below(&state, 100));
-	stat_sort(v, n);
+	sample_sort(v, n);
 	hist_write(h, 1, f);
 	fclose(f);
 	f = fmemopen(text, len, "r");

@@ -51,6 +51,12 @@ usage_error()
 	return 0
 }
 
+# check_results SCHEMA FILE: a program on standard input looks at them with schema.py.
+check_results()
+{
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=${CARDMARK_SRCDIR:-.}/tests/tools python3 - "$@"
+}
+
 finish()
 {
 	[ "$failures" -eq 0 ] && exit 0
@@ -58,7 +64,15 @@ finish()
 	exit 1
 }
 
-[ -x "$cardmark" ] || skip "the cardmark command was not built (jansson is missing)"
+[ -x "$cardmark" ] || skip "the cardmark command was not built"
+
+# A build without jansson has no bench and report. A test that needs neither sets needs_bench=no
+# before it sources this.
+has_bench()
+{
+	"$cardmark" help bench >"$scratch/bench" 2>&1
+}
+[ "${needs_bench:-yes}" = no ] || has_bench || skip "$(cat "$scratch/bench")"
 
 # The preload object, where this build has it.
 preload=$builddir/gc-glue/boehm/.libs/libcardmark-preload.so

@@ -51,7 +51,7 @@ grep -c . "$journal" >"$scratch/lines"
 # Another bench does not write over it.
 # shellcheck disable=SC2086
 status 1 "$cardmark" bench $options --json="$file"
-said err "is of an interrupted bench"
+said err "belongs to an interrupted bench"
 [ "$(grep -c . "$journal")" = "$(cat "$scratch/lines")" ] || fail "the journal was changed"
 
 # Killed in the middle of a line, as by a crash; and once more.
@@ -133,6 +133,20 @@ p = json.load(open(sys.argv[1]))["programs"][0]
 rates = {run["latency"]["rate_per_s"] for row in p["rows"] for run in row["runs"]}
 assert rates == {p["rate_per_s"]} and p["closed_loop_per_s"] > 0, rates
 ' "$kv" || fail "another rate after it went on"
+
+# When an earlier program has used up the time of all, the last has little, and not no limit.
+late=$scratch/late.json journal=$scratch/late.json.journal
+"$cardmark" bench --quick --program=trees --program=words --size=1 --live-mb=8 --json="$late" \
+	>"$scratch/out" 2>"$scratch/err" </dev/null &
+pid=$!
+interrupt TERM 1
+sed -E 's/"at_s":[0-9.e-]+/"at_s":1000/' "$journal" >"$scratch/later" && cp "$scratch/later" "$journal"
+status 0 "$cardmark" bench resume "$late"
+python3 -c '
+import json, sys
+blocks = [p["blocks"] for p in json.load(open(sys.argv[1]))["programs"]]
+assert blocks[1] == 1, blocks
+' "$late" || fail "a program had more time than was left"
 
 # Comparing: made-up files from real ones, so that the answer is known.
 python3 - "$scratch/whole.json" "$scratch" <<'END'

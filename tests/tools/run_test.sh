@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Description: cardmark run passes arguments, exit status and environment on,
 # and says clearly what it cannot do.
+needs_bench=no
 . "${CARDMARK_SRCDIR:-.}/tests/tools/lib.sh"
 
 status 127 "$cardmark" run no-such-program-anywhere
@@ -51,7 +52,7 @@ status 0 env CARDMARK_BACKEND=uffd "$cardmark" run --backend=alldirty --way=B --
 said out "CARDMARK_GC_MODE=auto"
 said out "CARDMARK_BACKEND=alldirty"
 said out "CARDMARK_GC_WAY=B"
-said out "CARDMARK_STATS=-"
+said out "CARDMARK_STATS=/dev/stderr"
 status 0 env CARDMARK_VERIFY=off "$cardmark" run --verify env
 said out "CARDMARK_VERIFY=hash"
 # What is preloaded already stays, behind ours.
@@ -87,6 +88,24 @@ END
 if ${CC:-cc} -o "$scratch/text" "$scratch/text.c" -ldl 2>/dev/null; then
 	status 5 "$cardmark" run "$scratch/text"
 fi
+
+# A libgc for this program alone: in DIR or DIR/lib, by its full path, before what was there.
+mkdir -p "$scratch/private/lib" "$scratch/elsewhere"
+: >"$scratch/private/lib/libgc.so.1"
+: >"$scratch/elsewhere/libgc.so.1"
+# The shell is not a program of ours: an empty libgc does it no harm.
+# shellcheck disable=SC2016
+status 0 env LD_LIBRARY_PATH=/none "$cardmark" run --libgc="$scratch/private" \
+	/bin/sh -c 'echo "path: $LD_LIBRARY_PATH"'
+said out "path: $scratch/private/lib:"
+said out ":/none"
+status 0 env -u LD_LIBRARY_PATH sh -c 'cd "$1" && exec "$2" run --libgc=elsewhere \
+	/bin/sh -c "echo path: \$LD_LIBRARY_PATH"' sh "$scratch" "$cardmark"
+said out "path: $scratch/elsewhere"
+status 1 "$cardmark" run --libgc="$scratch" true
+said err "there is no libgc.so.1 in $scratch, nor in its lib/"
+status 1 "$cardmark" run --libgc="$scratch/a:b" true
+said err "colons"
 
 linker=$(ls /lib64/ld-linux-x86-64.so.2 /lib/ld-linux-aarch64.so.1 2>/dev/null | head -n 1)
 if [ -n "$linker" ]; then

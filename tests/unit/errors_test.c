@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the words for what the kernel refused: each names the error as manual pages do, and
- * what has none of its own is said to be unexpected. */
+ * what has none of its own is said to be unexpected. A call that fails leaves the program's errno
+ * as it was. */
 #include "lib/errors.h"
+#include "lib/os/os.h"
+#include "lib/os/uapi.h"
 #include "tests/support/unit.h"
 
 #include <errno.h>
@@ -42,11 +45,33 @@ static void no_error_and_an_unknown_one_have_words(void)
 	CHECK(strcmp(cm_errno_text(LAST_ERRNO + 1), unexpected) == 0);
 }
 
+static void a_call_that_fails_leaves_errno_alone(void)
+{
+	struct pm_scan_arg arg = { .size = sizeof arg };
+	struct cm_file_id id;
+	char byte = 0;
+
+	errno = EDOM;
+	CHECK_EQ(cm_os_linux.scan(-1, &arg), -EBADF);
+	CHECK_EQ(errno, EDOM);
+	CHECK_EQ(cm_os_linux.read(-1, &byte, 1), -EBADF);
+	CHECK_EQ(errno, EDOM);
+	CHECK_EQ(cm_os_linux.write(-1, &byte, 1), -EBADF);
+	CHECK_EQ(errno, EDOM);
+	CHECK_EQ(cm_os_linux.fd_id(-1, &id), -EBADF);
+	CHECK_EQ(errno, EDOM);
+	CHECK_EQ(cm_os_linux.close(-1), -EBADF);
+	CHECK_EQ(errno, EDOM);
+	CHECK_EQ(cm_os_linux.alone(), 0);
+	CHECK_EQ(errno, EDOM);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_case cases[] = {
 		UNIT_CASE(each_text_names_its_error),
 		UNIT_CASE(no_error_and_an_unknown_one_have_words),
+		UNIT_CASE(a_call_that_fails_leaves_errno_alone),
 	};
 
 	return unit_main(argc, argv, UNIT_CASES(cases));

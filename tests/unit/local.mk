@@ -16,6 +16,8 @@ unit_tests = \
 	tests/unit/ranges_test \
 	tests/unit/selftest \
 	tests/unit/sized_test \
-	tests/unit/softdirty_test
+	tests/unit/softdirty_test \
+	tests/unit/userfaultfd_test
 once_tests += $(unit_tests)
+plain_programs += $(unit_tests)
 tests_libsupport_la_SOURCES += tests/unit/crew.h

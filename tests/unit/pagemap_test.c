@@ -370,6 +370,8 @@ static void a_failed_open_says_why_and_keeps_nothing(void)
 		fake_kernel_begin();
 		fake.fail_at[cases[i].call] = 1;
 		fake.error[cases[i].call] = cases[i].error;
+		fake.fail_at[FAKE_UFFD_DEVICE] = 1;
+		fake.error[FAKE_UFFD_DEVICE] = -ENOENT;
 		why = NULL;
 		error = cm_backend_pagemap.open(&b, &params, &why);
 		CHECK(error < 0);

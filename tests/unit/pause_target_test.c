@@ -322,12 +322,39 @@ static void a_long_walk_is_not_tried_again_and_again(void)
 	CHECK(without.stops > 8 * without.collections);
 }
 
+/* Everything is dirty at each stop, and a fork waits for the end of a collection: it is let
+ * through by the first stop that begins after its patience. */
+static void a_fork_does_not_wait_for_the_target(void)
+{
+	static const struct program busy = { 25000, 10, 30, 12, 11000, 8, 1000, 20000 };
+	struct result r;
+
+	run(&busy, true, random_seed(unit_seed), &r);
+	m.collecting = true;
+	m.attempts = 0;
+	m.dirty = m.p.blocks;
+	fork_begins();
+	stop();
+	CHECK(m.collecting); /* given up: it has all the time that others have */
+	clock_ns += FORK_WAITS_NS;
+	m.dirty = m.p.blocks;
+	stop();
+	CHECK(m.collecting == false);
+	CHECK_EQ(rate_now(), MOST_RATE);
+	fork_ends();
+	m.dirty = m.p.blocks;
+	stop();
+	CHECK(m.collecting);
+	CHECK(rate_now() < MOST_RATE);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_case cases[] = {
 		UNIT_CASE(a_small_heap_keeps_the_target),
 		UNIT_CASE(a_middle_heap_keeps_the_target),
 		UNIT_CASE(a_long_walk_is_not_tried_again_and_again),
+		UNIT_CASE(a_fork_does_not_wait_for_the_target),
 	};
 
 	return unit_main(argc, argv, UNIT_CASES(cases));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * cardmark bench barriers: what was asked for, and the order of things. */
+ * cardmark bench barriers: its options, and the order of its steps. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -53,7 +53,7 @@ static int measure(struct barriers *b, const char *file)
 	bench_catch_signals();
 	ran = barriers_schedule(b, file);
 	bench_env_end(&b->env);
-	/* Before the first block there is nothing to keep. */
+	/* Before the first block there are no results to keep. */
 	if (barriers_begun(b) == 0) {
 		if (bench_interrupted() != 0)
 			tool_message("bench", "interrupted before the first block: nothing was "
@@ -68,7 +68,7 @@ static int measure(struct barriers *b, const char *file)
 			"\nAll figures are in %s: 'cardmark report --barriers=%s' makes a "
 			"page of them%s\n",
 			file, file,
-			barriers_begun(b) < STAT_MIN_BLOCKS
+			barriers_begun(b) < RATIO_MIN_BLOCKS
 				? "; fewer than 3 blocks give no intervals."
 				: ".");
 	if (bench_interrupted() != 0)

@@ -15,7 +15,7 @@ extern const char *const barriers_phase_names[BARRIERS_PHASES];
 
 enum barriers_role {
 	BARRIERS_REFERENCE, /* software cards */
-	BARRIERS_CONTROL,   /* the same again: what is the noise? */
+	BARRIERS_CONTROL,   /* the same again: shows the noise */
 	BARRIERS_OURS,
 	BARRIERS_OTHER,
 	BARRIERS_ROLES
@@ -101,8 +101,7 @@ void barriers_free(struct barriers *b);
 
 /* ---- barriers_plan.c --------------------------------------------------------------- */
 
-/* With the backends that were asked for, or all that work here. -1 to go on, or the exit
- * status. */
+/* With the named backends, or all that work here. -1 to go on, or the exit status. */
 int barriers_plan_rows(struct barriers *b, const struct bench_options *opt);
 /* All points but those of the heap sweep, which needs the least heap. False, with a
  * message: there is no such program. */
@@ -129,8 +128,7 @@ bool barriers_schedule(struct barriers *b, const char *file);
 
 /* ---- barriers_file.c ----------------------------------------------------------------------- */
 
-/* What the results file has of a run as numbers. All but the first are in minigc's statistics,
- * too. */
+/* The numbers of a run in the results file. All but the first are in minigc's statistics, too. */
 enum { BARRIERS_RUN_FIELDS = 5 };
 extern const struct bench_field barriers_run_fields[BARRIERS_RUN_FIELDS];
 
@@ -157,14 +155,14 @@ size_t barriers_stops(const struct barriers_run *run, struct pause *out);
 double barriers_median(const struct barriers *b, unsigned point, unsigned row,
 		       enum barriers_metric m);
 /* To the reference; resolution: from the A/A row. */
-struct stat_ratio barriers_ratio(const struct barriers *b, unsigned point, unsigned row,
-				 enum barriers_metric m);
+struct ratio barriers_ratio(const struct barriers *b, unsigned point, unsigned row,
+			    enum barriers_metric m);
 double barriers_resolution(const struct barriers *b, unsigned point, enum barriers_metric m);
 /* Blocks of which anything ran. */
 unsigned barriers_begun(const struct barriers *b);
 /* Blocks in which reference and control both ended well. */
 unsigned barriers_whole_blocks(const struct barriers *b, unsigned point);
-/* Have all runs of a block that ended well one result? With print, names those that do not. */
+/* Do all good runs of a block have the same result? With print, names those that do not. */
 bool barriers_results_agree(const struct barriers *b, unsigned point, bool print);
 /* Means over young collections of good runs; NaN if there were none. */
 double barriers_dirty(const struct barriers *b, unsigned point, unsigned row);
@@ -176,15 +174,15 @@ void barriers_point_name(const struct barriers_point *p, char *out, size_t n);
 void barriers_stop_name(const struct barriers *b, enum barriers_axis axis, unsigned i, char *out,
 			size_t n);
 
-/* What is drawn, and takes part in the map: not the control, and not alldirty where there is
- * dirty, which is the same once more. */
+/* The rows that are drawn and in the map: not the control, and not alldirty if there is dirty,
+ * which measures the same. */
 bool barriers_distinct(const struct barriers *b, unsigned row);
 
 struct barriers_winner {
 	unsigned row;             /* n_rows: nothing can be said */
 	bool tied[BARRIERS_ROWS]; /* no different from it */
 	unsigned ties;
-	struct stat_ratio next; /* the best that is not tied, to the winner; NaN: none */
+	struct ratio next; /* the best that is not tied, to the winner; NaN: none */
 	unsigned next_row;
 };
 /* What costs least at a point. with_cards: the reference takes part; the control never does. */

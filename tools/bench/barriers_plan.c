@@ -12,8 +12,8 @@ const char *const barriers_axis_names[AXES] = { [AXIS_PROGRAM] = "program",
 
 #define MIB UINT64_C(1048576)
 
-/* What a store and a turn of churn in stores.lisp allocate, and what an object takes beside
- * its words, in bytes. The test of this bench compares them with what comes out. */
+/* The bytes that a store and a turn of churn in stores.lisp allocate, and the bytes of an object
+ * besides its words. The test of this bench compares them with the results. */
 enum { STORE_BYTES = 184, CHURN_BYTES = 88, OBJECT_BYTES = 8, PAGE = 4096 };
 
 enum { BASE_WORDS = 32 };
@@ -122,7 +122,7 @@ static double total_bytes(const struct barriers *b)
 	return (double)(presets[b->preset].allocate_mib * MIB) * (double)b->work / 100;
 }
 
-/* So many stores that all allocate what the preset asks for. */
+/* The number of stores that allocate as much as the preset asks for. */
 static void set_size(const struct barriers *b, struct barriers_point *p)
 {
 	p->size = (uint64_t)total_bytes(b) / (STORE_BYTES + CHURN_BYTES * p->churn);

@@ -107,8 +107,8 @@ static bool fit(struct barriers *b, struct clock *c)
 		return false;
 	left = b->budget_s - (spent(c));
 	/* The heap sweep is to come, and finding its least heap. */
-	if (b->budget_s > 0 && !b->fixed_work && sum * 1.5 * rows * STAT_MIN_BLOCKS > left) {
-		double less = fmax(left, 1) / (sum * 1.5 * rows * STAT_MIN_BLOCKS);
+	if (b->budget_s > 0 && !b->fixed_work && sum * 1.5 * rows * RATIO_MIN_BLOCKS > left) {
+		double less = fmax(left, 1) / (sum * 1.5 * rows * RATIO_MIN_BLOCKS);
 
 		b->work = (uint64_t)fmax(2, (double)b->work * less);
 		barriers_plan_work(b);
@@ -175,7 +175,7 @@ static bool another(const struct barriers *b, const struct clock *c, unsigned bl
 {
 	if (block == b->blocks || bench_interrupted() != 0 || late(b, c))
 		return false;
-	return b->budget_s <= 0 || block < STAT_MIN_BLOCKS || spent(c) + c->block_s < b->budget_s;
+	return b->budget_s <= 0 || block < RATIO_MIN_BLOCKS || spent(c) + c->block_s < b->budget_s;
 }
 
 bool barriers_schedule(struct barriers *b, const char *file)
@@ -192,7 +192,7 @@ bool barriers_schedule(struct barriers *b, const char *file)
 	for (; good && another(b, &c, block); block++) {
 		run_block(b, &c, block, &random);
 		bench_env_update(&b->env);
-		/* Whatever comes, this much is kept. */
+		/* This much is kept in any case. */
 		if (kept && bench_interrupted() == 0)
 			good = bench_write_results(barriers_results_json(b), file, BENCH_COMPACT);
 	}

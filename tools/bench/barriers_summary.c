@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the runs of barriers show. Less is better in every metric. */
+ * Summaries of the runs of barriers. Less is better in every metric. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -67,9 +67,9 @@ static double pauses_of(const struct barriers_run *run, enum barriers_metric m)
 		sum += v[i];
 	}
 	if (n > 0) {
-		stat_sort(v, n);
+		sample_sort(v, n);
 		found = m == BARRIERS_PAUSED ? sum
-					     : stat_rank(v, n, m == BARRIERS_PAUSE_P50 ? 0.5 : 1);
+					     : sample_rank(v, n, m == BARRIERS_PAUSE_P50 ? 0.5 : 1);
 	}
 	free(v);
 	free(stops);
@@ -113,28 +113,28 @@ double barriers_median(const struct barriers *b, unsigned point, unsigned row,
 		if (at > 0)
 			v[n++] = at;
 	}
-	return stat_median(v, n);
+	return sample_median(v, n);
 }
 
-static struct stat_ratio ratio_of(const struct barriers *b, unsigned point, unsigned row,
-				  unsigned to, enum barriers_metric m)
+static struct ratio ratio_of(const struct barriers *b, unsigned point, unsigned row, unsigned to,
+			     enum barriers_metric m)
 {
 	double x[MAX_BLOCKS], y[MAX_BLOCKS];
 
 	series(b, point, row, m, x);
 	series(b, point, to, m, y);
-	return stat_paired_ratio(x, y, b->blocks);
+	return ratio_paired(x, y, b->blocks);
 }
 
-struct stat_ratio barriers_ratio(const struct barriers *b, unsigned point, unsigned row,
-				 enum barriers_metric m)
+struct ratio barriers_ratio(const struct barriers *b, unsigned point, unsigned row,
+			    enum barriers_metric m)
 {
 	return ratio_of(b, point, row, 0, m);
 }
 
 double barriers_resolution(const struct barriers *b, unsigned point, enum barriers_metric m)
 {
-	return stat_resolution(ratio_of(b, point, 1, 0, m));
+	return ratio_resolution(ratio_of(b, point, 1, 0, m));
 }
 
 unsigned barriers_whole_blocks(const struct barriers *b, unsigned point)
@@ -278,14 +278,14 @@ struct barriers_winner barriers_winner(const struct barriers *b, unsigned point,
 		return w;
 	}
 	for (unsigned row = with_cards ? 0 : 1; row < b->n_rows; row++) {
-		struct stat_ratio r;
+		struct ratio r;
 
 		if (!barriers_distinct(b, row) || row == w.row)
 			continue;
 		r = ratio_of(b, point, row, w.row, m);
 		if (isnan(r.mid))
 			continue;
-		w.tied[row] = stat_same(r, resolution) || isinf(r.high);
+		w.tied[row] = ratio_same(r, resolution) || isinf(r.high);
 		w.ties += w.tied[row];
 		if (!w.tied[row] && !(w.next.mid <= r.mid)) {
 			w.next = r;
@@ -316,8 +316,8 @@ static void print_axis(const struct barriers *b, enum barriers_axis axis, FILE *
 		fprintf(f, "%-18s", text);
 		for (unsigned row = 1; row < b->n_rows; row++)
 			fprintf(f, " %18s",
-				stat_ratio_text(barriers_ratio(b, p, row, BARRIERS_CPU), resolution,
-						2, text));
+				ratio_text(barriers_ratio(b, p, row, BARRIERS_CPU), resolution, 2,
+					   text));
 		fputc('\n', f);
 	}
 }

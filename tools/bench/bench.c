@@ -33,7 +33,7 @@ static int become(const struct bench_subcommand *which, const struct bench_optio
 	return TOOL_CANNOT;
 }
 
-const struct bench_subcommand bench_subcommands[] = {
+static const struct bench_subcommand subcommands[] = {
 	{ .name = "programs",
 	  .what = "real programs with each way of collecting (what 'cardmark bench' does)",
 	  .presets = { "at most three minutes: 40 % of the work (default)",
@@ -72,7 +72,7 @@ const struct bench_subcommand bench_subcommands[] = {
 	  .full = 4096,
 	  .seeded = true },
 	{ .name = "resume",
-	  .what = "go on with an interrupted 'bench programs' that was to write FILE",
+	  .what = "continue an interrupted 'bench programs' that writes FILE",
 	  .files = "[FILE]",
 	  .max_files = 1,
 	  .run = bench_resume },
@@ -82,15 +82,14 @@ const struct bench_subcommand bench_subcommands[] = {
 	  .min_files = 2,
 	  .max_files = 2,
 	  .run = bench_compare },
+	{ .name = NULL },
 };
-
-const unsigned bench_subcommand_count = sizeof bench_subcommands / sizeof *bench_subcommands;
 
 int tool_bench(int argc, char **argv)
 {
 	const struct bench_subcommand *which;
 	struct bench_options opt;
-	int status = bench_parse(argc, argv, &opt, &which);
+	int status = bench_parse(argc, argv, subcommands, &opt, &which);
 
 	if (status >= 0)
 		return status;

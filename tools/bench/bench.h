@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the subcommands of cardmark bench share: their options, the runner of processes, and
- * files of results. */
+ * Shared by the subcommands of cardmark bench: options, the runner of processes, and results
+ * files. */
 #ifndef CARDMARK_TOOL_BENCH_H
 #define CARDMARK_TOOL_BENCH_H
 
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tools/stats.h"
+#include "tools/ratio.h"
 #include "tools/tool.h"
 
 enum { MAX_BLOCKS = 200, MAX_ARGS = 24 };
@@ -23,12 +23,12 @@ extern const char *const bench_preset_names[PRESETS];
 
 enum { BENCH_MANY = 8 }; /* options that may be repeated */
 
-/* What was asked for. A subcommand has only the options that its help names. */
+/* The options that were given. A subcommand has only the options that its help names. */
 struct bench_options {
 	enum bench_preset preset;
 	unsigned blocks; /* at most; 0: not asked */
 	double budget_s; /* 0: no limit */
-	bool blocks_given, size_given, verify;
+	bool preset_given, blocks_given, size_given, verify, wide;
 	uint64_t size, seed, live_mb, rate; /* size: per cent; 0: not asked */
 	double target_ms, fail_above;       /* fail_above, per cent; below 0: not asked */
 	const char *json, *filter;          /* or NULL */
@@ -38,6 +38,7 @@ struct bench_options {
 	int n_files;
 	int argc; /* all of it, from "bench" on */
 	char **argv;
+	const struct bench_subcommand *table; /* that it was read by */
 };
 
 struct bench_subcommand {
@@ -47,29 +48,27 @@ struct bench_subcommand {
 	const char *presets[PRESETS]; /* in the help: what each does */
 	const char *size, *json;      /* in the help: what 100 % are, and the file; or NULL */
 	int (*run)(struct bench_options *opt);
-	/* Without run, a program of its own, because it makes no use of a collector; the option
-	 * of it for the amount of work, and how much is 100 per cent. */
+	/* Without run, the subcommand is a separate program, because it needs no collector. Then:
+	 * its option for the amount of work, and the amount that is 100 per cent. */
 	const char *program, *unit;
 	uint64_t full;
 	bool seeded;
 };
 
-/* Which subcommand is meant, and its options. -1 to go on, or the exit status. */
-int bench_parse(int argc, char **argv, struct bench_options *opt,
-		const struct bench_subcommand **which);
+/* Which subcommand of the table is meant, and its options. The table ends with a name of NULL; its
+ * first row is meant if none is named. -1 to go on, or the exit status. */
+int bench_parse(int argc, char **argv, const struct bench_subcommand *table,
+		struct bench_options *opt, const struct bench_subcommand **which);
 
 struct bench_limits {
 	unsigned blocks;
 	double budget_s;
 	uint64_t size;
 };
-/* Fills in what was not asked for, from the row of the preset. */
+/* Fills in the options that were not given, from the row of the preset. */
 void bench_limit(struct bench_options *opt, const struct bench_limits presets[PRESETS]);
 
-/* ---- bench.c -------------------------------------------------------------------- */
-
-extern const struct bench_subcommand bench_subcommands[];
-extern const unsigned bench_subcommand_count;
+/* ---- The subcommands ---------------------------------------------------------------- */
 
 int bench_programs(struct bench_options *opt);
 int bench_resume(struct bench_options *opt);
@@ -83,7 +82,7 @@ enum { MAX_BACKENDS = 16 };
 
 /* A backend that an option names, "auto" too. -1, or the exit status, with a message. */
 int bench_find_backend(const char *name, enum cardmark_backend *out);
-/* All that work here, best first; how many. */
+/* All backends that work here, best first. Returns their number. */
 unsigned bench_usable_backends(enum cardmark_backend out[MAX_BACKENDS]);
 
 /* ---- child.c -------------------------------------------------------------------- */
@@ -159,7 +158,9 @@ struct bench_env {
 	char load[64], load_after[64], started[32], finished[32]; /* UTC */
 	long cpus;
 	uint64_t steal_before, total_before, steal_after, total_after; /* ticks since boot */
-	uint64_t steal, total; /* during the run, all parts of it */
+	uint64_t busy_after, own_after;
+	/* During the run, all parts of it; own: this program's, of what was busy. */
+	uint64_t steal, total, busy, own;
 };
 
 void bench_env_begin(struct bench_env *env, const struct bench_options *opt);
@@ -167,6 +168,11 @@ void bench_env_begin(struct bench_env *env, const struct bench_options *opt);
 void bench_env_update(struct bench_env *env);
 void bench_env_end(struct bench_env *env);
 double bench_env_steal_percent(const struct bench_env *env);
+/* How many CPUs other programs used while it ran; and use now, which takes half a second. */
+double bench_env_others(const struct bench_env *env);
+double bench_env_others_now(void);
+/* Programs that use more of the CPUs make times worth little. */
+#define BENCH_OTHERS_MANY 0.25
 /* With the command, into the root of a file and back. */
 void bench_put_env(json_t *root, const struct bench_env *env);
 void bench_get_env(const json_t *root, struct bench_env *env);
@@ -176,9 +182,9 @@ void bench_get_env(const json_t *root, struct bench_env *env);
 /* JSON has no NaN: null. */
 json_t *bench_number_json(double v);
 json_t *bench_count_json(uint64_t v);
-json_t *bench_ratio_json(struct stat_ratio r);
+json_t *bench_ratio_json(struct ratio r);
 
-/* Nothing in a file is believed: what is not there or of another type is 0 or "". */
+/* A file may be wrong: a value that is missing or of another type is 0 or "". */
 uint64_t bench_count_of(const json_t *o, const char *key);
 /* Of a list. False: it is none. */
 bool bench_count_at(const json_t *list, size_t i, uint64_t *out);
@@ -194,8 +200,8 @@ struct bench_field {
 void bench_put_counts(json_t *o, const struct bench_field *fields, size_t n, const void *from);
 void bench_get_counts(const json_t *o, const struct bench_field *fields, size_t n, void *to);
 
-/* Takes over root. Never half a file, whatever ends us. False, with a message. "-" is
- * standard output. */
+/* Takes over root. Never leaves half a file, even if the process is killed. False, with a message.
+ * "-" is standard output. */
 enum { BENCH_COMPACT = JSON_COMPACT | JSON_REAL_PRECISION(9) };
 bool bench_write_results(json_t *root, const char *file, size_t flags);
 /* NULL, with a message in the name of sub, if it is no file of this format and version. */

@@ -81,7 +81,7 @@ void bench_free_command(struct bench_command *c)
 		free(c->argv[--c->argc]);
 }
 
-/* libgc's own environment and ours would favour one row over another. */
+/* Variables of libgc and of ours would favour one row over another. */
 static void clean_environment(void)
 {
 	for (char **e = environ; *e != NULL;) {
@@ -163,7 +163,7 @@ static int look_at(pid_t pid, struct bench_child *out)
 	return SAMPLE_MS + (int)(4000 * (bench_now() - start));
 }
 
-/* Waits for the end, and kills what does not end. True if it had to. */
+/* Waits for the end of the process, and kills it if it does not end. True if it had to. */
 static bool wait_end(pid_t pid, double timeout_s, bool sample, struct bench_child *out)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);

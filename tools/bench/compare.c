@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * Two results files: what got slower? Times of two sessions are not compared as they
- * are, because the machine differs too. Each row is taken relative to the reference
- * of its own block, and blocks of the same seed are paired:
- * (row / reference, new) / (row / reference, old). */
+ * Compares two results files. Times of two sessions are not compared as they are, because the
+ * machine differs too. Each row is taken relative to the reference of its own block, and blocks of
+ * the same seed are paired: (row / reference, new) / (row / reference, old). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +23,8 @@ static const enum bench_metric latency[SHOWN] = { METRIC_LATENCY_P50, METRIC_LAT
 static void shares(const struct side *s, unsigned program, unsigned row, unsigned blocks,
 		   enum bench_metric m, double *out)
 {
-	/* The time in pauses is its own: the reference's is of another kind. So is latency. */
+	/* The time in pauses is compared by itself, because the reference's pauses are of another
+	 * kind. So is latency. */
 	bool plain = m == METRIC_PAUSED || m >= METRIC_SERVICE || row == s->plan->ref;
 
 	for (unsigned b = 0; b < blocks; b++) {
@@ -53,14 +53,14 @@ static int find_row(const struct bench_plan *plan, const char *label)
 	return -1;
 }
 
-static struct stat_ratio change(const struct side s[2], const unsigned program[2],
-				const unsigned row[2], unsigned blocks, enum bench_metric m)
+static struct ratio change(const struct side s[2], const unsigned program[2], const unsigned row[2],
+			   unsigned blocks, enum bench_metric m)
 {
 	double a[MAX_BLOCKS], b[MAX_BLOCKS];
 
 	shares(&s[1], program[1], row[1], blocks, m, a);
 	shares(&s[0], program[0], row[0], blocks, m, b);
-	return stat_paired_ratio(a, b, blocks);
+	return ratio_paired(a, b, blocks);
 }
 
 /* The same metric in both files' own noise. */
@@ -81,7 +81,7 @@ static bool compare_rows(const struct side s[2], const unsigned program[2], unsi
 		const struct bench_row *r = &s[0].plan->rows[i];
 		int other = find_row(s[1].plan, r->label);
 		unsigned row[2] = { i, (unsigned)other };
-		char text[SHOWN][STAT_TEXT];
+		char text[SHOWN][RATIO_TEXT];
 		bool slow = false;
 
 		if (other < 0) {
@@ -90,13 +90,13 @@ static bool compare_rows(const struct side s[2], const unsigned program[2], unsi
 			continue;
 		}
 		for (unsigned m = 0; m < SHOWN; m++) {
-			struct stat_ratio ratio = change(s, program, row, blocks, metrics[m]);
+			struct ratio ratio = change(s, program, row, blocks, metrics[m]);
 			double least = noise(s, program, times ? METRIC_TOTAL : metrics[m]);
 
-			stat_ratio_text(ratio, least, 3, text[m]);
+			ratio_text(ratio, least, 3, text[m]);
 			slow = slow ||
 			       (m == 0 && fail_above >= 0 && bench_is_ours(r) &&
-				!stat_same(ratio, least) && ratio.mid > 1 + fail_above / 100);
+				!ratio_same(ratio, least) && ratio.mid > 1 + fail_above / 100);
 		}
 		worse = worse || slow;
 		printf("%-26s %-24s %-24s %s%s\n", r->label, text[0], text[1], text[2],
@@ -107,7 +107,7 @@ static bool compare_rows(const struct side s[2], const unsigned program[2], unsi
 	return worse;
 }
 
-/* Can they be compared? If not, why is printed. */
+/* Can they be compared? If not, prints the reason. */
 static bool same_load(const struct bench_program *p, const struct bench_program *q, bool print)
 {
 	if (p->work != q->work && print)

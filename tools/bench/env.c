@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT
- * What a reader must know about the machine to judge the numbers. */
+ * The facts about the machine that a reader needs to judge the numbers. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,22 +42,64 @@ static void read_cpu(char *out, size_t n)
 		fclose(f);
 }
 
-/* The first line of /proc/stat: user nice system idle iowait irq softirq steal. */
-static void read_ticks(uint64_t *steal, uint64_t *total)
+/* In ticks of one CPU. */
+struct ticks {
+	uint64_t steal, total, busy, own;
+};
+
+static uint64_t own_ticks(int who)
 {
+	struct rusage u;
+
+	if (getrusage(who, &u) != 0)
+		return 0;
+	return (uint64_t)(((double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+			   (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6) *
+			  (double)sysconf(_SC_CLK_TCK));
+}
+
+/* The first line of /proc/stat: user nice system idle iowait irq softirq steal. */
+static struct ticks read_ticks(void)
+{
+	struct ticks now = { 0 };
 	uint64_t t[8] = { 0 };
 	char line[256];
 
 	first_line("/proc/stat", line, sizeof line);
-	*steal = *total = 0;
 	if (sscanf(line,
 		   "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
 		   " %" SCNu64 " %" SCNu64,
 		   &t[0], &t[1], &t[2], &t[3], &t[4], &t[5], &t[6], &t[7]) != 8)
-		return;
-	*steal = t[7];
+		return now;
+	now.steal = t[7];
 	for (size_t i = 0; i < 8; i++)
-		*total += t[i];
+		now.total += t[i];
+	now.busy = t[0] + t[1] + t[2] + t[5] + t[6];
+	/* Programs of ours are children that were waited for. */
+	now.own = own_ticks(RUSAGE_SELF) + own_ticks(RUSAGE_CHILDREN);
+	return now;
+}
+
+/* How many of the machine's CPUs other programs use. */
+static double others(double busy, double own, double total, long cpus)
+{
+	return total > 0 ? fmax(0, busy - own) / total * (double)cpus : 0;
+}
+
+double bench_env_others_now(void)
+{
+	struct timespec half = { .tv_nsec = 500000000 };
+	struct ticks a = read_ticks(), b;
+
+	nanosleep(&half, NULL);
+	b = read_ticks();
+	return others((double)(b.busy - a.busy), (double)(b.own - a.own),
+		      (double)(b.total - a.total), sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+double bench_env_others(const struct bench_env *env)
+{
+	return others((double)env->busy, (double)env->own, (double)env->total, env->cpus);
 }
 
 /* Our C programs know which libgc they run on; guile uses the same one. */
@@ -88,6 +132,7 @@ static void utc_now(char out[32])
 void bench_env_begin(struct bench_env *env, const struct bench_options *opt)
 {
 	struct utsname un;
+	struct ticks now;
 	size_t used = 0;
 
 	memset(env, 0, sizeof *env);
@@ -106,22 +151,28 @@ void bench_env_begin(struct bench_env *env, const struct bench_options *opt)
 	tool_make_utf8(env->command);
 	snprintf(env->library, sizeof env->library, "%s", cardmark_version());
 	utc_now(env->started);
-	read_ticks(&env->steal_before, &env->total_before);
-	env->steal_after = env->steal_before;
-	env->total_after = env->total_before;
+	now = read_ticks();
+	env->steal_before = env->steal_after = now.steal;
+	env->total_before = env->total_after = now.total;
+	env->busy_after = now.busy;
+	env->own_after = now.own;
 }
 
 void bench_env_update(struct bench_env *env)
 {
-	uint64_t steal, total;
+	struct ticks now = read_ticks();
 
-	read_ticks(&steal, &total);
-	if (total < env->total_after || steal < env->steal_after)
+	if (now.total < env->total_after || now.steal < env->steal_after ||
+	    now.busy < env->busy_after)
 		return;
-	env->steal += steal - env->steal_after;
-	env->total += total - env->total_after;
-	env->steal_after = steal;
-	env->total_after = total;
+	env->steal += now.steal - env->steal_after;
+	env->total += now.total - env->total_after;
+	env->busy += now.busy - env->busy_after;
+	env->own += now.own - env->own_after;
+	env->steal_after = now.steal;
+	env->total_after = now.total;
+	env->busy_after = now.busy;
+	env->own_after = now.own;
 }
 
 void bench_env_end(struct bench_env *env)
@@ -157,6 +208,8 @@ static const struct bench_field ticks[] = {
 	{ "steal_ticks_after", offsetof(struct bench_env, steal_after) },
 	{ "steal_ticks", offsetof(struct bench_env, steal) },
 	{ "total_ticks", offsetof(struct bench_env, total) },
+	{ "busy_ticks", offsetof(struct bench_env, busy) },
+	{ "own_ticks", offsetof(struct bench_env, own) },
 };
 
 enum { TEXTS = sizeof texts / sizeof *texts };
@@ -171,6 +224,7 @@ void bench_put_env(json_t *root, const struct bench_env *env)
 	json_object_set_new(o, "cpus", json_integer(env->cpus));
 	bench_put_counts(o, ticks, sizeof ticks / sizeof *ticks, env);
 	json_object_set_new(o, "steal_percent", bench_number_json(bench_env_steal_percent(env)));
+	json_object_set_new(o, "others_cpus", bench_number_json(bench_env_others(env)));
 	json_object_set_new(root, "environment", o);
 	json_object_set_new(root, "command", json_string(env->command));
 }

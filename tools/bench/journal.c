@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * What an interrupted bench has done: FILE.journal beside the results file, one
- * JSON object a line. The first has the plan; then a line for each program when its work
- * is known, for each run, and at the end of each block. Runs of a block that did not
- * end are made again, because the runs of a block must be near in time. */
+ * The work of an interrupted bench: FILE.journal beside the results file, one JSON object a line.
+ * The first line has the plan; then there is a line for each program when its work is known, for
+ * each run, and at the end of each block. The runs of an unfinished block are run again, because
+ * the runs of a block must be near in time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static bool name_it(struct bench_journal *j, const char *file)
 
 /* One bench at a time has a journal: 1 it is ours now, 0 another process has it, -1 it cannot be
  * opened. A child of a bench that was killed has the lock until its exec, so the lock is asked for
- * more than once. A file system without locks is no reason to refuse. */
+ * more than once. The bench also runs on a file system without locks. */
 static int lock(struct bench_journal *j)
 {
 	struct timespec pause = { 0, 20000000 };
@@ -67,8 +67,8 @@ static void report_other(struct bench_journal *j, const char *file)
 		report_running(j);
 	else
 		tool_message("bench",
-			     "%s is of an interrupted bench: 'cardmark bench resume %s' goes on "
-			     "with it; remove it to begin anew",
+			     "%s belongs to an interrupted bench: 'cardmark bench resume %s' goes "
+			     "on with it; remove the file to begin again",
 			     j->path, file);
 	unlock(j);
 }
@@ -93,8 +93,8 @@ bool bench_journal_begin(struct bench_journal *j, const char *file, const struct
 	for (int i = 0; i < plan->opt->argc; i++)
 		if (!tool_is_utf8(plan->opt->argv[i])) {
 			tool_message("bench",
-				     "the argument \"%s\" is not UTF-8, and 'resume' could not "
-				     "give it again: take another",
+				     "the argument \"%s\" is not UTF-8, so 'resume' could not "
+				     "repeat it: choose another",
 				     plan->opt->argv[i]);
 			json_decref(argv);
 			return false;
@@ -131,6 +131,8 @@ void bench_journal_add(struct bench_journal *j, json_t *line, double at_s)
 		json_object_set_new(line, "at_s", json_real(at_s));
 		json_object_set_new(line, "steal", json_integer((json_int_t)j->env.steal));
 		json_object_set_new(line, "total", json_integer((json_int_t)j->env.total));
+		json_object_set_new(line, "busy", json_integer((json_int_t)j->env.busy));
+		json_object_set_new(line, "own", json_integer((json_int_t)j->env.own));
 		json_dumpf(line, j->f, JSON_COMPACT | JSON_REAL_PRECISION(9));
 		fputc('\n', j->f);
 		if (fflush(j->f) != 0) {
@@ -167,8 +169,7 @@ bool bench_journal_read(struct bench_journal *j, const char *file)
 	f = fopen(j->path, "re");
 	if (f == NULL) {
 		if (errno == ENOENT && access(file, R_OK) == 0)
-			tool_message("bench", "%s is complete: there is nothing to go on with",
-				     file);
+			tool_message("bench", "%s is complete: there is nothing to resume", file);
 		else
 			tool_message("bench", "cannot read %s: %s", j->path, strerror(errno));
 		j->path[0] = '\0';
@@ -254,15 +255,19 @@ bool bench_journal_go_on(struct bench_journal *j, struct bench_plan *plan)
 	    strcmp(now.thp, j->env.thp) != 0) {
 		tool_message(
 			"bench",
-			"%s is of another plan or machine (%s, library %s): its runs cannot be "
+			"%s is from another plan or machine (%s, library %s): its runs cannot be "
 			"compared with new ones",
 			j->path, j->env.kernel, j->env.library);
 		return false;
 	}
 	j->env.steal = bench_count_of(last, "steal");
 	j->env.total = bench_count_of(last, "total");
+	j->env.busy = bench_count_of(last, "busy");
+	j->env.own = bench_count_of(last, "own");
 	j->env.steal_after = now.steal_after;
 	j->env.total_after = now.total_after;
+	j->env.busy_after = now.busy_after;
+	j->env.own_after = now.own_after;
 	for (size_t i = 0; i < json_array_size(j->lines); i++)
 		plan->resumed +=
 			json_is_true(json_object_get(json_array_get(j->lines, i), "resumed"));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  * cardmark bench micro: runs cardmark-micro for each backend in turns, a fresh process each
- * time, and makes one file in Google Benchmark's JSON format of all they wrote. A block is a
+ * time, and joins their results into one file in Google Benchmark's JSON format. A block is a
  * repetition there. */
 #include <inttypes.h>
 #include <math.h>
@@ -52,7 +52,8 @@ static void add_all(struct micro_plan *m)
 
 /* ---- One process -------------------------------------------------------------------- */
 
-/* What it reported about itself; not what Google Benchmark reports about the machine. */
+/* The values that cardmark-micro itself reported, without Google Benchmark's facts about the
+ * machine. */
 static void show_errors(int fd)
 {
 	char *text = bench_tail(fd);
@@ -197,7 +198,8 @@ static int measure(const struct micro_plan *m, const char *file)
 		       ": %s\n'cardmark report --micro=%s' makes a page of them%s\n",
 		       json_object_size(by_name), blocks, blocks == 1 ? "" : "s", m->opt->seed,
 		       file, file,
-		       blocks < STAT_MIN_BLOCKS ? "; fewer than 3 blocks give no intervals." : ".");
+		       blocks < RATIO_MIN_BLOCKS ? "; fewer than 3 blocks give no intervals."
+						 : ".");
 	json_decref(by_name);
 	json_decref(context);
 	return good ? TOOL_OK : TOOL_CANNOT;

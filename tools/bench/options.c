@@ -13,7 +13,7 @@ const char *const bench_preset_names[PRESETS] = {
 static const struct bench_option {
 	const char *name, *value; /* value: in the help, or NULL */
 	const char *of;           /* subcommands, each between spaces */
-	const char *help;         /* NULL: the subcommand says it */
+	const char *help;         /* NULL: the subcommand has the text */
 } all[] = {
 	{ "quick", NULL, " programs barriers micro ", NULL },
 	{ "standard", NULL, " programs barriers micro ", NULL },
@@ -39,6 +39,7 @@ static const struct bench_option {
 	{ "seed", "N", " jemalloc lock-wait ", "seed of the random numbers (1)" },
 	{ "verify", NULL, " programs ", "one more run of our rows, with each page compared" },
 	{ "json", "FILE", " programs barriers micro ", NULL },
+	{ "wide", NULL, " programs resume ", "print all tables, not only their one screen" },
 	{ "fail-above", "PCT", " compare ",
 	  "status 1 if a row of ours became slower by more than this" },
 };
@@ -75,31 +76,34 @@ static void help_option(const struct bench_option *o, const struct bench_subcomm
 			printf("%s\n", s->presets[i]);
 }
 
+static void help_options(const struct bench_subcommand *s)
+{
+	for (unsigned i = 0; i < ALL; i++)
+		if (has(&all[i], s))
+			help_option(&all[i], s);
+	printf("  %-19s %s\n  %-19s %s\n", "-h, --help", "this text", "-V, --version",
+	       "the version");
+}
+
 static void help(const struct bench_subcommand *s)
 {
 	printf("Usage: cardmark bench %s%s%s%s\n%c%s.\n\n", s->name,
 	       s->files == NULL || s->min_files > 0 ? " [OPTION]..." : "", s->files ? " " : "",
 	       s->files ? s->files : "", toupper(s->what[0]), s->what + 1);
-	for (unsigned i = 0; i < ALL; i++)
-		if (has(&all[i], s))
-			help_option(&all[i], s);
-	printf("  --help\n");
+	help_options(s);
 }
 
-static void help_all(void)
+static void help_all(const struct bench_subcommand *table)
 {
 	printf("Usage: cardmark bench [SUBCOMMAND] [OPTION]...\n"
 	       "Runs programs as fresh processes with each way of tracking, in turns, and "
 	       "compares\n"
 	       "run time, pauses and cost. Each result is checked.\n\n");
-	for (unsigned i = 0; i < bench_subcommand_count; i++)
-		printf("  %-10s %s\n", bench_subcommands[i].name, bench_subcommands[i].what);
+	for (const struct bench_subcommand *s = table; s->name != NULL; s++)
+		printf("  %-10s %s\n", s->name, s->what);
 	printf("\n'cardmark bench SUBCOMMAND --help' lists its options. Those of programs, which\n"
 	       "need no name of a subcommand:\n\n");
-	for (unsigned i = 0; i < ALL; i++)
-		if (has(&all[i], &bench_subcommands[0]))
-			help_option(&all[i], &bench_subcommands[0]);
-	printf("  --help\n");
+	help_options(table);
 }
 
 /* ---- Values -------------------------------------------------------------------------- */
@@ -131,6 +135,17 @@ static int read_number(const char *sub, const char *option, const char *unit, co
 	return tool_usage_error(sub, "--%s is %s, not \"%s\"", option, unit, text);
 }
 
+static int choose_preset(const char *sub, enum bench_preset preset, struct bench_options *opt)
+{
+	if (opt->preset_given && opt->preset != preset)
+		return tool_usage_error(sub, "--%s and --%s exclude each other: give one",
+					bench_preset_names[opt->preset],
+					bench_preset_names[preset]);
+	opt->preset_given = true;
+	opt->preset = preset;
+	return -1;
+}
+
 /* -1 to go on, or the exit status. */
 static int read_option(const char *sub, const char *name, const char *value,
 		       struct bench_options *opt)
@@ -139,12 +154,10 @@ static int read_option(const char *sub, const char *name, const char *value,
 	int status;
 
 	for (unsigned i = 0; i < PRESETS; i++)
-		if (strcmp(name, bench_preset_names[i]) == 0) {
-			opt->preset = (enum bench_preset)i;
-			return -1;
-		}
-	if (strcmp(name, "verify") == 0) {
-		opt->verify = true;
+		if (strcmp(name, bench_preset_names[i]) == 0)
+			return choose_preset(sub, (enum bench_preset)i, opt);
+	if (strcmp(name, "verify") == 0 || strcmp(name, "wide") == 0) {
+		*(*name == 'w' ? &opt->wide : &opt->verify) = true;
 		return -1;
 	}
 	if (strcmp(name, "program") == 0)
@@ -182,71 +195,75 @@ static int read_option(const char *sub, const char *name, const char *value,
 
 /* ---- Which one ------------------------------------------------------------------------- */
 
-static const struct bench_subcommand *find(const char *name)
+static const struct bench_subcommand *find(const struct bench_subcommand *table, const char *name)
 {
-	for (unsigned i = 0; i < bench_subcommand_count; i++)
-		if (strcmp(bench_subcommands[i].name, name) == 0)
-			return &bench_subcommands[i];
+	for (; table->name != NULL; table++)
+		if (strcmp(table->name, name) == 0)
+			return table;
 	return NULL;
 }
 
 /* arg: as it was given, "--name=value" too. */
-static int unknown_option(const char *sub, const char *arg)
+static int unknown_option(const struct bench_subcommand *table, const char *sub, const char *arg)
 {
 	char name[32];
 
 	snprintf(name, sizeof name, "%.*s", (int)strcspn(arg, "="), arg);
-	if (strncmp(name, "--", 2) == 0 && find(name + 2) != NULL)
+	if (strncmp(name, "--", 2) == 0 && find(table, name + 2) != NULL)
 		return tool_usage_error(sub, "%s is a subcommand: 'cardmark bench %s'", name,
 					name + 2);
 	return tool_usage_error(sub, "unknown option \"%s\"", arg);
 }
 
-static int option_of_another(const char *sub, const char *name)
+static int option_of_another(const struct bench_subcommand *table, const char *sub,
+			     const char *name)
 {
 	char list[128] = "";
 	size_t used = 0;
 
-	for (unsigned s = 0; s < bench_subcommand_count; s++)
+	for (const struct bench_subcommand *s = table; s->name != NULL; s++)
 		for (unsigned i = 0; i < ALL && used < sizeof list; i++)
-			if (strcmp(all[i].name, name) == 0 && has(&all[i], &bench_subcommands[s]))
+			if (strcmp(all[i].name, name) == 0 && has(&all[i], s))
 				used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-							 used > 0 ? " and " : "",
-							 bench_subcommands[s].name);
+							 used > 0 ? " and " : "", s->name);
 	return tool_usage_error(sub, "--%s is an option of bench %s, not of this subcommand", name,
 				list);
 }
 
 /* argv[0] is the subcommand's name. -1 to go on, or the exit status. */
-static int parse_options(int argc, char **argv, const struct bench_subcommand *s, const char *sub,
+static int parse_options(int argc, char **argv, const struct bench_subcommand *table,
+			 const struct bench_subcommand *s, const char *sub,
 			 struct bench_options *opt)
 {
-	struct option options[ALL + 2] = { { "help", no_argument, NULL, 'h' } };
+	struct option options[ALL + 3] = { { "help", no_argument, NULL, 'h' },
+					   { "version", no_argument, NULL, 'V' } };
 	int c, at = 0, status = -1;
 
 	for (int i = 0; i < ALL; i++)
-		options[i + 1] =
+		options[i + 2] =
 			(struct option){ all[i].name,
 					 all[i].value != NULL ? required_argument : no_argument,
 					 NULL, 256 };
 	opterr = 0;
 	optind = 0;
-	while (status < 0 && (c = getopt_long(argc, argv, ":", options, &at)) != -1) {
+	while (status < 0 && (c = getopt_long(argc, argv, ":hV", options, &at)) != -1) {
 		const struct bench_option *o = NULL;
 
 		if (c == 'h') {
 			help(s);
 			return TOOL_OK;
 		}
+		if (c == 'V')
+			return tool_print_version();
 		if (c == ':')
 			return tool_usage_error(sub, "%s needs a value", argv[optind - 1]);
 		if (c == '?')
-			return unknown_option(sub, argv[optind - 1]);
+			return unknown_option(table, sub, argv[optind - 1]);
 		for (unsigned i = 0; i < ALL; i++)
 			if (strcmp(all[i].name, options[at].name) == 0 && has(&all[i], s))
 				o = &all[i];
 		status = o != NULL ? read_option(sub, o->name, optarg, opt)
-				   : option_of_another(sub, options[at].name);
+				   : option_of_another(table, sub, options[at].name);
 	}
 	if (status >= 0)
 		return status;
@@ -260,25 +277,28 @@ static int parse_options(int argc, char **argv, const struct bench_subcommand *s
 	return -1;
 }
 
-int bench_parse(int argc, char **argv, struct bench_options *opt,
-		const struct bench_subcommand **which)
+int bench_parse(int argc, char **argv, const struct bench_subcommand *table,
+		struct bench_options *opt, const struct bench_subcommand **which)
 {
 	bool named = argc > 1 && argv[1][0] != '-';
 	char sub[32] = "bench";
 
-	*opt = (struct bench_options){
-		.seed = 1, .target_ms = 5, .fail_above = -1, .argc = argc, .argv = argv
-	};
-	if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-		help_all();
+	*opt = (struct bench_options){ .seed = 1,
+				       .target_ms = 5,
+				       .fail_above = -1,
+				       .argc = argc,
+				       .argv = argv,
+				       .table = table };
+	if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+		help_all(table);
 		return TOOL_OK;
 	}
-	*which = named ? find(argv[1]) : &bench_subcommands[0];
+	*which = named ? find(table, argv[1]) : table;
 	if (*which == NULL)
 		return tool_usage_error("bench", "there is no subcommand \"%s\"", argv[1]);
 	if (named)
 		snprintf(sub, sizeof sub, "bench %s", (*which)->name);
-	return parse_options(argc - named, argv + named, *which, sub, opt);
+	return parse_options(argc - named, argv + named, table, *which, sub, opt);
 }
 
 void bench_limit(struct bench_options *opt, const struct bench_limits presets[PRESETS])

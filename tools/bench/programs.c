@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
- * cardmark bench programs, and going on with one that was interrupted. */
+ * cardmark bench programs, and resuming an interrupted one. */
 #include "tools/bench/programs.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,7 +44,7 @@ static bool all_good(const struct bench_plan *plan)
 	return good;
 }
 
-static void print_all(const struct bench_plan *plan, const struct bench_env *env, FILE *out)
+static void print_tables(const struct bench_plan *plan, const struct bench_env *env, FILE *out)
 {
 	bench_env_print(env, plan, out);
 	for (unsigned k = 0; k < plan->program_count; k++)
@@ -52,13 +53,48 @@ static void print_all(const struct bench_plan *plan, const struct bench_env *env
 	bench_print_verdict(plan, out);
 }
 
+/* The tables in a file beside the results: its name, or NULL, with a message. */
+static const char *write_tables(const struct bench_plan *plan, const struct bench_env *env,
+				const char *json, char name[TOOL_PATH])
+{
+	size_t n = strlen(json);
+	bool good;
+	FILE *f;
+
+	if (n > 5 && strcmp(json + n - 5, ".json") == 0)
+		n -= 5;
+	if (snprintf(name, TOOL_PATH, "%.*s.txt", (int)n, json) >= TOOL_PATH)
+		return NULL;
+	f = fopen(name, "we");
+	if (f != NULL)
+		print_tables(plan, env, f);
+	good = f != NULL && ferror(f) == 0;
+	if (f != NULL && fclose(f) != 0)
+		good = false;
+	if (!good)
+		tool_message("bench", "cannot write the tables to %s: %s", name, strerror(errno));
+	return good ? name : NULL;
+}
+
+/* Before minutes are spent: warns if the machine is busy. */
+static void warn_if_busy(void)
+{
+	double others = bench_env_others_now();
+
+	if (others > BENCH_OTHERS_MANY)
+		tool_message("bench",
+			     "other programs use %.1f of %ld CPUs: times will be noisy (^C ends)",
+			     others, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
 /* Everything, and a file of it: json, "-" or "". */
 static int measure(struct bench_plan *plan, const char *json, struct bench_journal *journal)
 {
 	bool piped = strcmp(json, "-") == 0, kept = *json != '\0' && !piped, whole, good;
-	const char *name = strcmp(json, BENCH_FILE) == 0 ? "" : json;
 	FILE *out = piped ? stderr : stdout;
+	char tables[TOOL_PATH];
 
+	warn_if_busy();
 	bench_env_begin(&journal->env, plan->opt);
 	if (journal->lines != NULL ? !bench_journal_go_on(journal, plan)
 				   : kept && !bench_journal_begin(journal, json, plan))
@@ -76,15 +112,16 @@ static int measure(struct bench_plan *plan, const char *json, struct bench_journ
 				     json);
 		return 128 + bench_interrupted();
 	}
-	print_all(plan, &journal->env, out);
+	if (plan->opt->wide)
+		print_tables(plan, &journal->env, out);
 	good = all_good(plan);
 	journal->finished =
 		*json == '\0' ||
 		bench_write_results(bench_results_json(plan, &journal->env), json, BENCH_COMPACT);
-	if (journal->finished && kept)
-		fprintf(out,
-			"\nAll figures are in %s: 'cardmark report%s%s' makes a page of them.\n",
-			json, *name != '\0' ? " " : "", name);
+	bench_print_screen(
+		plan, &journal->env,
+		journal->finished && kept ? write_tables(plan, &journal->env, json, tables) : NULL,
+		journal->finished ? json : "", out);
 	return good && journal->finished ? TOOL_OK : TOOL_CANNOT;
 }
 
@@ -94,7 +131,7 @@ static const char *results_file(const struct bench_options *opt)
 		return opt->json;
 	if (access(".", W_OK) == 0)
 		return BENCH_FILE;
-	tool_message("bench", "nothing can be written here, so results are only printed: "
+	tool_message("bench", "no file can be written here, so results are only printed: "
 			      "--json=FILE keeps them");
 	return "";
 }
@@ -136,16 +173,19 @@ int bench_resume(struct bench_options *opt)
 	const char *file = opt->n_files > 0 ? opt->files[0] : BENCH_FILE;
 	struct bench_journal journal = { .f = NULL };
 	const struct bench_subcommand *which;
-	struct bench_options first;
+	struct bench_options first = { .wide = false };
 	char **argv = NULL;
 	int argc, status = TOOL_CANNOT;
 
 	if (bench_journal_read(&journal, file)) {
 		argc = bench_journal_argv(&journal, &argv);
-		status = argc > 0 ? bench_parse(argc, argv, &first, &which) : TOOL_CANNOT;
+		status = argc > 0 ? bench_parse(argc, argv, opt->table, &first, &which)
+				  : TOOL_CANNOT;
 	}
-	if (status < 0)
+	if (status < 0) {
+		first.wide = first.wide || opt->wide;
 		status = plan_and_measure(&first, file, &journal);
+	}
 	bench_journal_close(&journal);
 	free(argv);
 	return status;

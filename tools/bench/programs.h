@@ -15,7 +15,7 @@ struct bench_row {
 	char label[40];
 	const char *backend;
 	double target_ms; /* 0: none */
-	bool control;     /* the reference again: what is the noise? */
+	bool control;     /* the reference again: shows the noise */
 	bool peer;        /* libgc's own mode: its failure is a result, not ours */
 };
 
@@ -36,7 +36,6 @@ struct bench_program {
 };
 
 enum bench_phase { PHASE_STOP, PHASE_DIRTY, PHASE_MARK, PHASE_RESUME, PHASES };
-extern const char *const bench_phase_names[PHASES];
 
 /* Of the requests of one server. */
 struct bench_latency {
@@ -103,7 +102,7 @@ static inline bool bench_is_ours(const struct bench_row *row)
 	return !row->peer && strcmp(row->backend, "stop-the-world") != 0;
 }
 
-/* What two rows can be compared by, block by block. Less is better. */
+/* The metrics by which two rows are compared, block by block. Less is better. */
 enum bench_metric {
 	METRIC_TOTAL,
 	METRIC_CPU,
@@ -166,12 +165,10 @@ struct bench_latency *bench_pool_latency(const struct bench_plan *plan, unsigned
 					 unsigned row);
 /* The rate for this program, from a run of the reference as fast as it can. */
 bool bench_rate_from(struct bench_program *program, const struct bench_run *run);
-void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f);
-void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f);
 
 /* ---- programs_summary.c -------------------------------------------------------- */
 
-/* What the table shows of one row. Times in seconds and milliseconds. */
+/* The values of one row in the table. Times in seconds and milliseconds. */
 struct bench_summary {
 	unsigned good, failed;
 	const char *error;           /* of the first failed run, or NULL */
@@ -181,7 +178,7 @@ struct bench_summary {
 	double vmas, dirty, collections;
 	double rss_kb, table_kb, faults, kernel_calls; /* medians, but table_kb: the largest */
 	uint64_t phases[PHASES], paused;               /* ns, all runs */
-	struct stat_ratio to_ref, to_stw, cpu_to_ref, cpu_to_stw;
+	struct ratio to_ref, to_stw, cpu_to_ref, cpu_to_stw;
 };
 
 void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned row,
@@ -189,14 +186,24 @@ void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned r
 
 /* 0 if the run failed, which takes its block out of ratios with its row. */
 double bench_metric_of(const struct bench_run *run, enum bench_metric metric);
-struct stat_ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row,
-			      unsigned to, enum bench_metric metric);
+struct ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row, unsigned to,
+			 enum bench_metric metric);
 /* From the A/A control. */
 double bench_resolution(const struct bench_plan *plan, unsigned program, enum bench_metric metric);
 
-/* Do all runs of a block have one hash? With
- * print, names each that has not. */
+/* Do all runs of a block have the same hash? With print, names each that does not. */
 bool bench_hashes_agree(const struct bench_plan *plan, unsigned program, bool print);
+
+/* ---- programs_screen.c --------------------------------------------------------- */
+
+/* The answer on one screen of 80 columns. tables: the file that has the rest, or NULL; json:
+ * the results file, or "". */
+void bench_print_screen(const struct bench_plan *plan, const struct bench_env *env,
+			const char *tables, const char *json, FILE *f);
+/* The row of our backend without or with the pause target; -1 if it is not there or all its
+ * runs failed. */
+int bench_our_row(const struct bench_plan *plan, unsigned program, bool target,
+		  struct bench_summary *out);
 
 /* ---- programs_table.c ---------------------------------------------------------- */
 
@@ -204,6 +211,11 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f);
 void bench_print_notes(const struct bench_plan *plan, FILE *f);
 void bench_print_verdict(const struct bench_plan *plan, FILE *f);
+
+/* ---- latency_table.c ---------------------------------------------------------- */
+
+void bench_print_latency(const struct bench_plan *plan, unsigned program, FILE *f);
+void bench_print_latency_words(const struct bench_plan *plan, unsigned program, FILE *f);
 
 /* ---- programs_file.c ----------------------------------------------------------- */
 
@@ -215,7 +227,7 @@ void bench_free_plan(struct bench_plan *plan);
 
 /* ---- journal.c ------------------------------------------------------------- */
 
-/* Runs as they end, so that an interrupted bench can go on. One JSON object a line. */
+/* The journal of finished runs, so that an interrupted bench can go on. One JSON object a line. */
 struct bench_journal {
 	char path[TOOL_PATH]; /* "" if there is none */
 	FILE *f;
@@ -226,19 +238,19 @@ struct bench_journal {
 	bool finished; /* it is removed when it is closed */
 };
 
-/* Begins one for this results file. False, with a message, if it cannot. */
+/* Begins a journal for this results file. False, with a message, if it cannot. */
 bool bench_journal_begin(struct bench_journal *j, const char *file, const struct bench_plan *plan);
-/* Reads the one that is left; its options are in the first line, as *argv. */
+/* Reads the journal that is left; the options are in its first line, as *argv. */
 bool bench_journal_read(struct bench_journal *j, const char *file);
 int bench_journal_argv(const struct bench_journal *j, char ***argv);
-/* Goes on with it, if the plan and the machine are the same. */
+/* Goes on with the journal, if the plan and the machine are the same. */
 bool bench_journal_go_on(struct bench_journal *j, struct bench_plan *plan);
 /* How far one program had come. Runs of whole blocks are in the plan then. */
 struct bench_done {
 	bool sampled, verified;
 	double usual_s, block_s, begin_s, budget_s;
 };
-/* False if a line of it is strange: then all of it is run again. */
+/* False if a line is invalid: then the whole program is run again. */
 bool bench_journal_restore(const struct bench_journal *j, struct bench_plan *plan, unsigned program,
 			   struct bench_done *done);
 /* Adds a line, and takes over line. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * The results file of programs (format "cardmark-bench", docs/bench.schema.json): everything that
- * was measured, and back into a plan with all its runs. */
+ * The results file of programs (format "cardmark-bench", docs/bench.schema.json): writes everything
+ * that was measured, and reads it back into a plan with all its runs. */
 #include <stdlib.h>
 #include <string.h>
 

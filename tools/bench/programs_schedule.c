@@ -5,7 +5,7 @@
 
 #include "tools/bench/programs.h"
 
-enum { MIN_BLOCKS = STAT_MIN_BLOCKS, RUN_TIMEOUT_S = 600, VERIFY_TIMEOUT_S = 1800 };
+enum { MIN_BLOCKS = RATIO_MIN_BLOCKS, RUN_TIMEOUT_S = 600, VERIFY_TIMEOUT_S = 1800 };
 
 struct clock {
 	struct bench_progress progress;
@@ -67,7 +67,7 @@ static void fit_work(const struct bench_plan *plan, struct bench_program *p, con
 
 	if (c->program_budget <= 0 || plan->opt->size_given || need <= left(c))
 		return;
-	/* Squared, because setting up does not shrink with the work. */
+	/* Squared, because the set-up time does not shrink with the work. */
 	p->work = (uint64_t)fmax(2, (double)p->work * pow(fmax(left(c), 0) / need, 2));
 }
 
@@ -218,7 +218,7 @@ static void run_program(struct bench_plan *plan, unsigned k, struct clock *c)
 	struct bench_done done;
 
 	if (!bench_journal_restore(c->journal, plan, k, &done)) {
-		tool_message("bench", "the journal of %s is damaged: it is run again", p->name);
+		tool_message("bench", "the journal of %s is damaged: running it again", p->name);
 		memset(&done, 0, sizeof done);
 		p->blocks = 0;
 	}
@@ -268,9 +268,12 @@ bool bench_schedule(struct bench_plan *plan, struct bench_journal *j)
 			continue;
 		}
 		c.program_begin = bench_now();
-		/* What an earlier program did not use is there for the later ones. */
+		/* Time that an earlier program did not use is left for the later ones. If the
+		 * earlier ones used more than their time, little is left, but not 0, which would
+		 * mean "no limit". */
 		if (plan->opt->budget_s > 0)
-			c.program_budget = (plan->opt->budget_s - spent(&c)) * p->share / shares;
+			c.program_budget =
+				fmax(1, (plan->opt->budget_s - spent(&c)) * p->share / shares);
 		c.later = (shares - p->share) / p->share;
 		run_program(plan, k, &c);
 		shares -= p->share;

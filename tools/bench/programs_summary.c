@@ -37,8 +37,8 @@ double bench_metric_of(const struct bench_run *r, enum bench_metric metric)
 	return 0;
 }
 
-struct stat_ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row,
-			      unsigned to, enum bench_metric metric)
+struct ratio bench_ratio(const struct bench_plan *plan, unsigned program, unsigned row, unsigned to,
+			 enum bench_metric metric)
 {
 	double a[MAX_BLOCKS], b[MAX_BLOCKS];
 
@@ -46,7 +46,7 @@ struct stat_ratio bench_ratio(const struct bench_plan *plan, unsigned program, u
 		a[i] = bench_metric_of(&bench_cell(plan, program, row)->runs[i], metric);
 		b[i] = bench_metric_of(&bench_cell(plan, program, to)->runs[i], metric);
 	}
-	return stat_paired_ratio(a, b, plan->programs[program].blocks);
+	return ratio_paired(a, b, plan->programs[program].blocks);
 }
 
 /* Stops of all runs together, where every run has its raw list; else the
@@ -70,8 +70,8 @@ static void pool_stops(const struct bench_cell *cell, unsigned blocks, struct be
 		if ((double)r->stall_max / 1e6 > out->stall)
 			out->stall = (double)r->stall_max / 1e6;
 	}
-	out->p50 = stat_median(p50, n);
-	out->p99 = stat_median(p99, n);
+	out->p50 = sample_median(p50, n);
+	out->p99 = sample_median(p99, n);
 	out->stops = total;
 	all = total ? malloc(total * sizeof *all) : NULL;
 	if (all == NULL)
@@ -84,9 +84,9 @@ static void pool_stops(const struct bench_cell *cell, unsigned blocks, struct be
 		memcpy(all + used, r->stops, r->stop_count * sizeof *all);
 		used += r->stop_count;
 	}
-	stat_sort(all, used);
-	out->p50 = (double)stat_rank(all, used, 0.50) / 1e6;
-	out->p99 = (double)stat_rank(all, used, 0.99) / 1e6;
+	sample_sort(all, used);
+	out->p50 = (double)sample_rank(all, used, 0.50) / 1e6;
+	out->p99 = (double)sample_rank(all, used, 0.99) / 1e6;
 	free(all);
 }
 
@@ -130,13 +130,13 @@ void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned r
 	out->good = n;
 	if (out->error == NULL && !cell->sampled.ok && cell->sampled.error[0] != '\0')
 		out->error = cell->sampled.error;
-	out->wall = stat_median(wall, n);
-	out->cpu = stat_median(cpu, n);
-	out->dirty = stat_median(dirty, n);
-	out->collections = stat_median(gcs, n);
-	out->rss_kb = stat_median(rss, n);
-	out->faults = stat_median(faults, n);
-	out->kernel_calls = stat_median(calls, n);
+	out->wall = sample_median(wall, n);
+	out->cpu = sample_median(cpu, n);
+	out->dirty = sample_median(dirty, n);
+	out->collections = sample_median(gcs, n);
+	out->rss_kb = sample_median(rss, n);
+	out->faults = sample_median(faults, n);
+	out->kernel_calls = sample_median(calls, n);
 	out->table_kb = cell->sampled.ok ? (double)cell->sampled.peak_table_kb : NAN;
 	out->vmas = cell->sampled.ok ? (double)cell->sampled.peak_vmas : NAN;
 	pool_stops(cell, blocks, out);
@@ -148,7 +148,7 @@ void bench_summarize(const struct bench_plan *plan, unsigned program, unsigned r
 
 double bench_resolution(const struct bench_plan *plan, unsigned program, enum bench_metric metric)
 {
-	return stat_resolution(bench_ratio(plan, program, plan->control, plan->ref, metric));
+	return ratio_resolution(bench_ratio(plan, program, plan->control, plan->ref, metric));
 }
 
 bool bench_hashes_agree(const struct bench_plan *plan, unsigned program, bool print)

@@ -14,14 +14,16 @@ void bench_env_print(const struct bench_env *env, const struct bench_plan *plan,
 		"Kernel    %s\n"
 		"CPU       %s, %ld online\n"
 		"THP       %s\n"
-		"Load      %s before; stolen by the host during the run: %.1f %%\n"
+		"Load      other programs used %.1f CPUs during the run; stolen by the host: %.1f "
+		"%%\n"
 		"Library   cardmark %s on backend %s; %s\n"
 		"Seed      %" PRIu64 "\n"
 		"Command   %s\n",
-		env->kernel, env->cpu, env->cpus, env->thp, env->load, bench_env_steal_percent(env),
-		env->library, plan->best, env->libgc, plan->seed, env->command);
-	if (strtod(env->load, NULL) > 0.5)
-		fprintf(f, "WARNING   The machine was busy before the run: do not rely on the "
+		env->kernel, env->cpu, env->cpus, env->thp, bench_env_others(env),
+		bench_env_steal_percent(env), env->library, plan->best, env->libgc, plan->seed,
+		env->command);
+	if (bench_env_others(env) > BENCH_OTHERS_MANY)
+		fprintf(f, "WARNING   The machine was busy during the run: do not rely on the "
 			   "times.\n");
 }
 
@@ -38,7 +40,7 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 		      double resolution, FILE *f)
 {
 	struct bench_summary s;
-	char ref[STAT_TEXT], stw[STAT_TEXT], vmas[32], dirty[32], gcs[32];
+	char ref[RATIO_TEXT], stw[RATIO_TEXT], vmas[32], dirty[32], gcs[32];
 
 	bench_summarize(plan, program, row, &s);
 	if (s.good == 0) {
@@ -49,11 +51,11 @@ static void print_row(const struct bench_plan *plan, unsigned program, unsigned 
 	if (row == plan->ref)
 		snprintf(ref, sizeof ref, "1");
 	else
-		stat_ratio_text(s.to_ref, resolution, 2, ref);
+		ratio_text(s.to_ref, resolution, 2, ref);
 	if (row == plan->stw)
 		snprintf(stw, sizeof stw, "1");
 	else
-		stat_ratio_text(s.to_stw, resolution, 2, stw);
+		ratio_text(s.to_stw, resolution, 2, stw);
 	stw[strcspn(stw, " ")] = '\0'; /* no interval: there is no room */
 	fprintf(f, "%-22s %7.2f %7.2f %6zu %7.2f %7.2f %7.2f %8.2f %7s %9s %5s  %-20s %s\n",
 		plan->rows[row].label, s.wall, s.cpu, s.stops, s.p50, s.p99, s.max, s.stall,
@@ -85,7 +87,7 @@ void bench_print_table(const struct bench_plan *plan, unsigned program, FILE *f)
 		fprintf(f, "; no resolution: libgc-mprotect failed\n");
 	else if (isinf(resolution))
 		fprintf(f, "; no resolution: fewer than %d blocks can't compare times\n",
-			STAT_MIN_BLOCKS);
+			RATIO_MIN_BLOCKS);
 	else
 		fprintf(f, "; resolution %.1f %% (A/A); \"~\": no difference beyond the noise\n",
 			100 * resolution);
@@ -122,37 +124,21 @@ void bench_print_notes(const struct bench_plan *plan, FILE *f)
 
 		if (tool_probe_one(CARDMARK_BACKEND_PAGEMAP, &probe) && !probe.usable)
 			fprintf(f,
-				"The pagemap backend cannot work here (%s); %s stands in for it. "
-				"Linux 6.7 or newer would give it.\n",
+				"The pagemap backend cannot work here (%s), so %s is measured "
+				"instead. Linux 6.7 or newer would have it.\n",
 				probe.reason, plan->best);
 	}
 }
 
 /* ---- Verdict -------------------------------------------------------------------- */
 
-/* The row of our backend without or with the pause target; -1 if it is not
- * there or all its runs failed. */
-static int our_row(const struct bench_plan *plan, unsigned program, bool target,
-		   struct bench_summary *out)
-{
-	for (unsigned row = 0; row < plan->row_count; row++) {
-		const struct bench_row *r = &plan->rows[row];
-
-		if (strcmp(r->backend, plan->best) != 0 || (r->target_ms > 0) != target)
-			continue;
-		bench_summarize(plan, program, row, out);
-		return out->good > 0 ? (int)row : -1;
-	}
-	return -1;
-}
-
-static const char *compare(struct stat_ratio r, double resolution, char out[64])
+static const char *compare(struct ratio r, double resolution, char out[64])
 {
 	if (isnan(r.mid))
 		snprintf(out, 64, "an unknown time, compared");
 	else if (isinf(r.high))
 		snprintf(out, 64, "a time that can't be compared (too few blocks)");
-	else if (stat_same(r, resolution))
+	else if (ratio_same(r, resolution))
 		snprintf(out, 64, "about as long as");
 	else if (r.mid < 1)
 		snprintf(out, 64, "%.0f %% less than", 100 * (1 - r.mid));
@@ -178,7 +164,7 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 				"  %s: too noisy to trust: the same row run twice differed by up "
 				"to %.0f %%. Is the machine busy?\n",
 				p->name, 100 * resolution);
-		if (our_row(plan, k, false, &plain) >= 0)
+		if (bench_our_row(plan, k, false, &plain) >= 0)
 			fprintf(f,
 				"  %s: on %s a run takes %s with libgc-mprotect and %s with "
 				"stop-the-world; longest stop %.1f ms, stop-the-world's %.1f ms.\n",
@@ -186,7 +172,7 @@ void bench_print_verdict(const struct bench_plan *plan, FILE *f)
 				compare(plain.to_stw, resolution, b), plain.max, stw.max);
 		else
 			fprintf(f, "  %s: no run on %s succeeded.\n", p->name, plan->best);
-		if (our_row(plan, k, true, &target) >= 0)
+		if (bench_our_row(plan, k, true, &target) >= 0)
 			fprintf(f,
 				"  %s: asked for %g ms, its longest stop was %.1f ms and its "
 				"longest "

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The progress line on standard error, the clock, and random orders. */
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -17,6 +18,16 @@ struct bench_progress bench_begin_progress(double begin)
 	return (struct bench_progress){ .begin = begin, .tty = isatty(STDERR_FILENO) == 1 };
 }
 
+/* What a terminal's line holds without breaking, which \r could not overwrite. */
+static size_t line_width(void)
+{
+	struct winsize size = { 0 };
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 2)
+		return 79;
+	return size.ws_col - 1u;
+}
+
 void bench_show_progress(struct bench_progress *p, double left, const char *format, ...)
 {
 	char what[192], line[256], time[48] = "";
@@ -27,10 +38,15 @@ void bench_show_progress(struct bench_progress *p, double left, const char *form
 	va_end(ap);
 	if (left >= 0)
 		snprintf(time, sizeof time, ", about %.0f s left", left);
-	snprintf(line, sizeof line, "cardmark bench: %s (%.0f s so far%s)", what,
-		 bench_now() - p->begin, time);
+	snprintf(line, sizeof line, "%s%s (%.0f s so far%s)",
+		 p->tty ? "" : "cardmark bench: ", what, bench_now() - p->begin, time);
 	if (p->tty) {
-		fprintf(stderr, "\r%-*s", (int)p->width, line);
+		size_t most = line_width();
+
+		if (strlen(line) > most)
+			line[most] = '\0';
+		/* A window that became narrower has broken the line before already. */
+		fprintf(stderr, "\r%-*s", (int)(p->width < most ? p->width : most), line);
 		p->width = strlen(line);
 	} else {
 		fprintf(stderr, "%s\n", line);

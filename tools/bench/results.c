@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What all files of results share: values in JSON, writing and reading. */
+ * Shared by all results files: values in JSON, writing and reading. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -17,7 +17,7 @@ json_t *bench_count_json(uint64_t v)
 	return json_integer((json_int_t)v);
 }
 
-json_t *bench_ratio_json(struct stat_ratio r)
+json_t *bench_ratio_json(struct ratio r)
 {
 	return json_pack("{s:o, s:o, s:o}", "mid", bench_number_json(r.mid), "low",
 			 bench_number_json(r.low), "high", bench_number_json(r.high));
@@ -77,8 +77,8 @@ void bench_get_counts(const json_t *o, const struct bench_field *fields, size_t 
 	}
 }
 
-/* A file beside it takes its place. What is no file of its own (a device, a pipe, what a
- * symbolic link leads to) is written in place. */
+/* A new file replaces the old one in one step. A device, a pipe, or the target of a symbolic link
+ * is written in place. */
 static bool write_file(const json_t *root, const char *file, size_t flags)
 {
 	char beside[TOOL_PATH];

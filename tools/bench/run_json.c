@@ -6,8 +6,6 @@
 
 #include "tools/bench/programs.h"
 
-const char *const bench_phase_names[PHASES] = { "stop", "dirty", "mark", "resume" };
-
 void bench_free_run(struct bench_run *run)
 {
 	free(run->stops);
@@ -50,7 +48,7 @@ bool bench_parse_stops(const json_t *list, struct bench_run *out)
 		out->stops[i] = p->end - p->start;
 	}
 	out->stop_count = n;
-	stat_sort(out->stops, n);
+	sample_sort(out->stops, n);
 	return true;
 }
 

@@ -7,7 +7,7 @@
 
 #include "tools/report/html.h"
 
-enum { RIGHT = 22, LEFT = 44, ROW_LEFT = 14, ROW_TOP = 10, ROW_TEXT = 14 };
+enum { WIDTH = 420, RIGHT = 22, LEFT = 44 };
 enum { CHARACTER = 7, SPACE = 8 }; /* at most, of the text under the axis */
 
 /* ---- Names and colours ------------------------------------------------------------------ */
@@ -42,59 +42,58 @@ static const struct look *look_of(const char *row)
 	return &looks[0];
 }
 
-static void class_of(FILE *f, const char *class, const char *row)
+const char *chart_look(const char *row)
 {
-	const char *variant = strstr(row, "(A/A)") != NULL ? " again"
-			      : strchr(row, ',') != NULL   ? " target"
-							   : "";
+	static char class[48];
 
-	fprintf(f, "class=\"%s of-%s%s\"", class, look_of(row)->name, variant);
+	snprintf(class, sizeof class, "of-%s%s", look_of(row)->name,
+		 strchr(row, ',') != NULL ? " target" : "");
+	return class;
 }
 
-static void mark(FILE *f, const char *row, double x, double y)
+/* The colour and the dash are those of all that is within. */
+static void begin(FILE *f, const char *tag, const char *class, const char *row)
 {
-	fputs("<path ", f);
-	class_of(f, "mark", row);
-	fprintf(f, " d=\"M%.1f %.1f%s\"/>", x, y, look_of(row)->shape);
+	fprintf(f, "<%s class=\"%s %s\">", tag, class, chart_look(row));
 }
 
-void chart_legend(FILE *f, const char *const *rows, size_t n)
+static void mark(FILE *f, const char *class, const char *row, double x, double y)
 {
+	fprintf(f, "<path class=\"%s\" d=\"M%.1f %.1f%s\"/>", class, x, y, look_of(row)->shape);
+}
+
+void chart_legend(FILE *f, const char *const *rows, size_t n, double target_ms)
+{
+	static const char swatch[] =
+		"<svg class=\"swatch\" viewBox=\"0 0 34 12\" aria-hidden=\"true\">"
+		"<path class=\"%s\" d=\"M1 6H33\"/>";
+
 	fputs("<ul class=\"legend\">", f);
 	for (size_t i = 0; i < n; i++) {
-		fputs("<li><svg class=\"swatch\" viewBox=\"0 0 34 12\" aria-hidden=\"true\"><path ",
-		      f);
-		class_of(f, "line", rows[i]);
-		fputs(" d=\"M1 6H33\"/>", f);
-		mark(f, rows[i], 17, 6);
+		begin(f, "li", "way", rows[i]);
+		fprintf(f, swatch, "line");
+		mark(f, "mark", rows[i], 17, 6);
 		fputs("</svg>", f);
 		html_text(f, rows[i]);
 		fputs("</li>", f);
+	}
+	if (target_ms > 0) {
+		fputs("<li>", f);
+		fprintf(f, swatch, "goal");
+		fprintf(f, "</svg>the target, %g ms</li>", target_ms);
 	}
 	fputs("</ul>\n", f);
 }
 
 /* ---- The frame ---------------------------------------------------------------------------- */
 
-struct chart chart_of_lines(FILE *f, const char *what)
+struct chart chart_of(FILE *f, const char *what)
 {
 	struct chart c = { .f = f,
 			   .what = what,
 			   .height = 290,
-			   .left = LEFT,
 			   .x = { .low = INFINITY, .high = -INFINITY },
 			   .y = { .low = INFINITY, .high = -INFINITY, .to = CHART_TOP } };
-
-	return c;
-}
-
-struct chart chart_of_rows(FILE *f, const char *what, size_t n)
-{
-	struct chart c = { .f = f,
-			   .what = what,
-			   .height = ROW_TOP + CHART_LINE * (double)n + 8 + CHART_BOTTOM,
-			   .left = ROW_LEFT,
-			   .y = { .to = ROW_TOP } };
 
 	return c;
 }
@@ -159,14 +158,14 @@ void chart_begin(struct chart *c)
 	static unsigned count; /* for ids of the page */
 
 	count++;
-	c->x.from = c->left;
-	c->x.to = CHART_WIDTH - RIGHT;
+	c->x.from = LEFT;
+	c->x.to = WIDTH - RIGHT;
 	c->y.from = c->height - CHART_BOTTOM;
 	caption(c);
 	fprintf(c->f,
 		"<svg class=\"chart\" viewBox=\"0 0 %d %.0f\" role=\"img\" "
 		"aria-labelledby=\"chart-%u-t chart-%u-d\"><title id=\"chart-%u-t\">",
-		CHART_WIDTH, c->height, count, count, count);
+		WIDTH, c->height, count, count, count);
 	html_text(c->f, c->title);
 	fprintf(c->f, "</title><desc id=\"chart-%u-d\">", count);
 	html_text(c->f, c->what);
@@ -190,7 +189,7 @@ void chart_tick_x(struct chart *c, double v, const char *text)
 	double x = at(&c->x, v), half = CHARACTER * (double)strlen(text) / 2;
 
 	fprintf(c->f, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", x, c->y.from, c->y.to);
-	if (x - half < c->taken || x + half > CHART_WIDTH)
+	if (x - half < c->taken || x + half > WIDTH)
 		return;
 	chart_text(c, x, c->y.from + 15, "middle", text);
 	c->taken = x + half + SPACE;
@@ -253,16 +252,31 @@ static void path(const struct chart *c, const double *x, const double *y, size_t
 		fprintf(c->f, "%c%.1f %.1f", i > 0 ? 'L' : 'M', at(&c->x, x[i]), at(&c->y, y[i]));
 }
 
-static void line(const struct chart *c, const char *class, const char *row, const double *x,
-		 const double *y, size_t n)
+static void line(const struct chart *c, const char *class, const double *x, const double *y,
+		 size_t n)
 {
 	if (n == 0)
 		return;
-	fputs("<path ", c->f);
-	class_of(c->f, class, row);
-	fputs(" d=\"", c->f);
+	fprintf(c->f, "<path class=\"%s\" d=\"", class);
 	path(c, x, y, n);
 	fputs("\"/>", c->f);
+}
+
+void chart_tip(const struct chart *c, const char *row, double x, double y, const char *format, ...)
+{
+	char text[128];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	begin(c->f, "g", "tip", row);
+	fprintf(c->f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"8\"/><title>", at(&c->x, x),
+		at(&c->y, y));
+	html_text(c->f, row);
+	fputs(": ", c->f);
+	html_text(c->f, text);
+	fputs("</title></g>\n", c->f);
 }
 
 void chart_line(const struct chart *c, const char *row, const double *x, const double *y, size_t n,
@@ -270,15 +284,17 @@ void chart_line(const struct chart *c, const char *row, const double *x, const d
 {
 	size_t from = sure > 0 ? sure - 1 : 0;
 
-	fputs("<g class=\"row\">", c->f);
-	line(c, "line", row, x, y, sure);
+	begin(c->f, "g", "row", row);
+	line(c, "line", x, y, sure);
 	if (sure < n)
-		line(c, "line faint", row, x + from, y + from, n - from);
+		line(c, "line faint", x + from, y + from, n - from);
 	/* A row of marks along the bottom would hide one another. */
 	for (size_t i = marked || n == 0 ? 0 : n - 1; i < n; i++)
 		if (y[i] > c->y.low || i + 1 == n)
-			mark(c->f, row, at(&c->x, x[i]), at(&c->y, y[i]));
+			mark(c->f, "mark", row, at(&c->x, x[i]), at(&c->y, y[i]));
 	fputs("</g>\n", c->f);
+	for (size_t i = 0; marked && i < n; i++)
+		chart_tip(c, row, x[i], y[i], "%.3g at %.6g", y[i], x[i]);
 }
 
 void chart_band(const struct chart *c, const double *x, const double *low, const double *high,
@@ -291,74 +307,20 @@ void chart_band(const struct chart *c, const double *x, const double *low, const
 	fputs("z\"/>\n", c->f);
 }
 
-/* Its name, and where the line under it is. */
-static double row_begin(const struct chart *c, size_t i, const char *row)
+void chart_goal(const struct chart *c, double y)
 {
-	double y = c->y.to + CHART_LINE * (double)i + ROW_TEXT;
-
-	fputs("<g class=\"row\">", c->f);
-	chart_text(c, c->left, y, "start", row);
-	return y;
+	if (y > 0)
+		fprintf(c->f, "<path class=\"goal\" d=\"M%.1f %.1fH%.1f\"/>\n", c->x.from,
+			at(&c->y, y), c->x.to);
 }
 
-void chart_ratio(const struct chart *c, size_t i, const char *row, struct stat_ratio r)
+void chart_ratio(const struct chart *c, const char *row, struct ratio r, double y, bool bold)
 {
-	double y = row_begin(c, i, row) + 12;
+	const double ends[] = { r.low, r.high }, heights[] = { y, y };
 
-	if (isnan(r.mid)) {
-		chart_text(c, c->left, y + 4, "start", "no ratio: a run failed");
-	} else {
-		if (isfinite(r.high)) {
-			fputs("<path ", c->f);
-			class_of(c->f, "line", row);
-			fprintf(c->f, " d=\"M%.1f %.1fH%.1f\"/>", at(&c->x, r.low), y,
-				at(&c->x, r.high));
-		}
-		mark(c->f, row, at(&c->x, r.mid), y);
-	}
-	fputs("</g>\n", c->f);
-}
-
-void chart_parts(const struct chart *c, size_t i, const char *row, const double *parts,
-		 const char *const *classes, size_t n)
-{
-	double y = row_begin(c, i, row) + 5, sum = 0;
-
-	for (size_t k = 0; k < n; k++) {
-		double from = at(&c->x, sum), to = at(&c->x, sum + parts[k]);
-
-		if (to - from >= 0.1)
-			fprintf(c->f,
-				"<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" "
-				"height=\"12\"/>",
-				classes[k], from, y, to - from);
-		sum += parts[k];
-	}
-	if (sum <= 0)
-		chart_text(c, c->left, y + 9, "start", "no stops recorded");
-	fputs("</g>\n", c->f);
-}
-
-void chart_noise(const struct chart *c, double resolution)
-{
-	if (isfinite(resolution))
-		fprintf(c->f, "<path class=\"band\" d=\"M%.1f %.1fH%.1fV%.1fH%.1fz\"/>",
-			at(&c->x, 1 / (1 + resolution)), c->y.from, at(&c->x, 1 + resolution),
-			c->y.to, at(&c->x, 1 / (1 + resolution)));
-	fprintf(c->f, "<path class=\"one\" d=\"M%.1f %.1fV%.1f\"/>\n", at(&c->x, 1), c->y.from,
-		c->y.to);
-}
-
-void chart_tile(const struct chart *c, double px, double py, double width, double height,
-		const char *row, bool tie, const char *first, const char *second)
-{
-	fputs("<g ", c->f);
-	class_of(c->f, tie ? "tile tie" : "tile", row != NULL ? row : "");
-	fputc('>', c->f);
-	if (row != NULL)
-		fprintf(c->f, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>", px,
-			py, width, height);
-	chart_text(c, px + width / 2, py + 19, "middle", first);
-	chart_text(c, px + width / 2, py + 36, "middle", second);
-	fputs("</g>\n", c->f);
+	begin(c->f, "g", "row", row);
+	if (isfinite(r.high))
+		line(c, "line", ends, heights, 2);
+	mark(c->f, bold ? "mark bold" : "mark", row, at(&c->x, r.mid), at(&c->y, y));
+	fputs("</g>", c->f);
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "tools/stats.h"
+#include "tools/ratio.h"
 
 struct chart_axis {
 	const char *name;
@@ -23,14 +23,15 @@ struct chart {
 	char title[128];
 	const char *what; /* the chart in words, for a reader who does not see it */
 	struct chart_axis x, y;
-	double height, left;
+	double height;
 	double taken; /* texts under the x axis reach to here */
 };
 
-/* One whose axes have a scale each, and one with a line for each of n rows. The axes of the
- * first begin empty, and those of the second at 0. */
-struct chart chart_of_lines(FILE *f, const char *what);
-struct chart chart_of_rows(FILE *f, const char *what, size_t n);
+/* What a row is called decides its class, and so its colour. Good until the next call. */
+const char *chart_look(const char *row);
+
+/* Its axes begin empty. */
+struct chart chart_of(FILE *f, const char *what);
 void chart_title(struct chart *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for a value; NaN and, on a logarithmic axis, what is not above 0 need none. */
 void chart_reach(struct chart_axis *a, double v);
@@ -49,28 +50,24 @@ void chart_ticks_y(struct chart *c);
 /* One tick; its text is left out where there is no room. */
 void chart_tick_x(struct chart *c, double v, const char *text);
 
-/* A line through n points, from the point number sure on in a faint colour. marked: at every
- * point and not only at the last one. */
+/* A line through n points, from the point number sure on in a faint colour. marked: with a
+ * mark and a tip at every point, and not only a mark at the last one. */
 void chart_line(const struct chart *c, const char *row, const double *x, const double *y, size_t n,
 		size_t sure, bool marked);
+/* What a pointer at this place of a row reads. */
+void chart_tip(const struct chart *c, const char *row, double x, double y, const char *format, ...)
+	__attribute__((format(printf, 5, 6)));
+/* A ratio with its interval, at the height y; bold: as one of ours. */
+void chart_ratio(const struct chart *c, const char *row, struct ratio r, double y, bool bold);
 /* What lies between two lines through the same n places: the noise. */
 void chart_band(const struct chart *c, const double *x, const double *low, const double *high,
 		size_t n);
-/* In line i of a chart of rows: a ratio with its interval; or parts one after another, each in
- * the colour of its class. */
-void chart_ratio(const struct chart *c, size_t i, const char *row, struct stat_ratio r);
-void chart_parts(const struct chart *c, size_t i, const char *row, const double *parts,
-		 const char *const *classes, size_t n);
-/* In a chart of rows of ratios: a line at 1, and the noise around it. */
-void chart_noise(const struct chart *c, double resolution);
+/* The pause target: a line at this height, unless it is 0. */
+void chart_goal(const struct chart *c, double y);
 void chart_text(const struct chart *c, double px, double py, const char *anchor, const char *text);
-/* A box with two lines of text, in the colour of a row; NULL: without colour. */
-void chart_tile(const struct chart *c, double px, double py, double width, double height,
-		const char *row, bool tie, const char *first, const char *second);
+/* A legend of rows, and of the pause target if there is one. */
+void chart_legend(FILE *f, const char *const *rows, size_t n, double target_ms);
 
-/* A legend of rows. */
-void chart_legend(FILE *f, const char *const *rows, size_t n);
-
-enum { CHART_WIDTH = 420, CHART_LINE = 34, CHART_TOP = 24, CHART_BOTTOM = 40 };
+enum { CHART_TOP = 24, CHART_BOTTOM = 40 };
 
 #endif

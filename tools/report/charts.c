@@ -1,106 +1,125 @@
 /* SPDX-License-Identifier: MIT
- * What {{> name}} draws; and the charts with a line for each row: ratios and phases. */
+ * What {{> name}} draws; and the picture of all programs. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/report/report.h"
 
-/* ---- Ratios ----------------------------------------------------------------------------- */
+/* ---- The picture: total time against the longest stop ------------------------------------- */
 
-static void ratios(const struct report *r, unsigned k, enum bench_metric metric, const char *name)
+enum { PANEL = 130, PANEL_GAP = 42, PANEL_SPACE = 46 };
+
+static struct ratio total_of(const struct report *r, unsigned k, unsigned row)
 {
-	const struct bench_plan *plan = r->plan;
-	struct chart c = chart_of_rows(
-		r->f,
-		"A mark for each way of collecting, at its ratio to libgc-mprotect, with its "
-		"interval. The table below has the numbers.",
-		plan->row_count);
-
-	c.x = (struct chart_axis){ .low = 0.8, .high = 1.25, .log = true };
-	c.x.name = "left of 1 is faster; grey: the noise";
-	for (unsigned row = 0; row < plan->row_count; row++) {
-		struct stat_ratio ratio = bench_ratio(plan, k, row, plan->ref, metric);
-
-		chart_reach(&c.x, ratio.mid);
-		if (isfinite(ratio.high)) {
-			chart_reach(&c.x, fmax(ratio.low, 0.1));
-			chart_reach(&c.x, fmin(ratio.high, 10));
-		}
-	}
-	chart_widen(&c.x, 1.05);
-	chart_title(&c, "%.40s: %s", plan->programs[k].name, name);
-	chart_begin(&c);
-	chart_ticks_x(&c);
-	chart_noise(&c, bench_resolution(plan, k, metric));
-	for (unsigned row = 0; row < plan->row_count; row++)
-		chart_ratio(&c, row, plan->rows[row].label,
-			    bench_ratio(plan, k, row, plan->ref, metric));
-	chart_end(&c);
+	return bench_ratio(r->plan, k, row, r->plan->stw, METRIC_TOTAL);
 }
 
-/* ---- Phases ----------------------------------------------------------------------------- */
-
-bool phase_parts(const struct report *r, unsigned k, unsigned row, double out[PHASE_PARTS])
+/* NaN where no run ended well. */
+static double longest_of(const struct report *r, unsigned k, unsigned row)
 {
 	struct bench_summary s;
-	uint64_t known = 0;
-	double stops;
 
 	bench_summarize(r->plan, k, row, &s);
-	stops = s.stops > 0 ? (double)s.stops : 1;
-	for (unsigned i = 0; i < PHASES; i++) {
-		known += s.phases[i];
-		out[i] = (double)s.phases[i] / stops / 1e6;
-	}
-	out[PHASES] = (double)(s.paused > known ? s.paused - known : 0) / stops / 1e6;
-	return s.stops > 0;
+	return s.max > 0 ? s.max : NAN;
 }
 
-static void phases(const struct report *r, unsigned k)
+/* All panels have the same axes, so that they can be compared by eye. */
+static unsigned set_axes(const struct report *r, struct chart *c)
 {
-	static const char *const classes[PHASE_PARTS] = {
-		[PHASE_STOP] = "phase-stop", [PHASE_DIRTY] = "phase-dirty",
-		[PHASE_MARK] = "phase-mark", [PHASE_RESUME] = "phase-resume",
-		[PHASES] = "phase-rest",
-	};
-	const struct bench_plan *plan = r->plan;
-	struct chart c = chart_of_rows(
-		r->f,
-		"A bar for each way of collecting, made of the phases of its mean stop. The table "
-		"below has the numbers.",
-		plan->row_count);
-	double parts[PHASE_PARTS];
+	unsigned panels = 0;
 
-	c.x.name = "ms";
-	chart_reach(&c.x, 1e-6);
-	for (unsigned row = 0; row < plan->row_count; row++) {
-		double sum = 0;
-
-		phase_parts(r, k, row, parts);
-		for (unsigned i = 0; i < PHASE_PARTS; i++)
-			sum += parts[i];
-		chart_reach(&c.x, sum);
+	c->x = (struct chart_axis){ .name = "total time / stop-the-world; grey: the noise",
+				    .low = 0.9,
+				    .high = 1.1,
+				    .log = true };
+	c->y.name = "longest stop, ms";
+	c->y.log = true;
+	for (unsigned k = 0; k < r->plan->program_count; k++) {
+		panels += report_ran(r, k);
+		for (unsigned row = 0; report_ran(r, k) && report_next(r, &row); row++) {
+			chart_reach(&c->x, total_of(r, k, row).mid);
+			chart_reach(&c->y, longest_of(r, k, row));
+			chart_reach(&c->y, r->plan->rows[row].target_ms);
+		}
 	}
-	chart_title(&c, "%.40s: the mean stop", plan->programs[k].name);
+	chart_widen(&c->x, 1.05);
+	chart_widen(&c->y, 1.5);
+	return panels;
+}
+
+static void panel(const struct report *r, unsigned k, struct chart *c)
+{
+	const struct bench_plan *plan = r->plan;
+	double noise = bench_resolution(plan, k, METRIC_TOTAL);
+	const double x[] = { 1 / (1 + noise), 1 + noise }, low[] = { c->y.low, c->y.low },
+		     high[] = { c->y.high, c->y.high };
+
+	if (isfinite(noise))
+		chart_band(c, x, low, high, 2);
+	chart_ticks_x(c);
+	chart_text(c, c->x.from, c->y.to - 4, "start", plan->programs[k].name);
+	chart_goal(c, plan->target_ms);
+	for (unsigned row = 0; report_next(r, &row); row++) {
+		struct ratio ratio = total_of(r, k, row);
+		double longest = longest_of(r, k, row);
+		char text[RATIO_TEXT];
+
+		if (isnan(ratio.mid) || isnan(longest))
+			continue;
+		chart_ratio(c, plan->rows[row].label, ratio, longest,
+			    bench_is_ours(&plan->rows[row]));
+		chart_tip(c, plan->rows[row].label, ratio.mid, longest,
+			  "longest stop %.3g ms, total time %s of stop-the-world", longest,
+			  ratio_text(ratio, noise, 2, text));
+	}
+}
+
+static void picture(const struct report *r)
+{
+	struct chart c = chart_of(
+		r->f,
+		"A panel for each program. Each way of collecting is a mark: to the left is "
+		"less total time, further down is a shorter longest stop. The table below has "
+		"the numbers.");
+	unsigned panels = set_axes(r, &c), at = 0, wide;
+	double width, from;
+
+	chart_title(&c, "Left and down is better; ours in bold");
+	if (!(c.y.high > 0)) {
+		chart_empty(&c, "No stops are recorded.");
+		return;
+	}
+	c.height = CHART_TOP + (panels + 1) / 2 * (PANEL + PANEL_GAP) + 16;
 	chart_begin(&c);
-	chart_ticks_x(&c);
-	for (unsigned row = 0; row < plan->row_count; row++) {
-		phase_parts(r, k, row, parts);
-		chart_parts(&c, row, plan->rows[row].label, parts, classes, PHASE_PARTS);
+	from = c.x.from;
+	wide = panels > 1 ? 2 : 1;
+	width = (c.x.to - c.x.from + PANEL_SPACE) / wide;
+	for (unsigned k = 0; k < r->plan->program_count; k++) {
+		if (!report_ran(r, k))
+			continue;
+		c.x.from = from + width * (at % wide);
+		c.x.to = c.x.from + width - PANEL_SPACE;
+		c.y.to = CHART_TOP + 16 + (PANEL + PANEL_GAP) * (at / wide);
+		c.y.from = c.y.to + PANEL;
+		c.taken = 0;
+		chart_ticks_y(&c);
+		panel(r, k, &c);
+		at++;
 	}
 	chart_end(&c);
 }
 
 /* ---- What is no chart ------------------------------------------------------------------- */
 
-static void legend(const struct report *r)
+static void legend(const struct report *r, double target_ms)
 {
 	const char *labels[MAX_ROWS];
+	size_t n = 0;
 
-	for (unsigned row = 0; row < r->plan->row_count; row++)
-		labels[row] = r->plan->rows[row].label;
-	chart_legend(r->f, labels, r->plan->row_count);
+	for (unsigned row = 0; report_next(r, &row); row++)
+		labels[n++] = r->plan->rows[row].label;
+	chart_legend(r->f, labels, n, target_ms);
 }
 
 static void histogram(const struct report *r, unsigned k, unsigned row)
@@ -119,22 +138,6 @@ static void histogram(const struct report *r, unsigned k, unsigned row)
 
 /* ---- Their names ------------------------------------------------------------------------ */
 
-static bool draw_barriers(const struct report_page *page, FILE *f, const char *name, unsigned i)
-{
-	if (strcmp(name, "barriers-legend") == 0)
-		charts_barriers_legend(f, page->barriers);
-	else if (strcmp(name, "sweep") == 0) {
-		charts_sweep(f, page->barriers, (enum barriers_axis)i, false);
-		charts_sweep(f, page->barriers, (enum barriers_axis)i, true);
-	} else if (strcmp(name, "map") == 0) {
-		charts_map(f, page->barriers, (enum barriers_metric)i, true);
-		charts_map(f, page->barriers, (enum barriers_metric)i, false);
-	} else {
-		return false;
-	}
-	return true;
-}
-
 bool charts_draw(const struct template *t, const char *name)
 {
 	const struct report_page *page = t->data;
@@ -142,12 +145,11 @@ bool charts_draw(const struct template *t, const char *name)
 	unsigned k = template_number(t, "k"), i = template_number(t, "i");
 
 	if (strcmp(name, "legend") == 0) {
-		legend(r);
-	} else if (strcmp(name, "totals") == 0) {
-		ratios(r, k, METRIC_TOTAL, "total time");
-		ratios(r, k, METRIC_CPU, "processor time");
-	} else if (strcmp(name, "phases") == 0) {
-		phases(r, k);
+		legend(r, 0);
+	} else if (strcmp(name, "legend-target") == 0) {
+		legend(r, r->plan->target_ms);
+	} else if (strcmp(name, "picture") == 0) {
+		picture(r);
 	} else if (strcmp(name, "stops") == 0) {
 		charts_stops(r, k);
 	} else if (strcmp(name, "utilisation") == 0) {
@@ -156,8 +158,12 @@ bool charts_draw(const struct template *t, const char *name)
 		charts_latency(r, k, (enum latency_kind)i);
 	} else if (strcmp(name, "histogram") == 0) {
 		histogram(r, k, i);
+	} else if (strcmp(name, "barriers-legend") == 0) {
+		charts_barriers_legend(t->f, page->barriers);
+	} else if (strcmp(name, "sweep") == 0) {
+		charts_sweep(t->f, page->barriers, (enum barriers_axis)i);
 	} else {
-		return page->barriers != NULL && draw_barriers(page, t->f, name, i);
+		return false;
 	}
 	return true;
 }

@@ -17,34 +17,20 @@ static bool is_control(const char *s)
 
 void html_text(FILE *f, const char *s)
 {
-	while (*s != '\0') {
-		size_t n = cm_utf8_length(s);
+	static const char special[] = "&<>\"'";
+	static const char *const names[] = { "&amp;", "&lt;", "&gt;", "&quot;", "&#39;" };
 
-		if (n == 0 || is_control(s)) {
+	for (size_t n; *s != '\0'; s += n) {
+		const char *found = strchr(special, *s);
+
+		n = is_control(s) ? 0 : cm_utf8_length(s);
+		if (found != NULL)
+			fputs(names[found - special], f);
+		else if (n == 0)
 			fputs("\xef\xbf\xbd", f);
-			s++;
-			continue;
-		}
-		switch (*s) {
-		case '&':
-			fputs("&amp;", f);
-			break;
-		case '<':
-			fputs("&lt;", f);
-			break;
-		case '>':
-			fputs("&gt;", f);
-			break;
-		case '"':
-			fputs("&quot;", f);
-			break;
-		case '\'':
-			fputs("&#39;", f);
-			break;
-		default:
+		else
 			fwrite(s, 1, n, f);
-		}
-		s += n;
+		n += n == 0;
 	}
 }
 

@@ -11,7 +11,7 @@ void html_text(FILE *f, const char *s);
 
 /* Text within a table or a line of Markdown: nothing in it is markup. */
 void markdown_text(FILE *f, const char *s);
-/* Text between backquotes, where only a backquote means anything. */
+/* Text between backquotes, where only a backquote is special. */
 void markdown_code(FILE *f, const char *s);
 
 #endif

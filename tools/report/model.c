@@ -1,37 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the templates of the programs see: the results file, whose summaries are computed again
- * from its runs, and what the page shows besides. */
+ * The data for the templates of the programs: the results file, with summaries computed again from
+ * its runs, and the other values that the page shows. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 
 #include "tools/report/report.h"
-#include "tools/report/times.h"
 
 /* ---- Values ----------------------------------------------------------------------------- */
-
-json_t *model_cell(const char *class, const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	tool_make_utf8(text);
-	return json_pack("{s:s, s:s}", "text", text, "class", class);
-}
-
-json_t *model_ratio(struct stat_ratio r, double resolution)
-{
-	char text[STAT_TEXT];
-
-	return model_cell(!stat_known(r, resolution) || stat_same(r, resolution) ? "same"
-			  : r.mid < 1                                            ? "better"
-										 : "worse",
-			  "%s", stat_ratio_text(r, resolution, 2, text));
-}
 
 static json_t *quantile(const struct times *t, double q)
 {
@@ -73,33 +49,14 @@ static json_t *ratios(const struct report *r, unsigned k, unsigned row, unsigned
 				    row == to
 					    ? model_cell("", "1")
 					    : model_ratio(bench_ratio(r->plan, k, row, to, metric),
-							  bench_resolution(r->plan, k, metric)));
+							  bench_resolution(r->plan, k, metric),
+							  bench_is_ours(&r->plan->rows[row])));
 	}
 	return o;
 }
 
-static json_t *in_words(const struct report *r, unsigned k, unsigned row,
-			const struct bench_summary *s)
+static json_t *missed(const struct bench_run *verified)
 {
-	const char *failed = s->failed > 0 ? "; SOME RUNS FAILED" : "";
-
-	if (row == r->plan->ref)
-		return model_cell("words", "the reference%s", failed);
-	if (isnan(s->to_ref.mid))
-		return model_cell("words", "not known%s", failed);
-	if (isinf(s->to_ref.high))
-		return model_cell("words", "too few blocks to compare%s", failed);
-	if (stat_same(s->to_ref, bench_resolution(r->plan, k, METRIC_TOTAL)))
-		return model_cell("words", "no difference beyond the noise%s", failed);
-	return model_cell("words", "%.0f %% %s than %s%s", 100 * fabs(s->to_ref.mid - 1),
-			  s->to_ref.mid < 1 ? "less time" : "MORE time",
-			  r->plan->rows[r->plan->ref].label, failed);
-}
-
-static json_t *missed(const struct bench_row *row, const struct bench_run *verified)
-{
-	if (!bench_is_ours(row))
-		return model_cell("name", "does not apply");
 	if (!verified->done)
 		return model_cell("name", "not checked");
 	if (!verified->ok || !verified->has_missed)
@@ -123,14 +80,33 @@ static json_t *stops(const struct report *r, unsigned k, unsigned row, double st
 	return o;
 }
 
+/* Of the mean stop, ms: the phases, and what belongs to none. The sum; 0 without stops. */
+static double phase_parts(const struct report *r, unsigned k, unsigned row, double out[PHASES + 1])
+{
+	struct bench_summary s;
+	double sum = 0;
+
+	bench_summarize(r->plan, k, row, &s);
+	for (unsigned i = 0; i < PHASES; i++) {
+		out[i] = s.stops > 0 ? (double)s.phases[i] / (double)s.stops / 1e6 : NAN;
+		sum += out[i];
+	}
+	out[PHASES] = s.stops > 0 ? fmax((double)s.paused / (double)s.stops / 1e6 - sum, 0) : NAN;
+	return s.stops > 0 ? sum + out[PHASES] : 0;
+}
+
 static json_t *phases(const struct report *r, unsigned k, unsigned row)
 {
-	double parts[PHASE_PARTS];
-	bool any = phase_parts(r, k, row, parts);
+	double parts[PHASES + 1], longest = 0;
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < PHASE_PARTS; i++)
-		json_array_append_new(list, bench_number_json(any ? parts[i] : NAN));
+	for (unsigned i = 0; i < r->plan->row_count; i++)
+		longest = fmax(longest, phase_parts(r, k, i, parts));
+	phase_parts(r, k, row, parts);
+	for (unsigned i = 0; i <= PHASES; i++)
+		json_array_append_new(list, json_pack("{s:o, s:o}", "ms",
+						      bench_number_json(parts[i]), "width",
+						      bench_number_json(parts[i] / longest * 100)));
 	return list;
 }
 
@@ -146,11 +122,23 @@ static json_t *shares(const struct report *r, unsigned k, unsigned row)
 	return list;
 }
 
+/* Which the kernel resolved by itself: a median. */
+static double minor_faults(const struct report *r, unsigned k, unsigned row)
+{
+	const struct bench_cell *cell = bench_cell(r->plan, k, row);
+	double v[MAX_BLOCKS];
+	unsigned n = 0;
+
+	for (unsigned b = 0; b < r->plan->programs[k].blocks; b++)
+		if (cell->runs[b].ok)
+			v[n++] = (double)cell->runs[b].minor_faults;
+	return sample_median(v, n);
+}
+
 static void add_to_row(const struct report *r, unsigned k, unsigned row, json_t *o)
 {
 	const struct bench_cell *cell = bench_cell(r->plan, k, row);
-	const struct bench_row *b = &r->plan->rows[row];
-	bool ours = bench_is_ours(b);
+	bool ours = bench_is_ours(&r->plan->rows[row]);
 	struct bench_summary s;
 
 	bench_summarize(r->plan, k, row, &s);
@@ -158,15 +146,16 @@ static void add_to_row(const struct report *r, unsigned k, unsigned row, json_t 
 		json_object_set_new(json_array_get(json_object_get(o, "runs"), i), "n_stops",
 				    json_integer((json_int_t)cell->runs[i].stop_count));
 	json_object_set_new(o, "i", json_integer(row));
+	json_object_set_new(o, "look", json_string(chart_look(r->plan->rows[row].label)));
 	json_object_set_new(o, "error", json_string(s.error != NULL ? s.error : ""));
 	json_object_set_new(o, "to_ref", ratios(r, k, row, r->plan->ref));
 	json_object_set_new(o, "to_stw", ratios(r, k, row, r->plan->stw));
-	json_object_set_new(o, "in_words", in_words(r, k, row, &s));
 	json_object_set_new(o, "stops_a_run", bench_number_json((double)s.stops / s.good));
 	json_object_set_new(o, "rss_mib", bench_number_json(s.rss_kb / 1024));
+	json_object_set_new(o, "dirty", bench_number_json(ours ? s.dirty : NAN));
 	json_object_set_new(o, "faults", bench_number_json(ours ? s.faults : NAN));
+	json_object_set_new(o, "minor_faults", bench_number_json(minor_faults(r, k, row)));
 	json_object_set_new(o, "kernel_calls", bench_number_json(ours ? s.kernel_calls : NAN));
-	json_object_set_new(o, "missed", missed(b, &cell->verified));
 	json_object_set_new(o, "stops", stops(r, k, row, s.stall));
 	json_object_set_new(o, "phases", phases(r, k, row));
 	json_object_set_new(o, "utilisation", shares(r, k, row));
@@ -177,11 +166,11 @@ static void add_to_row(const struct report *r, unsigned k, unsigned row, json_t 
 static json_t *latency_row(const char *label, const struct bench_latency *pool,
 			   enum latency_kind kind)
 {
-	const struct histogram *h = pool != NULL ? &pool->kinds[kind] : NULL;
-	struct times t = { .count = h != NULL ? h->count : 0, .histogram = h };
+	struct times t = times_of(label, pool, kind);
 
 	return json_pack("{s:s, s:I, s:o, s:o, s:o}", "label", label, "count", (json_int_t)t.count,
-			 "mean", bench_number_json(t.count > 0 ? hist_mean(h) / 1e6 : NAN),
+			 "mean",
+			 bench_number_json(t.count > 0 ? hist_mean(t.histogram) / 1e6 : NAN),
 			 "quantiles", quantiles(&t), "longest",
 			 bench_number_json(t.count > 0 ? times_quantile(&t, 1) : NAN));
 }
@@ -192,10 +181,9 @@ static json_t *latency(const struct report *r, unsigned k, json_t *rows)
 	json_t *kinds = json_array(), *all;
 
 	for (unsigned kind = 0; kind < LATENCY_KINDS; kind++)
-		json_array_append_new(
-			kinds, json_pack("{s:i, s:o, s:[]}", "i", (int)kind, "title",
-					 model_cell("", "%s, ms", latency_titles[kind]), "rows"));
-	for (unsigned row = 0; row < r->plan->row_count; row++) {
+		json_array_append_new(kinds, json_pack("{s:i, s:s, s:[]}", "i", (int)kind, "title",
+						       latency_titles[kind], "rows"));
+	for (unsigned row = 0; report_next(r, &row); row++) {
 		struct bench_latency *pool = bench_pool_latency(r->plan, k, row);
 
 		all = json_array();
@@ -214,105 +202,132 @@ static json_t *latency(const struct report *r, unsigned k, json_t *rows)
 
 /* ---- A program, and a file -------------------------------------------------------------- */
 
+/* The main result: our row with a pause target, or our first row. */
+static json_t *headline(const struct report *r, unsigned k)
+{
+	const struct bench_row *rows = r->plan->rows, *best = NULL;
+	struct bench_summary s, stw;
+	unsigned row;
+
+	for (unsigned i = 0; i < r->plan->row_count; i++)
+		if (bench_is_ours(&rows[i]) &&
+		    (best == NULL || (rows[i].target_ms > 0 && best->target_ms <= 0)))
+			best = &rows[i];
+	if (best == NULL)
+		return json_null();
+	row = (unsigned)(best - rows);
+	bench_summarize(r->plan, k, row, &s);
+	bench_summarize(r->plan, k, r->plan->stw, &stw);
+	return json_pack("{s:o, s:o, s:o, s:o}", "way",
+			 best->target_ms > 0 ? model_cell("", "%s with a %g ms target",
+							  best->backend, best->target_ms)
+					     : model_cell("", "%s", best->label),
+			 "longest", bench_number_json(s.good > 0 ? s.max : NAN), "instead",
+			 bench_number_json(stw.good > 0 ? stw.max : NAN), "total",
+			 model_ratio(s.to_stw, bench_resolution(r->plan, k, METRIC_TOTAL), true));
+}
+
 static json_t *noise(const struct report *r, unsigned k)
 {
 	json_t *o = json_object();
 
-	for (unsigned m = 0; m < METRICS; m++) {
-		double v =
-			report_ran(r, k) ? bench_resolution(r->plan, k, (enum bench_metric)m) : NAN;
-
-		json_object_set_new(o, metrics[m],
-				    isfinite(v)
-					    ? model_cell(v > 0.1 ? "worse" : "", "%.1f %%", 100 * v)
-					    : model_cell("", "-"));
-	}
+	for (unsigned m = 0; m < METRICS; m++)
+		json_object_set_new(
+			o, metrics[m],
+			model_noise(bench_resolution(r->plan, k, (enum bench_metric)m)));
 	return o;
 }
 
+/* Runs of all rows, and what was found in those that were checked. */
+static void add_checks(const struct report *r, unsigned k, json_t *o)
+{
+	json_t *checks = json_array();
+	unsigned good = 0, failed = 0;
+
+	for (unsigned row = 0; row < r->plan->row_count; row++) {
+		struct bench_summary s;
+
+		bench_summarize(r->plan, k, row, &s);
+		good += s.good;
+		failed += s.failed;
+		if (bench_is_ours(&r->plan->rows[row]))
+			json_array_append_new(checks,
+					      missed(&bench_cell(r->plan, k, row)->verified));
+	}
+	json_object_set_new(o, "good", json_integer(good));
+	json_object_set_new(o, "failed", model_cell(failed > 0 ? "worse" : "", "%u", failed));
+	json_object_set_new(o, "checks", checks);
+	json_object_set_new(o, "results",
+			    json_is_true(json_object_get(o, "hashes_agree"))
+				    ? model_cell("better name", "one result in each block")
+				    : model_cell("worse name", "WRONG RESULT: runs of one block "
+							       "have different results"));
+}
+
+/* A program that ran. */
 static void add_to_program(const struct report *r, unsigned k, json_t *o)
 {
 	double resolution = bench_resolution(r->plan, k, METRIC_TOTAL);
 	json_t *rows = json_object_get(o, "rows");
+	bool open_loop = bench_has_latency(r->plan, k);
 
 	json_object_set_new(o, "k", json_integer(k));
-	json_object_set_new(o, "ran", json_boolean(report_ran(r, k)));
+	json_object_set_new(o, "headline", headline(r, k));
 	json_object_set_new(o, "noise", noise(r, k));
 	json_object_set_new(
 		o, "resolution",
-		isfinite(resolution) ? model_cell("", "resolution %.1f %%", 100 * resolution)
-		: isnan(resolution)  ? model_cell("", "no resolution, because the reference or its "
-						       "repetition failed: no times can be compared")
-				     : model_cell("", "no resolution, because there are too few "
-						       "blocks: no times can be compared"));
+		isfinite(resolution) ? model_cell("", "noise %.1f %%", 100 * resolution)
+		: isnan(resolution)
+			? model_cell("", "the noise is not known, because the reference "
+					 "or its repetition failed: no times can be "
+					 "compared")
+			: model_cell("", "the noise is not known, because there are too "
+					 "few blocks: no times can be compared"));
 	for (unsigned row = 0; row < json_array_size(rows); row++)
 		add_to_row(r, k, row, json_array_get(rows, row));
-	json_object_set_new(o, "open_loop",
-			    json_boolean(report_ran(r, k) && bench_has_latency(r->plan, k)));
-	if (report_ran(r, k) && bench_has_latency(r->plan, k))
+	add_checks(r, k, o);
+	json_object_set_new(o, "open_loop", json_boolean(open_loop));
+	if (open_loop)
 		json_object_set_new(o, "kinds", latency(r, k, rows));
-}
-
-void model_environment(json_t *root, const struct bench_env *env)
-{
-	json_t *o = json_object_get(root, "environment"), *v;
-	const char *key;
-
-	json_object_foreach(o, key, v)
-	{
-		if (json_is_string(v) && json_string_length(v) == 0)
-			json_object_set_new(o, key, json_string("not recorded"));
-	}
-	json_object_set_new(o, "steal_percent",
-			    model_cell("", "%.1f", bench_env_steal_percent(env)));
-	if (env->command[0] == '\0')
-		json_object_set_new(root, "command", json_string("not recorded"));
+	/* The repetition has runs, but is no way of collecting. */
+	json_object_set_new(o, "every", json_copy(rows));
+	for (unsigned row = r->plan->row_count; row-- > 0;)
+		if (r->plan->rows[row].control)
+			json_array_remove(rows, row);
 }
 
 json_t *model_file(const struct report *r)
 {
-	json_t *root = bench_results_json(r->plan, &r->env);
-	json_t *programs = json_object_get(root, "programs"), *windows = json_array();
-	bool ran = false, latency_there = false, verified = false;
+	json_t *root = bench_results_json(r->plan, &r->env), *ran = json_array();
+	json_t *windows = json_array(), *ours = json_array();
+	bool has_latency = false, verified = false;
 
 	for (unsigned k = 0; k < r->plan->program_count; k++) {
-		add_to_program(r, k, json_array_get(programs, k));
-		ran = ran || report_ran(r, k);
-		latency_there =
-			latency_there || (report_ran(r, k) && bench_has_latency(r->plan, k));
-		for (unsigned row = 0; report_ran(r, k) && row < r->plan->row_count; row++)
+		json_t *program = json_array_get(json_object_get(root, "programs"), k);
+
+		if (!report_ran(r, k))
+			continue;
+		add_to_program(r, k, program);
+		json_array_append(ran, program);
+		has_latency = has_latency || bench_has_latency(r->plan, k);
+		for (unsigned row = 0; row < r->plan->row_count; row++)
 			verified = verified || bench_cell(r->plan, k, row)->verified.done;
 	}
-	for (unsigned w = 0; w < UTILISATION_WINDOWS; w++) {
-		char text[16];
-
-		snprintf(text, sizeof text, "%g ms", utilisation_ms[w]);
-		json_array_append_new(windows, json_string(text));
-	}
+	for (unsigned w = 0; w < UTILISATION_WINDOWS; w++)
+		json_array_append_new(windows, json_sprintf("%g ms", utilisation_ms[w]));
+	for (unsigned row = 0; row < r->plan->row_count; row++)
+		if (bench_is_ours(&r->plan->rows[row]))
+			json_array_append_new(
+				ours, json_sprintf("<writes missed, %s", r->plan->rows[row].label));
 	model_environment(root, &r->env);
 	json_object_set_new(root, "index", json_integer(r->index));
 	json_object_set_new(root, "file", json_string(r->file));
-	json_object_set_new(root, "ran", json_boolean(ran));
-	json_object_set_new(root, "has_latency", json_boolean(latency_there));
+	json_object_set_new(root, "ran", ran);
+	json_object_set_new(root, "has_latency", json_boolean(has_latency));
 	json_object_set_new(root, "verified", json_boolean(verified));
 	json_object_set_new(root, "busy", json_boolean(strtod(r->env.load, NULL) > 0.5));
 	json_object_set_new(root, "windows", windows);
+	json_object_set_new(root, "ours", ours);
 	json_object_set_new(root, "losses", model_losses(r->plan));
-	return root;
-}
-
-json_t *model_page(const struct report_page *page)
-{
-	json_t *root = json_pack("{s:s, s:[], s:b}", "made_by", cardmark_version(), "files",
-				 "several_files", page->n_files > 1);
-
-	for (size_t i = 0; i < page->n_files; i++)
-		json_array_append_new(json_object_get(root, "files"), model_file(&page->files[i]));
-	json_object_set_new(root, "barriers",
-			    page->barriers == NULL
-				    ? json_null()
-				    : model_barriers(page->barriers, page->barriers_file,
-						     &page->files[page->n_files]));
-	json_object_set(root, "micro", page->micro != NULL ? page->micro : json_null());
 	return root;
 }

@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the templates of the write barriers see: their results file, and its tables. A table is
- * a caption, heads, and rows of a label and cells. */
+ * The data for the templates of the write barriers: their results file, and its tables. A table is
+ * heads and groups, a group a name, its noise, and rows of a label and cells. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "tools/report/report.h"
 
-static json_t *table_of(const char *caption)
-{
-	return json_pack("{s:s, s:[], s:[]}", "caption", caption, "heads", "rows");
-}
-
-static void add_row(json_t *table, const char *label, json_t *cells)
-{
-	json_array_append_new(json_object_get(table, "rows"),
-			      json_pack("{s:s, s:o}", "label", label, "cells", cells));
-}
-
-/* ---- Along an axis ---------------------------------------------------------------------- */
+/* ---- Tables ----------------------------------------------------------------------------- */
 
 enum figure { RATIO, MEDIAN, DIRTY };
 
@@ -27,7 +16,7 @@ static json_t *figure_of(const struct barriers *b, unsigned p, unsigned row, enu
 {
 	const char *error = "";
 	unsigned failed = barriers_failed(b, p, row, &error);
-	char text[STAT_TEXT];
+	char text[RATIO_TEXT];
 
 	if (failed > 0 && figure == RATIO)
 		return model_cell("worse", "%u FAILED: %s", failed, error);
@@ -37,159 +26,134 @@ static json_t *figure_of(const struct barriers *b, unsigned p, unsigned row, enu
 		return bench_number_json(barriers_dirty(b, p, row));
 	if (row == 0)
 		return model_cell("same", "1 (%s%s)",
-				  stat_number_text(barriers_median(b, p, row, m), text),
+				  number_text(barriers_median(b, p, row, m), text),
 				  m == BARRIERS_RSS ? " kB" : " s");
-	return model_ratio(barriers_ratio(b, p, row, m), barriers_resolution(b, p, m));
+	return model_ratio(barriers_ratio(b, p, row, m), barriers_resolution(b, p, m),
+			   b->rows[row].role == BARRIERS_OURS);
 }
 
-static json_t *axis_table(const struct barriers *b, enum barriers_axis axis, enum figure figure,
-			  enum barriers_metric m, const char *caption)
+/* noise: a cell for each head, or none. */
+static void add_group(json_t *table, const char *name, json_t *noise, json_t *rows)
+{
+	json_array_append_new(
+		json_object_get(table, "groups"),
+		json_pack("{s:s, s:o, s:o}", "name", name, "noise", noise, "rows", rows));
+}
+
+static void add_row(json_t *rows, const char *label, json_t *cells)
+{
+	json_array_append_new(rows, json_pack("{s:s, s:o}", "label", label, "cells", cells));
+}
+
+/* A row for each barrier, but for the repetition of the reference: that is the noise. */
+static void add_barriers(json_t *table, const struct barriers *b, enum barriers_axis axis,
+			 enum figure figure, enum barriers_metric m, const char *name)
 {
 	const struct barriers_sweep *s = &b->sweeps[axis];
-	json_t *table = table_of(caption);
+	json_t *rows = json_array(), *noise = json_array();
 
-	for (unsigned i = 0; i < s->count; i++) {
-		char name[48];
-
-		barriers_stop_name(b, axis, i, name, sizeof name);
-		json_array_append_new(json_object_get(table, "heads"), json_string(name));
-	}
+	for (unsigned i = 0; i < s->count && figure == RATIO; i++)
+		json_array_append_new(noise,
+				      model_noise(barriers_resolution(b, s->at[i].point, m)));
 	for (unsigned row = 0; row < b->n_rows; row++) {
 		json_t *cells = json_array();
 
 		for (unsigned i = 0; i < s->count; i++)
 			json_array_append_new(cells, figure_of(b, s->at[i].point, row, figure, m));
-		add_row(table, b->rows[row].label, cells);
+		if (b->rows[row].role != BARRIERS_CONTROL)
+			add_row(rows, b->rows[row].label, json_incref(cells));
+		json_decref(cells);
+	}
+	add_group(table, name, noise, rows);
+}
+
+static json_t *table_of(const struct barriers *b, enum barriers_axis axis)
+{
+	json_t *table = json_pack("{s:i, s:[], s:[]}", "i", (int)axis, "heads", "groups");
+
+	for (unsigned i = 0; i < b->sweeps[axis].count; i++) {
+		char name[48];
+
+		barriers_stop_name(b, axis, i, name, sizeof name);
+		json_array_append_new(json_object_get(table, "heads"), json_string(name));
 	}
 	return table;
 }
 
-static json_t *program_table(const struct barriers *b, enum barriers_metric m)
-{
-	char caption[96];
-
-	snprintf(caption, sizeof caption, "Each program: %s, to software cards",
-		 barriers_metric_names[m]);
-	return axis_table(b, AXIS_PROGRAM, RATIO, m, caption);
-}
-
 static json_t *sweep(const struct barriers *b, enum barriers_axis axis)
 {
-	if (b->sweeps[axis].count == 0)
+	json_t *table = table_of(b, axis);
+
+	if (b->sweeps[axis].count == 0) {
+		json_decref(table);
 		return json_null();
-	return json_pack(
-		"{s:i, s:[o, o, o, o, o]}", "i", (int)axis, "tables",
-		axis_table(b, axis, MEDIAN, BARRIERS_CPU, "Processor time, s"),
-		axis_table(b, axis, RATIO, BARRIERS_CPU, "Processor time to software cards"),
-		axis_table(b, axis, RATIO, BARRIERS_TOTAL, "Total time to software cards"),
-		axis_table(b, axis, RATIO, BARRIERS_PAUSED,
-			   "All pauses together, to software cards"),
-		axis_table(b, axis, DIRTY, BARRIERS_CPU,
-			   "Dirty cards (oracle: objects) in a young collection"));
-}
-
-/* ---- Less or more ----------------------------------------------------------------------- */
-
-/* In how many points a row of ours costs less than software cards, more, or neither. */
-static json_t *score(const struct barriers *b, unsigned row, enum barriers_metric m)
-{
-	int less = 0, more = 0, level = 0, unknown = 0;
-
-	for (unsigned p = 0; p < b->n_points; p++) {
-		struct stat_ratio r = barriers_ratio(b, p, row, m);
-		double resolution = barriers_resolution(b, p, m);
-
-		if (!stat_known(r, resolution))
-			unknown++;
-		else if (stat_same(r, resolution))
-			level++;
-		else if (r.mid < 1)
-			less++;
-		else
-			more++;
 	}
-	return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i}", "label", b->rows[row].label, "measure",
-			 barriers_metric_names[m], "less", less, "more", more, "level", level,
-			 "unknown", unknown);
-}
-
-static json_t *scores(const struct barriers *b)
-{
-	static const enum barriers_metric metrics[] = { BARRIERS_CPU, BARRIERS_TOTAL,
-							BARRIERS_PAUSED };
-	json_t *list = json_array();
-
-	for (unsigned row = 0; row < b->n_rows; row++)
-		for (unsigned i = 0; b->rows[row].role == BARRIERS_OURS && i < 3; i++)
-			json_array_append_new(list, score(b, row, metrics[i]));
-	return list;
+	add_barriers(table, b, axis, MEDIAN, BARRIERS_CPU, "processor time, s");
+	for (unsigned m = BARRIERS_CPU; m <= BARRIERS_PAUSED; m++)
+		add_barriers(table, b, axis, RATIO, m, barriers_metric_names[m]);
+	add_barriers(table, b, axis, DIRTY, BARRIERS_CPU,
+		     "dirty cards (oracle: objects) in a young collection");
+	return table;
 }
 
 /* ---- The map ---------------------------------------------------------------------------- */
 
-static json_t *level_with(const struct barriers *b, const struct barriers_winner *w)
-{
-	char text[256] = "-";
-	size_t used = 0;
-
-	for (unsigned row = 0; w->row < b->n_rows && row < b->n_rows && used < sizeof text; row++)
-		if (w->tied[row])
-			used += (size_t)snprintf(text + used, sizeof text - used, "%s%s",
-						 used > 0 ? ", " : "", b->rows[row].label);
-	return model_cell("words", "%s", text);
-}
-
-/* The least at a stop: with software cards or without. */
+/* The least at a point, with software cards or without; what is level with it, and what is next. */
 static json_t *least(const struct barriers *b, unsigned p, enum barriers_metric m, bool with_cards)
 {
 	struct barriers_winner w = barriers_winner(b, p, m, with_cards);
 	double resolution = barriers_resolution(b, p, m);
-	bool known = w.row < b->n_rows, next = known && !isnan(w.next.mid);
-	char ratio[STAT_TEXT];
+	char level[160] = "", next[80] = "", of[80] = "", ratio[RATIO_TEXT];
+	size_t used = 0;
 
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o}", "least",
-		model_cell("name", "%s%s", w.ties > 0 ? "~" : "",
-			   known ? b->rows[w.row].label : "-"),
-		"level", level_with(b, &w), "next",
-		model_cell("name", "%s", next ? b->rows[w.next_row].label : "-"), "next_ratio",
-		model_cell("", "%s", next ? stat_ratio_text(w.next, resolution, 2, ratio) : "-"),
-		"ratio",
-		!known       ? model_cell("same", "-")
-		: w.row == 0 ? model_cell("same", "1")
-			     : model_ratio(barriers_ratio(b, p, w.row, m), resolution));
+	if (w.row >= b->n_rows)
+		return model_cell("same", "-");
+	for (unsigned row = 0; row < b->n_rows && used < sizeof level; row++)
+		if (w.tied[row])
+			used += (size_t)snprintf(level + used, sizeof level - used, "%s%s",
+						 used > 0 ? ", " : "; level: ", b->rows[row].label);
+	if (!isnan(w.next.mid))
+		snprintf(next, sizeof next, "; next: %s %s", b->rows[w.next_row].label,
+			 ratio_text(w.next, resolution, 2, ratio));
+	if (w.row != 0)
+		snprintf(of, sizeof of, " %s of cards",
+			 ratio_text(barriers_ratio(b, p, w.row, m), resolution, 2, ratio));
+	snprintf(ratio, sizeof ratio, "tile %s", chart_look(b->rows[w.row].label));
+	return model_cell(ratio, "%s%s%s%s%s", w.ties > 0 ? "~" : "", b->rows[w.row].label, of,
+			  level, next);
+}
+
+/* A row for each size of the heap; the points are in this order. */
+static void add_map(json_t *table, const struct barriers *b, enum barriers_metric m, bool cards)
+{
+	const struct barriers_sweep *s = &b->sweeps[AXIS_MAP];
+	json_t *rows = json_array(), *cells = NULL;
+	char text[80];
+
+	for (unsigned i = 0; i < s->count; i++) {
+		if (i == 0 || s->at[i].y > s->at[i - 1].y) {
+			snprintf(text, sizeof text, "%g MiB live", s->at[i].y);
+			cells = json_array();
+			add_row(rows, text, cells);
+		}
+		json_array_append_new(cells, least(b, s->at[i].point, m, cards));
+	}
+	snprintf(text, sizeof text, "%s%s", barriers_metric_names[m],
+		 cards ? "" : ", other than software cards");
+	add_group(table, text, json_array(), rows);
 }
 
 static json_t *map(const struct barriers *b)
 {
-	static const enum barriers_metric metrics[] = { BARRIERS_CPU, BARRIERS_TOTAL };
 	const struct barriers_sweep *s = &b->sweeps[AXIS_MAP];
-	json_t *list = json_array();
+	json_t *table = s->count > 0 ? json_pack("{s:[], s:[]}", "heads", "groups") : json_null();
 
-	for (unsigned i = 0; s->count > 0 && i < 2; i++) {
-		json_t *stops = json_array();
-
-		for (unsigned at = 0; at < s->count; at++) {
-			unsigned p = s->at[at].point;
-			char name[64];
-
-			barriers_stop_name(b, AXIS_MAP, at, name, sizeof name);
-			json_array_append_new(
-				stops, json_pack("{s:s, s:o, s:o, s:o}", "label", name, "written",
-						 bench_number_json(b->points[p].written), "all",
-						 least(b, p, metrics[i], true), "other",
-						 least(b, p, metrics[i], false)));
-		}
-		json_array_append_new(
-			list,
-			json_pack("{s:i, s:o, s:o, s:o}", "i", (int)metrics[i], "all_caption",
-				  model_cell("", "Least %s", barriers_metric_names[metrics[i]]),
-				  "other_caption",
-				  model_cell("", "Least %s, other than software cards",
-					     barriers_metric_names[metrics[i]]),
-				  "stops", stops));
-	}
-	return list;
+	for (unsigned i = 0; i < s->count && s->at[i].y <= s->at[0].y; i++)
+		json_array_append_new(json_object_get(table, "heads"),
+				      json_sprintf("%g %% written", s->at[i].x));
+	for (unsigned i = 0; s->count > 0 && i < 4; i++)
+		add_map(table, b, i < 2 ? BARRIERS_CPU : BARRIERS_TOTAL, i % 2 == 0);
+	return table;
 }
 
 /* ---- All of it -------------------------------------------------------------------------- */
@@ -217,7 +181,8 @@ static void count_runs(const struct barriers *b, json_t *root)
 
 json_t *model_barriers(const struct barriers *b, const char *file, const struct report *pauses)
 {
-	json_t *root = barriers_results_json(b), *others = json_array();
+	json_t *root = barriers_results_json(b);
+	json_t *verdict = table_of(b, AXIS_PROGRAM), *others = table_of(b, AXIS_PROGRAM);
 	unsigned base = barriers_base(b);
 	char name[96];
 
@@ -228,14 +193,13 @@ json_t *model_barriers(const struct barriers *b, const char *file, const struct 
 	json_object_set_new(root, "least_heap",
 			    model_cell("", "%.1f MiB", (double)b->least_heap / 1048576));
 	json_object_set_new(root, "no_intervals",
-			    json_boolean(barriers_whole_blocks(b, base) < STAT_MIN_BLOCKS));
+			    json_boolean(barriers_whole_blocks(b, base) < RATIO_MIN_BLOCKS));
 	count_runs(b, root);
-	json_object_set_new(root, "verdict", program_table(b, BARRIERS_CPU));
 	for (unsigned m = 0; m < BARRIERS_METRICS; m++)
-		if (m != BARRIERS_CPU)
-			json_array_append_new(others, program_table(b, (enum barriers_metric)m));
+		add_barriers(m == BARRIERS_CPU ? verdict : others, b, AXIS_PROGRAM, RATIO,
+			     (enum barriers_metric)m, barriers_metric_names[m]);
+	json_object_set_new(root, "verdict", verdict);
 	json_object_set_new(root, "others", others);
-	json_object_set_new(root, "scores", scores(b));
 	json_object_set_new(root, "losses", model_barriers_losses(b));
 	json_object_set_new(root, "heap", sweep(b, AXIS_HEAP));
 	json_object_set_new(root, "nursery", sweep(b, AXIS_NURSERY));
@@ -265,9 +229,9 @@ static bool fill_run(const struct barriers_run *from, struct bench_run *to)
 	to->stop_count = barriers_stops(from, to->pauses);
 	for (size_t i = 0; i < to->stop_count; i++)
 		to->stops[i] = to->pauses[i].end - to->pauses[i].start;
-	stat_sort(to->stops, to->stop_count);
-	to->stop_max = stat_rank(to->stops, to->stop_count, 1);
-	/* A collection happens inside an allocation, and the whole of it does. */
+	sample_sort(to->stops, to->stop_count);
+	to->stop_max = sample_rank(to->stops, to->stop_count, 1);
+	/* A collection runs completely inside an allocation. */
 	to->stall_max = to->stop_max;
 	return true;
 }

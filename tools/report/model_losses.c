@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: MIT
- * Where a row of ours is worse than what it is compared with by more than the noise: libgc's
- * own modes, or software cards. Every comparison is made, and none is left out. */
+ * Finds where a row of ours is worse, by more than the noise, than libgc's own modes or software
+ * cards. It makes every comparison. */
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "tools/report/report.h"
 
-enum { SHOWN = 20 }; /* the others are folded away */
-
-struct loss {
-	const char *row, *what, *to;
-	char where[96];
-	struct stat_ratio ratio;
-	double resolution;
+/* Results of some comparisons. */
+struct counts {
+	unsigned compared, less, more, level, unknown;
+	struct ratio worst;
+	double resolution; /* of the worst */
 };
 
-struct losses {
-	struct loss *list; /* has room for all comparisons and one more */
-	size_t count, compared, unknown;
-};
+/* True: it is the worst up to now. What is beyond the noise is worse than what is not. */
+static bool compare(struct counts *c, struct ratio ratio, double resolution)
+{
+	bool known = ratio_known(ratio, resolution), same = ratio_same(ratio, resolution);
+	bool more = known && !same && ratio.mid > 1, lost = c->more > 0;
+
+	c->unknown += !known;
+	c->level += known && same;
+	c->more += more;
+	c->less += known && !same && !more;
+	if (c->compared++ > 0 && !isnan(c->worst.mid) &&
+	    (more == lost ? !(ratio.mid > c->worst.mid) : lost))
+		return false;
+	c->worst = ratio;
+	c->resolution = resolution;
+	return true;
+}
+
+static json_t *losses_of(const struct counts *c, json_t *list)
+{
+	return json_pack("{s:i, s:i, s:i, s:b, s:o}", "count", c->more, "compared", c->compared,
+			 "unknown", c->unknown, "nothing_known", c->unknown == c->compared, "list",
+			 list);
+}
+
+/* ---- Of the programs ---------------------------------------------------------------------- */
 
 static const char *const metric_names[METRICS] = {
 	[METRIC_TOTAL] = "total time",
@@ -35,60 +54,6 @@ static const char *const metric_names[METRICS] = {
 	[METRIC_LATENCY_P999] = "99.9 % latency",
 };
 
-/* ---- Finding ---------------------------------------------------------------------------- */
-
-static bool losses_begin(struct losses *l, size_t comparisons)
-{
-	memset(l, 0, sizeof *l);
-	l->list = calloc(comparisons + 1, sizeof *l->list);
-	return l->list != NULL;
-}
-
-/* Its ratio and resolution are set. The caller fills the rest of the last one in the list, which
- * the next comparison takes if this is no loss. */
-static struct loss *consider(struct losses *l, struct stat_ratio ratio, double resolution)
-{
-	struct loss *loss = &l->list[l->count];
-
-	loss->ratio = ratio;
-	loss->resolution = resolution;
-	l->compared++;
-	if (!stat_known(ratio, resolution))
-		l->unknown++;
-	else if (ratio.mid > 1 && !stat_same(ratio, resolution))
-		l->count++;
-	return loss;
-}
-
-static int worst_first(const void *a, const void *b)
-{
-	const struct loss *x = a, *y = b;
-
-	return (x->ratio.mid < y->ratio.mid) - (x->ratio.mid > y->ratio.mid);
-}
-
-static json_t *as_json(struct losses *l)
-{
-	json_t *o =
-		json_pack("{s:I, s:I, s:I, s:b, s:[], s:[]}", "count", (json_int_t)l->count,
-			  "compared", (json_int_t)l->compared, "unknown", (json_int_t)l->unknown,
-			  "nothing_known", l->unknown == l->compared, "worst", "others");
-
-	qsort(l->list, l->count, sizeof *l->list, worst_first);
-	for (size_t i = 0; i < l->count; i++) {
-		const struct loss *loss = &l->list[i];
-
-		json_array_append_new(
-			json_object_get(o, i < SHOWN ? "worst" : "others"),
-			json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "row", loss->row, "where",
-				  loss->where, "what", loss->what, "to", loss->to, "ratio",
-				  model_ratio(loss->ratio, loss->resolution), "resolution",
-				  model_cell("", "%.1f %%", 100 * loss->resolution)));
-	}
-	free(l->list);
-	return o;
-}
-
 /* With a pause target, against libgc with the same one too. */
 static int same_target(const struct bench_plan *plan, unsigned row)
 {
@@ -102,57 +67,98 @@ static int same_target(const struct bench_plan *plan, unsigned row)
 	return -1;
 }
 
-static void compare_row(const struct bench_plan *plan, unsigned k, unsigned row, struct losses *l)
+/* A line if one of the three is a loss, or NULL. */
+static json_t *compare_row(const struct bench_plan *plan, unsigned k, unsigned row, unsigned m,
+			   struct counts *all)
 {
-	const int others[] = { (int)plan->ref, (int)plan->stw, same_target(plan, row) };
-	unsigned metrics = bench_has_latency(plan, k) ? METRICS : METRIC_SERVICE;
+	const int others[] = { (int)plan->stw, (int)plan->ref, same_target(plan, row) };
+	double resolution = bench_resolution(plan, k, (enum bench_metric)m);
+	struct counts here = { .compared = 0 };
+	json_t *ratios = json_array(), *line = NULL;
 
-	for (unsigned m = 0; m < metrics; m++)
-		for (size_t i = 0; i < 3 && others[i] >= 0; i++) {
-			enum bench_metric metric = (enum bench_metric)m;
-			struct loss *loss =
-				consider(l, bench_ratio(plan, k, row, (unsigned)others[i], metric),
-					 bench_resolution(plan, k, metric));
+	for (size_t i = 0; i < 3; i++) {
+		struct ratio r;
 
-			loss->row = plan->rows[row].label;
-			loss->what = metric_names[m];
-			loss->to = plan->rows[others[i]].label;
-			snprintf(loss->where, sizeof loss->where, "%.95s", plan->programs[k].name);
+		if (others[i] < 0) {
+			json_array_append_new(ratios, json_null());
+			continue;
 		}
+		r = bench_ratio(plan, k, row, (unsigned)others[i], (enum bench_metric)m);
+		compare(&here, r, resolution);
+		compare(all, r, resolution);
+		json_array_append_new(ratios, model_ratio(r, resolution, true));
+	}
+	if (here.more > 0)
+		line = json_pack("{s:s, s:s, s:s, s:O, s:f}", "row", plan->rows[row].label, "where",
+				 plan->programs[k].name, "what", metric_names[m], "ratios", ratios,
+				 "worst", here.worst.mid);
+	json_decref(ratios);
+	return line;
+}
+
+static int worst_first(const void *a, const void *b)
+{
+	double x = json_real_value(json_object_get(*(json_t *const *)a, "worst"));
+	double y = json_real_value(json_object_get(*(json_t *const *)b, "worst"));
+
+	return (x < y) - (x > y);
 }
 
 json_t *model_losses(const struct bench_plan *plan)
 {
-	struct losses l;
+	json_t *lines[MAX_PROGRAMS * MAX_ROWS * METRICS] = { NULL }, *list = json_array();
+	struct counts all = { .compared = 0 };
+	size_t n = 0;
 
-	if (!losses_begin(&l, (size_t)plan->program_count * plan->row_count * METRICS * 3))
-		return json_null();
-	for (unsigned k = 0; k < plan->program_count; k++)
+	for (unsigned k = 0; k < plan->program_count; k++) {
+		unsigned metrics = bench_has_latency(plan, k) ? METRICS : METRIC_SERVICE;
+
 		for (unsigned row = 0; row < plan->row_count; row++)
-			if (plan->programs[k].left_out[0] == '\0' &&
-			    bench_is_ours(&plan->rows[row]))
-				compare_row(plan, k, row, &l);
-	return as_json(&l);
+			for (unsigned m = 0; plan->programs[k].left_out[0] == '\0' &&
+					     bench_is_ours(&plan->rows[row]) && m < metrics;
+			     m++) {
+				lines[n] = compare_row(plan, k, row, m, &all);
+				n += lines[n] != NULL;
+			}
+	}
+	qsort(lines, n, sizeof *lines, worst_first);
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, lines[i]);
+	return losses_of(&all, list);
+}
+
+/* ---- Of the barriers ---------------------------------------------------------------------- */
+
+/* Every point, and the worst one. */
+static json_t *compare_barrier(const struct barriers *b, unsigned row, enum barriers_metric m,
+			       struct counts *all)
+{
+	struct counts here = { .compared = 0 };
+	char where[96] = "";
+
+	for (unsigned p = 0; p < b->n_points; p++) {
+		struct ratio r = barriers_ratio(b, p, row, m);
+		double resolution = barriers_resolution(b, p, m);
+
+		compare(all, r, resolution);
+		if (compare(&here, r, resolution))
+			barriers_point_name(&b->points[p], where, sizeof where);
+	}
+	return json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:o, s:s}", "row", b->rows[row].label,
+			 "what", barriers_metric_names[m], "less", here.less, "more", here.more,
+			 "level", here.level, "unknown", here.unknown, "worst",
+			 model_ratio(here.worst, here.resolution, true), "where", where);
 }
 
 json_t *model_barriers_losses(const struct barriers *b)
 {
-	struct losses l;
+	struct counts all = { .compared = 0 };
+	json_t *list = json_array();
 
-	if (!losses_begin(&l, (size_t)b->n_points * b->n_rows * BARRIERS_METRICS))
-		return json_null();
-	for (unsigned p = 0; p < b->n_points; p++)
-		for (unsigned row = 0; row < b->n_rows; row++)
-			for (unsigned m = 0;
-			     b->rows[row].role == BARRIERS_OURS && m < BARRIERS_METRICS; m++) {
-				enum barriers_metric metric = (enum barriers_metric)m;
-				struct loss *loss = consider(&l, barriers_ratio(b, p, row, metric),
-							     barriers_resolution(b, p, metric));
-
-				loss->row = b->rows[row].label;
-				loss->what = barriers_metric_names[m];
-				loss->to = "software cards";
-				barriers_point_name(&b->points[p], loss->where, sizeof loss->where);
-			}
-	return as_json(&l);
+	for (unsigned row = 0; row < b->n_rows; row++)
+		for (unsigned m = 0; b->rows[row].role == BARRIERS_OURS && m < BARRIERS_METRICS;
+		     m++)
+			json_array_append_new(
+				list, compare_barrier(b, row, (enum barriers_metric)m, &all));
+	return losses_of(&all, list);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT
- * What the template of the micro benchmarks sees: results of Google Benchmark, and which
- * backend wins where. */
+ * The data for the template of the micro benchmarks: results of Google Benchmark, and which backend
+ * wins where. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/report/report.h"
 
-/* ---- Who wins where -------------------------------------------------------------- */
+/* ---- Best subjects --------------------------------------------------------------- */
 
 enum { MOST_SUBJECTS = 8, MOST_CASES = 128, MOST_BLOCKS = MAX_BLOCKS };
 
@@ -109,7 +109,7 @@ static double middle(const double v[MOST_BLOCKS])
 	for (unsigned i = 0; i < MOST_BLOCKS; i++)
 		if (v[i] > 0)
 			known[n++] = v[i];
-	return stat_median(known, n);
+	return sample_median(known, n);
 }
 
 /* The bare loop is the goal, not a choice. A backend that reports more than was written
@@ -119,7 +119,7 @@ static bool competes(const struct micro_grid *g, const struct micro_case *c, uns
 	return !c->over[who] && strcmp(g->subjects[who], "bare") != 0;
 }
 
-/* The cheapest, and "~" and all others that are no different from it. */
+/* The cheapest one, then "~" and all others that do not differ from it. */
 static void winner(const struct micro_grid *g, const struct micro_case *c, bool with_faults,
 		   char *out, size_t len)
 {
@@ -142,7 +142,7 @@ static void winner(const struct micro_grid *g, const struct micro_case *c, bool 
 	for (unsigned i = 0; i < g->n_subjects; i++) {
 		cycle(g, c, i, with_faults, other);
 		if (i == who || !competes(g, c, i) || isnan(middle(other)) ||
-		    !stat_same(stat_paired_ratio(other, best, MOST_BLOCKS), 0) || used >= len)
+		    !ratio_same(ratio_paired(other, best, MOST_BLOCKS), 0) || used >= len)
 			continue;
 		used += (size_t)snprintf(out + used, len - used, " ~ %s", g->subjects[i]);
 	}
@@ -151,12 +151,12 @@ static void winner(const struct micro_grid *g, const struct micro_case *c, bool 
 static json_t *row_json(const struct micro_grid *g, const struct micro_case *c)
 {
 	json_t *times = json_array();
-	char fastest[128], cheapest[128], number[STAT_TEXT];
+	char fastest[128], cheapest[128], number[RATIO_TEXT];
 
 	for (unsigned i = 0; i < g->n_subjects; i++)
-		json_array_append_new(times, model_cell("", "%s%s",
-							stat_number_text(middle(c->us[i]), number),
-							c->over[i] ? " +" : ""));
+		json_array_append_new(times,
+				      model_cell("", "%s%s", number_text(middle(c->us[i]), number),
+						 c->over[i] ? " +" : ""));
 	winner(g, c, false, fastest, sizeof fastest);
 	winner(g, c, true, cheapest, sizeof cheapest);
 	return json_pack("{s:s, s:I, s:I, s:o, s:s, s:s}", "pattern", c->pattern, "heap_mib",

@@ -19,13 +19,14 @@ struct asked {
 static void help(void)
 {
 	printf("Usage: cardmark report [OPTION]... [FILE]...\n"
-	       "A page of the results files of 'cardmark bench' (" BENCH_FILE "): one HTML file\n"
-	       "without scripts that needs nothing else.\n\n"
+	       "Makes a page from results files of 'cardmark bench' (" BENCH_FILE "): one HTML\n"
+	       "file without scripts, which needs no other file.\n\n"
 	       "  -o FILE         where to write (report.html; - is standard output)\n"
 	       "  --markdown      a summary in Markdown instead (to standard output)\n"
 	       "  --micro=FILE    results of Google Benchmark in its JSON format too\n"
 	       "  --barriers=FILE results of 'cardmark bench barriers' too\n"
-	       "  --help\n");
+	       "  -h, --help      this text\n"
+	       "  -V, --version   the version\n");
 }
 
 /* -1 to go on, or the exit status. */
@@ -101,6 +102,22 @@ static void free_all(struct report_page *page)
 	json_decref(page->micro);
 }
 
+static json_t *page_json(const struct report_page *page)
+{
+	json_t *root = json_pack("{s:s, s:[], s:b}", "made_by", cardmark_version(), "files",
+				 "several_files", page->n_files > 1);
+
+	for (size_t i = 0; i < page->n_files; i++)
+		json_array_append_new(json_object_get(root, "files"), model_file(&page->files[i]));
+	json_object_set_new(root, "barriers",
+			    page->barriers == NULL
+				    ? json_null()
+				    : model_barriers(page->barriers, page->barriers_file,
+						     &page->files[page->n_files]));
+	json_object_set(root, "micro", page->micro != NULL ? page->micro : json_null());
+	return root;
+}
+
 static int write_page(const struct asked *asked, struct report_page *page)
 {
 	const char *name = asked->out != NULL ? asked->out : asked->markdown ? "-" : "report.html";
@@ -115,7 +132,7 @@ static int write_page(const struct asked *asked, struct report_page *page)
 	}
 	for (size_t i = 0; i <= page->n_files; i++)
 		page->files[i].f = t.f;
-	model = model_page(page);
+	model = page_json(page);
 	template_write(&t, asked->markdown ? "summary.md" : "page.html", model);
 	json_decref(model);
 	if (!piped) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * cardmark report: results as JSON, with what the templates need besides (model*.c), and what
- * they cannot draw (charts*.c). */
+ * cardmark report: results as JSON, with the other values that templates need (model*.c), and the
+ * charts (charts*.c). */
 #ifndef CARDMARK_REPORT_H
 #define CARDMARK_REPORT_H
 
@@ -34,23 +34,34 @@ static inline bool report_ran(const struct report *r, unsigned program)
 	       r->plan->programs[program].blocks > 0;
 }
 
+/* To go through the rows that the page shows: all but the repetition, which is the noise.
+ *   for (unsigned row = 0; report_next(r, &row); row++) */
+static inline bool report_next(const struct report *r, unsigned *row)
+{
+	if (*row < r->plan->row_count && r->plan->rows[*row].control)
+		(*row)++;
+	return *row < r->plan->row_count;
+}
+
 /* Stops of all good runs of a row, sorted; NULL if there are none. To be freed. */
 uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, size_t *n);
 
-/* ---- model.c: results as the templates see them ----------------------------------------- */
+/* ---- model_cells.c ----------------------------------------------------------------------- */
 
-json_t *model_page(const struct report_page *page);
-json_t *model_file(const struct report *r);
 /* Of any results: what was not recorded is named. */
 void model_environment(json_t *root, const struct bench_env *env);
 /* A cell with this class ("": that of the column). */
 json_t *model_cell(const char *class, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* As stat_ratio_text(), in the colour of what it means. */
-json_t *model_ratio(struct stat_ratio ratio, double resolution);
+/* As ratio_text(); a ratio of ours is coloured as better or worse. */
+json_t *model_ratio(struct ratio ratio, double resolution, bool ours);
+/* What is no difference. */
+json_t *model_noise(double resolution);
 
-/* ---- model_losses.c, model_barriers.c, model_micro.c ----------------------------------------- */
+/* ---- model.c, model_losses.c, model_barriers.c, model_micro.c: as the templates see it --------
+ */
 
+json_t *model_file(const struct report *r);
 json_t *model_losses(const struct bench_plan *plan);
 json_t *model_barriers_losses(const struct barriers *b);
 /* pauses: what barriers_as_file() filled. */
@@ -63,14 +74,13 @@ json_t *model_micro(const char *file);
 
 /* ---- charts.c, charts_times.c, charts_barriers.c ---------------------------------------- */
 
-/* What {{> name}} draws at this place of a template. */
+/* Draws {{> name}} at this place of a template. */
 bool charts_draw(const struct template *t, const char *name);
 
 void charts_stops(const struct report *r, unsigned program);
 void charts_utilisation(const struct report *r, unsigned program);
 void charts_latency(const struct report *r, unsigned program, enum latency_kind kind);
-void charts_sweep(FILE *f, const struct barriers *b, enum barriers_axis axis, bool ratio);
-void charts_map(FILE *f, const struct barriers *b, enum barriers_metric m, bool with_cards);
+void charts_sweep(FILE *f, const struct barriers *b, enum barriers_axis axis);
 void charts_barriers_legend(FILE *f, const struct barriers *b);
 
 /* The least share of any stretch of time that the program had, per cent; NaN where every run is
@@ -80,8 +90,19 @@ extern const double utilisation_ms[UTILISATION_WINDOWS];
 void utilisation(const struct report *r, unsigned program, unsigned row,
 		 double out[UTILISATION_WINDOWS]);
 
-/* Means of a stop, ms; all 0 and false if there were no stops. */
-enum { PHASE_PARTS = PHASES + 1 }; /* and what belongs to none */
-bool phase_parts(const struct report *r, unsigned program, unsigned row, double out[PHASE_PARTS]);
+/* How long stops or requests of a row took: sorted, or as a histogram; neither if there are none.
+ * In ns. */
+struct times {
+	const char *row;
+	size_t count;
+	const uint64_t *sorted;
+	const struct histogram *histogram;
+};
+
+/* Of the requests of a row, which may be none (NULL). */
+struct times times_of(const char *row, const struct bench_latency *pool, unsigned kind);
+
+/* In ms; 1 is the longest. */
+double times_quantile(const struct times *t, double q);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "tools/report/html.h"
 #include "tools/report/pages.h"
-#include "tools/stats.h"
+#include "tools/ratio.h"
 
 enum { NAME = 64, TAG = 512 };
 
@@ -64,7 +64,7 @@ static void write_text(const struct template *t, const char *s)
 
 static void write_value(const struct template *t, const json_t *v)
 {
-	char text[STAT_TEXT];
+	char text[RATIO_TEXT];
 
 	if (json_is_object(v))
 		v = json_object_get(v, "text");
@@ -73,38 +73,24 @@ static void write_value(const struct template *t, const json_t *v)
 	else if (json_is_integer(v))
 		fprintf(t->f, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
 	else if (json_is_real(v))
-		fputs(stat_number_text(json_real_value(v), text), t->f);
+		fputs(number_text(json_real_value(v), text), t->f);
 	else
 		fputc('-', t->f);
 }
 
 /* ---- Tables ----------------------------------------------------------------------------- */
 
-static void cell(const struct template *t, const char *name, const char *class)
+/* An element with the value's own class, or this one. */
+static void element(const struct template *t, const char *tag, const char *name, const char *class)
 {
 	const json_t *v = look_up(t, name);
 	const char *own = json_string_value(json_object_get(v, "class"));
 
 	if (own != NULL && own[0] != '\0')
 		class = own;
-	fprintf(t->f, class != NULL ? "<td class=\"%s\">" : "<td>", class);
+	fprintf(t->f, class != NULL ? "<%s class=\"%s\">" : "<%s>", tag, class);
 	write_value(t, v);
-	fputs("</td>", t->f);
-}
-
-static void caption(const struct template *t, const char *text)
-{
-	const json_t *named = text[0] == '@' ? look_up(t, text + 1) : NULL;
-	const json_t *program = look_up(t, "name");
-
-	if (program != NULL) {
-		write_value(t, program);
-		fputs(": ", t->f);
-	}
-	if (named != NULL)
-		write_value(t, named);
-	else
-		write_text(t, text);
+	fprintf(t->f, "</%s>", tag);
 }
 
 static void head(const struct template *t, const char *text)
@@ -128,16 +114,12 @@ static void table_begin(const struct template *t, char *list, bool folded)
 
 	if (text == NULL)
 		return;
-	if (folded) {
-		fputs("<details><summary>", t->f);
-		caption(t, text);
-		fputs(" (table)</summary>\n", t->f);
-	}
-	fputs("<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"", t->f);
-	caption(t, text);
-	fputs("\"><table><caption>", t->f);
-	caption(t, text);
-	fputs("</caption><thead><tr>", t->f);
+	if (folded)
+		fprintf(t->f, "<details><summary>%s (table)</summary>\n", text);
+	fprintf(t->f,
+		"<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"%s\">"
+		"<table><caption>%s</caption><thead><tr>",
+		text, text);
 	while ((text = strtok_r(NULL, "|", &rest)) != NULL)
 		head(t, text);
 	fputs("</tr></thead><tbody>\n", t->f);
@@ -208,14 +190,12 @@ static bool simple(struct template *t, char *tag)
 		return write_file(t, name) || t->draw(t, name);
 	if (strcmp(tag, "table") == 0 || strcmp(tag, "folded") == 0) {
 		table_begin(t, name, tag[0] == 'f');
-	} else if (strcmp(tag, "td") == 0) {
+	} else if (strcmp(tag, "td") == 0 || strcmp(tag, "b") == 0) {
 		char *class = strchr(name, ' ');
 
 		if (class != NULL)
 			*class ++ = '\0';
-		cell(t, name, class);
-	} else if (strcmp(tag, "exact") == 0) {
-		fprintf(t->f, "<td>%.6g</td>", json_number_value(look_up(t, name)));
+		element(t, tag, name, class);
 	} else if (strcmp(tag, "code") == 0) {
 		markdown_code(t->f, json_string_value(look_up(t, name)));
 	} else {

@@ -7,13 +7,11 @@
  *                             empty or not there
  *   {{^name}}...{{/name}}     only if it is one of these
  *   {{> file.html}}           another template, at this place
- *   {{> name}}                what the program draws under that name (parts.c)
+ *   {{> name}}                what the program draws under that name (charts.c)
  *   {{td name class}}         a cell of a table; its class is that of the value or else this one
- *   {{exact name}}            a cell with all digits of a number
+ *   {{b name class}}          the same as bold text
  *   {{table caption|head|...}}, {{/table}}    around the rows of a table. "<head" is a column of
- *                             words, not of numbers; "*name" stands for an array of heads, and
- *                             "@name" for the caption of that name. In a program, the caption
- *                             begins with the name of the program.
+ *                             words, not of numbers, and "*name" stands for an array of heads
  *   {{folded ...}}, {{/folded}}               the same, folded away behind its caption
  *   {{code name}}             in Markdown, between backquotes
  *
