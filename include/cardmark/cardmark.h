@@ -190,11 +190,11 @@ enum cardmark_open_flags {
 
 /* What to do about transparent huge pages in ranges that are tracked. */
 enum cardmark_huge {
-	CARDMARK_HUGE_KEEP = 0,  /* nothing: the first write to an armed one splits it (20 us) */
-	/* Split what is there when it is tracked. Until the first collect arms a card, khugepaged may
-	 * make a huge page of it again: that costs the 20 us, and nothing is lost. */
+	CARDMARK_HUGE_KEEP = 0, /* nothing: the first write to an armed one splits it (20 us) */
+	/* Split what is there when it is tracked. Until the first collect arms a card, khugepaged
+	 * may make a huge page of it again: that costs the 20 us, and nothing is lost. */
 	CARDMARK_HUGE_SPLIT = 1,
-	CARDMARK_HUGE_NEVER = 2  /* and let the kernel make no new ones there */
+	CARDMARK_HUGE_NEVER = 2 /* and let the kernel make no new ones there */
 };
 
 enum cardmark_verify {
