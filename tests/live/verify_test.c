@@ -338,18 +338,18 @@ __attribute__((noinline)) static void collect_deeper(size_t bytes)
 	live_store(room + bytes - 1, 2);
 }
 
-__attribute__((noinline)) static void leave_something_behind(void)
+__attribute__((noinline)) static void leave_something_behind(size_t bytes)
 {
-	unsigned char room[1 << 19];
+	unsigned char room[bytes];
 
-	for (size_t i = 0; i < sizeof room; i++)
+	for (size_t i = 0; i < bytes; i++)
 		live_store(room + i, (unsigned char)(i * 7));
 }
 
 static void *collect_on_tracked_stack(void *arg)
 {
 	(void)arg;
-	leave_something_behind();
+	leave_something_behind(128 * live_card);
 	for (size_t round = 0; round < 20; round++)
 		collect_deeper(1000 + 20000 * round);
 	return NULL;

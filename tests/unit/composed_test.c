@@ -225,7 +225,7 @@ static void without_a_set_everything_is_written(void)
 /* R1 and R3: what cannot be read is reported, and is not armed. */
 static void what_cannot_be_read_is_reported(void)
 {
-	struct cardmark_region v[PAGES];
+	static struct cardmark_region v[PAGES];
 	struct cm_masks m = { .required = CARDMARK_PAGE_WRITTEN,
 			      .any_of = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED,
 			      .returned = CARDMARK_PAGE_WRITTEN };

@@ -94,4 +94,9 @@ esac
 got=$( (ulimit -S -f 0 && "$cardmark" watch sh -c 'ulimit -f'; echo "status $?") 2>/dev/null)
 [ "$got" = "0
 status 0" ] || fail "a limit that can be raised: $got"
+got=$( (ulimit -S -s 64 && "$cardmark" watch true; echo "status $?") 2>&1)
+case $got in
+*"true (process "*"status 0") ;;
+*) fail "a stack of 64 KiB: $got" ;;
+esac
 finish

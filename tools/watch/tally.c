@@ -40,22 +40,26 @@ struct tally *tally_new(uint64_t interval_ns)
 	return t;
 }
 
+/* Not a fresh one that is copied: it is too large for a small stack. */
 void tally_start(struct tally *t)
 {
-	struct tally fresh = { .interval_ns = t->interval_ns,
-			       .page = t->page,
-			       .n_windows = t->n_windows,
-			       .bin_ns = t->interval_ns };
+	uint64_t interval_ns = t->interval_ns, length_ns[TALLY_WINDOWS];
+	size_t page = t->page;
+	unsigned n = t->n_windows;
 
-	for (unsigned w = 0; w < t->n_windows; w++)
-		fresh.window[w] =
-			(struct tally_window){ .length_ns = t->window[w].length_ns, .number = 1 };
+	for (unsigned w = 0; w < n; w++)
+		length_ns[w] = t->window[w].length_ns;
 	for (size_t i = 0; i < t->n_blocks; i++)
 		free(t->block[i]);
 	free(t->block);
 	free(t->mapping);
 	free(t->run);
-	*t = fresh;
+	memset(t, 0, sizeof *t);
+	t->interval_ns = t->bin_ns = interval_ns;
+	t->page = page;
+	t->n_windows = n;
+	for (unsigned w = 0; w < n; w++)
+		t->window[w] = (struct tally_window){ .length_ns = length_ns[w], .number = 1 };
 }
 
 static unsigned name_of(struct tally *t, const char *name)
