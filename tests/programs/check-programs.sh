@@ -8,10 +8,11 @@ usage()
 Usage: make check-programs [RUN='NAME...']
        check-programs.sh --build=BUILDDIR [NAME...] | --help
 
-Runs programs that were not rebuilt under `cardmark run`: guile, neko, asymptote, w3m
-and ecl as Debian packages them, each with a workload of ours, and the test programs
-of libgc (libgc), whose source is fetched into BUILDDIR/programs and built against
-the system's libgc. Each runs as it is and then in every mode:
+Runs programs that were not rebuilt under `cardmark run`: guile, neko, asymptote, w3m,
+ecl, poke, Macaulay2, gnucash's reports and lepton-netlist as Debian packages them, each
+with a workload of ours (programs.sh), and the test programs of libgc (libgc), whose
+source is fetched into BUILDDIR/programs and built against the system's libgc. Each runs
+as it is and then in every mode:
 
   stop-the-world, libgc-mprotect       libgc's own
   pagemap, softdirty, uffd, mprotect, alldirty    ours, by backend
@@ -36,10 +37,13 @@ say()
 	printf 'check-programs: %s\n' "$*"
 }
 
-all_programs=(w3m neko asymptote ecl guile libgc)
 modes=(plain stop-the-world libgc-mprotect pagemap softdirty uffd mprotect alldirty verify control)
 run_seconds=120 # nothing takes a tenth of it on an idle machine
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build='' programs=()
+# shellcheck source-path=SCRIPTDIR
+. "$here/programs.sh"
+all_programs+=(libgc)
 for arg; do
 	case $arg in
 	--build=*) build=${arg#*=} ;;
@@ -65,7 +69,6 @@ done
 	exit 2
 }
 ((${#programs[@]} > 0)) || programs=("${all_programs[@]}")
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$build" && pwd)
 work=$build/programs
 cardmark=$build/tools/cardmark
@@ -93,41 +96,7 @@ skip()
 	((skipped += 1))
 }
 
-# ---- The programs --------------------------------------------------------------
-
-# Each sets command, which runs in a folder of its own; false: why it cannot be had.
-have()
-{
-	command -v "$1" >/dev/null || { why="$1 is not installed"; return 1; }
-}
-
-program_guile()
-{
-	have guile && command=(guile -q --no-auto-compile "$here/guile.scm" programs.scm 3)
-}
-
-program_neko()
-{
-	have neko && have nekoc || return
-	nekoc -o "$work/" "$here/neko.neko" >"$work/nekoc.log" 2>&1 || { why="nekoc fails"; return 1; }
-	command=(neko "$work/neko.n")
-}
-
-program_asymptote()
-{
-	have asy && command=(asy -noView -f eps -o picture "$here/asymptote.asy")
-}
-
-program_w3m()
-{
-	have w3m && awk -v n=400 -f "$here/w3m.awk" >"$work/page.html" &&
-		command=(w3m -dump -T text/html -cols 100 "$work/page.html")
-}
-
-program_ecl()
-{
-	have ecl && command=(ecl --norc --load "$here/ecl.lisp" --eval '(quit)')
-}
+# ---- Judging -------------------------------------------------------------------
 
 # What a run is judged by; of libgc's tests what is said at the end, for they count
 # what depends on the time.
@@ -139,6 +108,8 @@ result()
 	*)
 		cat "$2/out"
 		[[ ! -e $2/picture.eps ]] || grep -v '^%%CreationDate' "$2/picture.eps"
+		[[ ! -e $2/report.html ]] || cat "$2/report.html"
+		[[ ! -e $2/netlist ]] || cat "$2/netlist"
 		;;
 	esac
 }
@@ -243,7 +214,7 @@ run()
 known_limit()
 {
 	case $1.$2 in
-	guile.mprotect)
+	guile.mprotect | guile-compile.mprotect | lepton.mprotect)
 		((status == 1)) && grep -q 'fport_read: Bad address' "$dir/err" && why='EFAULT: read(2) into a buffer of the heap'
 		;;
 	asymptote.mprotect)
