@@ -37,6 +37,7 @@ static void note_event(int event)
 			cm_gc_waya_begins();
 		if (cm_gc_config.way == CARDMARK_GC_WAY_B)
 			cm_gc_wayb_feed();
+		cm_gc_mark_stack_enlarge();
 		break;
 	case CM_GC_EV_MARK_END:
 		cm_gc_record_marked();

@@ -290,6 +290,9 @@ int cm_gc_hook_close(int fd);
 void cm_gc_waya_begins(void);
 bool cm_gc_waya_opened(void);
 
+/* A collection's mark begins, without a pause target (markstack.c). */
+void cm_gc_mark_stack_enlarge(void);
+
 /* The stack below the caller's frame holds no addresses of dirty pages any more (wipe.c). */
 void cm_gc_wipe_stack(void);
 
@@ -548,7 +551,7 @@ int cm_gc_prepare(const struct cardmark_gc_options *options);
 int cm_gc_enable(const struct cardmark_gc_options *options);
 /* Sets the text of this thread's failing public call, for cardmark_last_error(). Returns error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* twin.c: another function of this name in this process, or NULL. */
+/* calls.c: another function of this name in this process, or NULL. */
 void *cm_gc_find_other(const char *name, const void *ours);
 /* Sets the same text for the program, if it uses another core than ours. */
 void cm_gc_tell_program(int error, const char *words);

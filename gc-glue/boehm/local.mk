@@ -25,6 +25,7 @@ gc_glue_sources = \
 	gc-glue/boehm/histogram.c \
 	gc-glue/boehm/large.c \
 	gc-glue/boehm/maps.c \
+	gc-glue/boehm/markstack.c \
 	gc-glue/boehm/out.c gc-glue/boehm/out.h \
 	gc-glue/boehm/pause_target.c \
 	gc-glue/boehm/plt.c \
@@ -44,7 +45,6 @@ gc_glue_sources = \
 	gc-glue/boehm/testhooks.h \
 	gc-glue/boehm/trace.c \
 	gc-glue/boehm/tracefile.c \
-	gc-glue/boehm/twin.c \
 	gc-glue/boehm/walk.c gc-glue/boehm/walk.h \
 	gc-glue/boehm/walk_proof.c \
 	gc-glue/boehm/waya.c \

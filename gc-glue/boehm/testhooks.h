@@ -19,6 +19,7 @@
 	X(NO_FINISH)          /* a root may go while marking from it goes on */                    \
 	X(NO_FORK_ORDER)      /* loaded after libgc was started, it takes locks at a fork */       \
 	X(NO_LOADING_DEFENCE) /* objects that another thread loads are redirected, too */          \
+	X(NO_MARK_STACK)      /* libgc enlarges its mark stack when it is full */                  \
 	X(NO_LARGE)           /* large objects are as all others */                                \
 	X(NO_OWN_STACK)       /* a signal that ends the program is reported on its stack */        \
 	X(NO_ROOT_DEFENCE)    /* the last page of an unaligned root is left to libgc */            \
