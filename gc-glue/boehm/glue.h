@@ -75,6 +75,7 @@ typedef void cm_gc_object_fn(void *, size_t, void *);
 	X(1, void, GC_set_on_heap_resize, (cm_gc_resize_fn *))                                     \
 	X(1, cm_gc_resize_fn *, GC_get_on_heap_resize, (void))                                     \
 	X(1, void, GC_set_time_limit, (unsigned long))                                             \
+	X(1, unsigned long, GC_get_time_limit, (void))                                             \
 	X(1, void, GC_end_stubborn_change, (const void *))                                         \
 	X(1, void, GC_add_roots, (void *, void *))                                                 \
 	X(1, void, GC_remove_roots, (void *, void *))                                              \
@@ -89,8 +90,11 @@ typedef void cm_gc_object_fn(void *, size_t, void *);
 	X(0, int, GC_is_disabled, (void))                                                          \
 	X(0, int, GC_is_incremental_mode, (void))                                                  \
 	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
+	X(0, struct cm_gc_timeval, GC_get_time_limit_tv, (void))                                   \
 	X(0, void, GC_set_max_prior_attempts, (int))                                               \
+	X(0, int, GC_get_max_prior_attempts, (void))                                               \
 	X(0, void, GC_set_rate, (int))                                                             \
+	X(0, int, GC_get_rate, (void))                                                             \
 	X(0, void, GC_set_stop_func, (cm_gc_stop_fn *))                                            \
 	X(0, cm_gc_stop_fn *, GC_get_stop_func, (void))                                            \
 	X(0, void, GC_set_manual_vdb_allowed, (int))                                               \
@@ -519,6 +523,14 @@ uint64_t cm_gc_pace_enter(size_t bytes);
 bool cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns); /* it was a slice */
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
+void cm_gc_hook_set_time_limit(unsigned long ms);
+unsigned long cm_gc_hook_get_time_limit(void);
+void cm_gc_hook_set_time_limit_tv(struct cm_gc_timeval limit);
+struct cm_gc_timeval cm_gc_hook_get_time_limit_tv(void);
+void cm_gc_hook_set_rate(int rate);
+int cm_gc_hook_get_rate(void);
+void cm_gc_hook_set_max_prior_attempts(int n);
+int cm_gc_hook_get_max_prior_attempts(void);
 
 /* ---- Choice and report (config.c, enable.c, report.c, statsfile.c) ---------------- */
 

@@ -27,7 +27,8 @@
 #define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
 #define EQUAL_ATTEMPTS 3               /* later ones get half as much room again, each */
 #define MOST_ATTEMPTS 40               /* then one without limit */
-/* Ours comes first. 999999 is GC_TIME_UNLIMITED; libgc asserts that it is not more. */
+/* Ours comes first. 999999 is GC_TIME_UNLIMITED; libgc asserts that it is not more. With that one
+ * libgc asks no stop function, and ecl sets it. */
 #define LIMIT_OF_LIBGC_MS 999998UL
 #define ATTEMPTS_OF_LIBGC 1000000
 #define LEAST_RATE 4
@@ -40,7 +41,13 @@
 struct cm_gc_pace cm_gc_pace;
 
 static cm_gc_stop_fn *program_stop;
+static struct { /* what the program set: it reads that, and libgc uses ours */
+	struct cm_gc_timeval limit;
+	int rate, attempts;
+} program;
 static uint64_t target, slice;
+
+static const struct cm_gc_timeval never = { LIMIT_OF_LIBGC_MS, 0 };
 
 /* Of the stop under way. Not while a callback of the program's runs (cm_gc_step_out). */
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
@@ -273,6 +280,8 @@ static void stop_ends(bool done)
 	}
 	atomic_store_explicit(&marking, !done, memory_order_relaxed);
 	cm_gc_api.GC_set_rate(rate_now());
+	/* The program's call may have come from an object that was not redirected yet. */
+	cm_gc_api.GC_set_time_limit_tv(never);
 }
 
 void cm_gc_pace_event(int event)
@@ -458,15 +467,68 @@ cm_gc_stop_fn *cm_gc_hook_get_stop_func(void)
 	return cm_gc_pace.on ? program_stop : cm_gc_api.GC_get_stop_func();
 }
 
+/* The pause target decides these, also if the program sets them later. */
+
+void cm_gc_hook_set_time_limit_tv(struct cm_gc_timeval theirs)
+{
+	program.limit = theirs;
+	if (!cm_gc_pace.on)
+		cm_gc_api.GC_set_time_limit_tv(theirs);
+}
+
+struct cm_gc_timeval cm_gc_hook_get_time_limit_tv(void)
+{
+	return cm_gc_pace.on ? program.limit : cm_gc_api.GC_get_time_limit_tv();
+}
+
+void cm_gc_hook_set_time_limit(unsigned long ms)
+{
+	program.limit.ms = ms;
+	if (!cm_gc_pace.on)
+		cm_gc_api.GC_set_time_limit(ms);
+}
+
+unsigned long cm_gc_hook_get_time_limit(void)
+{
+	return cm_gc_pace.on ? program.limit.ms : cm_gc_api.GC_get_time_limit();
+}
+
+void cm_gc_hook_set_rate(int rate)
+{
+	program.rate = rate;
+	if (!cm_gc_pace.on)
+		cm_gc_api.GC_set_rate(rate);
+}
+
+int cm_gc_hook_get_rate(void)
+{
+	return cm_gc_pace.on ? program.rate : cm_gc_api.GC_get_rate();
+}
+
+void cm_gc_hook_set_max_prior_attempts(int n)
+{
+	program.attempts = n;
+	if (!cm_gc_pace.on)
+		cm_gc_api.GC_set_max_prior_attempts(n);
+}
+
+int cm_gc_hook_get_max_prior_attempts(void)
+{
+	return cm_gc_pace.on ? program.attempts : cm_gc_api.GC_get_max_prior_attempts();
+}
+
 /* False: this libgc lacks a knob. */
 bool cm_gc_pace_start(uint64_t target_ns)
 {
-	const struct cm_gc_timeval never = { LIMIT_OF_LIBGC_MS, 0 };
 	const struct cm_gc_api *api = &cm_gc_api;
 
 	if (!api->GC_set_stop_func || !api->GC_get_stop_func || !api->GC_set_time_limit_tv ||
-	    !api->GC_set_max_prior_attempts || !api->GC_set_rate)
+	    !api->GC_get_time_limit_tv || !api->GC_set_max_prior_attempts ||
+	    !api->GC_get_max_prior_attempts || !api->GC_set_rate || !api->GC_get_rate)
 		return false;
+	program.limit = api->GC_get_time_limit_tv();
+	program.rate = api->GC_get_rate();
+	program.attempts = api->GC_get_max_prior_attempts();
 	target = target_ns;
 	slice = target / SLICE_SHARE;
 	/* cppcheck-suppress AssignmentIntegerToAddress ; it takes the function for one that returns

@@ -3,7 +3,7 @@
  * Description: a program with a stop function of its own, under a pause target far too
  * short for its heap. Its function is asked and is what it set; a collection that it
  * asks for is not cut short; one that its function cuts short is; and the target
- * works on after that.
+ * works on after that. So do the limit, rate and attempts that it sets.
  * Prints "asked: N full: N cut: N wrong: N"; exit status 0 whatever they are. */
 #include <gc.h>
 
@@ -51,6 +51,13 @@ int main(void)
 	}
 	GC_set_stop_func(stop);
 	wrong += GC_get_stop_func() != stop;
+	/* As ecl does; without a limit libgc would give up no stop. */
+	GC_set_time_limit(GC_TIME_UNLIMITED);
+	GC_set_rate(7);
+	GC_set_max_prior_attempts(3);
+	wrong += GC_get_time_limit() != GC_TIME_UNLIMITED;
+	wrong += GC_get_time_limit_tv().tv_ms != GC_TIME_UNLIMITED;
+	wrong += GC_get_rate() != 7 || GC_get_max_prior_attempts() != 3;
 	for (int i = 0; i < LISTS; i++)
 		lists[i] = list();
 	for (int i = 0; i < 8; i++) {
