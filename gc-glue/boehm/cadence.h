@@ -26,6 +26,7 @@ struct cm_gc_cycle {
 struct cm_gc_cadence_limits {
 	uint64_t fault_ns; /* what a first write to an armed card costs */
 	uint64_t most_ns;  /* a stop that marks everything may take; 0: as long as it needs */
+	uint64_t small_ns; /* a stop so short is short enough: no partial ones are needed */
 	size_t divisor;    /* the program's free space divisor */
 	bool kinds;        /* we decide which collections are full */
 	bool bare;         /* a full one need not arm anything */

@@ -23,6 +23,7 @@
 #define BATCHES 4 /* of cards, to measure what a fault costs */
 #define BATCH 8
 #define MOST_FAULT_NS 1000000
+#define SHORT_NS 4000000 /* without a target */
 
 static bool on, by_divisor, knobs;
 static size_t wanted;       /* divisor, by the program */
@@ -237,6 +238,7 @@ static void collection_ends(void)
 	struct cm_gc_cadence_limits limits = {
 		.fault_ns = cm_gc_growth.fault_ns,
 		.most_ns = cm_gc_config.target_ns / 2,
+		.small_ns = cm_gc_config.target_ns ? cm_gc_config.target_ns / 2 : SHORT_NS,
 		.divisor = wanted,
 		.kinds = kinds,
 		.bare = cm_gc_config.way == CARDMARK_GC_WAY_A,

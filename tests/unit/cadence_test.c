@@ -149,6 +149,20 @@ static void with_a_target_all_of_a_full_one_must_fit(void)
 	CHECK(bare == 0);
 }
 
+/* Although partial ones are cheaper. */
+static void a_small_heap_is_not_armed(void)
+{
+	struct cm_gc_cadence_limits l = any;
+	unsigned bare;
+
+	l.small_ns = 4 * MS;
+	CHECK_EQ(partials_of(&l, 3 * MS, MS / 10, 1000, &bare), 0);
+	CHECK_EQ(bare, 1000);
+	CHECK(partials_of(&l, 6 * MS, MS / 10, 1000, &bare) >= 900);
+	l.bare = false; /* way B */
+	CHECK(partials_of(&l, 3 * MS, MS / 10, 1000, &bare) >= 900);
+}
+
 static void the_program_may_say_which_are_full(void)
 {
 	struct cm_gc_cadence_limits l = any;
@@ -193,6 +207,7 @@ int main(int argc, char **argv)
 		UNIT_CASE(what_was_built_is_no_garbage),
 		UNIT_CASE(takes_the_cheaper_kind),
 		UNIT_CASE(with_a_target_all_of_a_full_one_must_fit),
+		UNIT_CASE(a_small_heap_is_not_armed),
 		UNIT_CASE(the_program_may_say_which_are_full),
 		UNIT_CASE(arms_before_a_partial_one),
 	};
