@@ -95,7 +95,7 @@ static uint64_t usable(struct cm_gc_cadence *c, const struct cm_gc_cycle *was)
 		if (seen < c->share)
 			c->share = (unsigned)seen;
 	} else if (!was->grown && c->share < MOST_SHARE) {
-		c->share += c->share / 64 + 1;
+		c->share += c->share / 256 + 1;
 	}
 	c->unused = unused;
 	return unused / 1000 * c->share;

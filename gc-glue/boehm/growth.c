@@ -233,12 +233,19 @@ static void apply(void)
 	cm_gc_growth.bare += plan.bare;
 }
 
+static uint64_t small_ns(void)
+{
+	if (cm_gc_test(CM_GC_TEST_ARM_SMALL))
+		return 0;
+	return cm_gc_config.target_ns ? cm_gc_config.target_ns / 2 : SHORT_NS;
+}
+
 static void collection_ends(void)
 {
 	struct cm_gc_cadence_limits limits = {
 		.fault_ns = cm_gc_growth.fault_ns,
 		.most_ns = cm_gc_config.target_ns / 2,
-		.small_ns = cm_gc_config.target_ns ? cm_gc_config.target_ns / 2 : SHORT_NS,
+		.small_ns = small_ns(),
 		.divisor = wanted,
 		.kinds = kinds,
 		.bare = cm_gc_config.way == CARDMARK_GC_WAY_A,

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #define CM_GC_TESTS(X)                                                                             \
+	X(ARM_SMALL)    /* a small heap is armed, too */                                           \
 	X(DROP)         /* so many per cent of the dirty cards are called clean */                 \
 	X(LARGE_FORGET) /* dirty pages of large objects are not marked from */                     \
 	X(NO_CADENCE)   /* libgc's own rule of when to collect, by two thirds of its divisor */    \

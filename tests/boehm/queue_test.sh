@@ -33,5 +33,6 @@ under CARDMARK_GC_MODE=stop-the-world -- "$bin/queue"
 plain=$(value collections:) plain_heap=$(value heap:)
 most_heap=190 most_often=200
 check CARDMARK_BACKEND=pagemap
+check CARDMARK_BACKEND=pagemap CARDMARK_GC_TEST_ARM_SMALL=1
 must_grow CARDMARK_BACKEND=pagemap CARDMARK_GC_TEST_NO_CADENCE=1
 finish

@@ -7,12 +7,19 @@
 way=${1:?way}
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}
 
+# Collections of the last run that were not full.
+partial()
+{
+	awk -F '[:,{}]+ *' '/^  "collections"/ { all = $2 } /^  "cadence"/ { full = $3 } END { print all - full }' \
+		"$scratch/stats"
+}
+
 torture()
 {
 	backend=$1
 	shift
 	under CARDMARK_BACKEND="$backend" CARDMARK_GC_WAY="$way" CARDMARK_STATS="$scratch/stats" \
-		$target -- "$bin/torture" -s "$seed" "$@" || return
+		$target $arm -- "$bin/torture" -s "$seed" "$@" || return
 	lost=$(value lost:)
 	grep -q "\"way\": \"$way\"" "$scratch/stats" || fail "$what: not way $way"
 	if [ "$got" -eq 0 ] && [ "$lost" = 0 ]; then
@@ -22,6 +29,7 @@ torture()
 	fi
 }
 
+arm=
 for backend in pagemap softdirty uffd mprotect alldirty; do
 	target=
 	torture $backend -t 1 -d 2 -f
@@ -30,9 +38,14 @@ for backend in pagemap softdirty uffd mprotect alldirty; do
 done
 target=
 torture auto -t 2 -d 4
-# Full collections that arm nothing, and partial ones after them.
+# Full collections that arm nothing; and, if a small heap is armed, partial ones after them.
 unset GC_FREE_SPACE_DIVISOR
-torture auto -t 2 -d 4
-target=CARDMARK_PAUSE_TARGET=3
-torture auto -t 4 -d 2 -f
+for arm in '' CARDMARK_GC_TEST_ARM_SMALL=1; do
+	target=
+	torture auto -t 2 -d 4
+	[ "$arm" = '' ] || [ "$(partial)" -gt 0 ] || fail "$what: no collection was partial"
+	target=CARDMARK_PAUSE_TARGET=3
+	torture auto -t 4 -d 2 -f
+	[ "$arm" = '' ] || [ "$(partial)" -gt 0 ] || fail "$what: no collection was partial"
+done
 finish
