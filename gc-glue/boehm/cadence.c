@@ -27,6 +27,7 @@
 #define FLOATING_SHARE 8 /* of what is in use may be garbage that a full one would free */
 #define LEAST_FLOATING 500
 #define MOST_SHARE 900
+#define SMALL_SHARE 700 /* at least, in a small heap: that it grows costs little */
 
 /* One preempted stop does not decide. */
 static uint64_t average(uint64_t old, uint64_t seen)
@@ -137,19 +138,23 @@ struct cm_gc_plan cm_gc_cadence_next(struct cm_gc_cadence *c, const struct cm_gc
 				     const struct cm_gc_cycle *was)
 {
 	struct cm_gc_plan plan = { 0 };
-	bool fits;
+	bool fits, small;
 
 	if (was->full)
 		learn_full(c, was);
 	else
 		learn_partial(c, l, was);
 	c->used = kept(was);
+	small = l->kinds && l->bare && c->full_ps &&
+		full_ns(c, c->used + c->used / 4) <= l->small_ns;
+	if (small && c->share < SMALL_SHARE)
+		c->share = SMALL_SHARE;
 	plan.least = least(c, l, was);
 	if (!l->kinds)
 		return plan;
 	fits = l->bare && (!l->most_ns || full_ns(c, c->used + c->used / 4) <= l->most_ns);
 	plan.full = plan.bare = true;
-	if (l->bare && c->full_ps && full_ns(c, c->used + c->used / 4) <= l->small_ns) {
+	if (small) {
 		c->armed = false;
 		return plan;
 	}

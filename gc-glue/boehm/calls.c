@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The public calls, and two adapters in one process, with all functions of ours twice. `cardmark
+ * The public calls, and two adapters in one process. `cardmark
  * run` preloads one. A program that was linked with a shared adapter calls the preloaded one,
  * because its symbols come first. But a program with a static adapter calls its own, and both would
  * redirect the same calls to two trackers. So if the preloaded adapter is enabled, calls to this
@@ -10,32 +10,6 @@
  * linked with for the text of an error. So the text is copied. */
 #include "gc-glue/boehm/glue.h"
 #include "lib/errors.h"
-
-#include <dlfcn.h>
-
-void *cm_gc_find_other(const char *name, const void *ours)
-{
-	void *other = dlsym(RTLD_DEFAULT, name);
-
-	/* A program that exports its own comes before the preloaded one. */
-	if (other == ours)
-		other = dlsym(RTLD_NEXT, name);
-	/* A missing function is no error, and the program's next dlerror() must not report it. */
-	if (other == NULL)
-		(void)dlerror();
-	return other == ours ? NULL : other;
-}
-
-void cm_gc_tell_program(int error, const char *words)
-{
-	union { /* C has no cast between function and object pointers */
-		void *object;
-		int (*fail)(int, const char *, ...);
-	} ours = { .fail = cm_fail }, theirs = { cm_gc_find_other("cm_fail", ours.object) };
-
-	if (theirs.object)
-		(void)theirs.fail(error, "%s", words);
-}
 
 struct calls {
 	int (*enable)(const struct cardmark_gc_options *options);

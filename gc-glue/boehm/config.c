@@ -5,6 +5,7 @@
 #include "lib/errors.h"
 #include "lib/sized.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +16,31 @@ struct cm_gc_config cm_gc_config;
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+void *cm_gc_find_other(const char *name, const void *ours)
+{
+	void *other = dlsym(RTLD_DEFAULT, name);
+
+	/* A program that exports its own comes before the preloaded one. */
+	if (other == ours)
+		other = dlsym(RTLD_NEXT, name);
+	/* A missing function is no error, and the program's next dlerror() must not report it. */
+	if (other == NULL)
+		(void)dlerror();
+	return other == ours ? NULL : other;
+}
+
+/* Sets the same text for the program, if it uses another core than ours. */
+static void tell_program(int error, const char *words)
+{
+	union { /* C has no cast between function and object pointers */
+		void *object;
+		int (*fail)(int, const char *, ...);
+	} ours = { .fail = cm_fail }, theirs = { cm_gc_find_other("cm_fail", ours.object) };
+
+	if (theirs.object)
+		(void)theirs.fail(error, "%s", words);
+}
+
 int cm_gc_fail(int error, const char *format, ...)
 {
 	char words[640];
@@ -23,7 +49,7 @@ int cm_gc_fail(int error, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(words, sizeof words, format, args);
 	va_end(args);
-	cm_gc_tell_program(error, words);
+	tell_program(error, words);
 	return cm_fail(error, "%s", words);
 }
 

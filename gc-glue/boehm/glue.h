@@ -563,10 +563,8 @@ int cm_gc_prepare(const struct cardmark_gc_options *options);
 int cm_gc_enable(const struct cardmark_gc_options *options);
 /* Sets the text of this thread's failing public call, for cardmark_last_error(). Returns error. */
 int cm_gc_fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* calls.c: another function of this name in this process, or NULL. */
+/* Another function of ours of this name in this process, or NULL. */
 void *cm_gc_find_other(const char *name, const void *ours);
-/* Sets the same text for the program, if it uses another core than ours. */
-void cm_gc_tell_program(int error, const char *words);
 /* For another adapter in this process: is this one enabled, and cardmark_last_error() of our
  * core. */
 CM_PRIVATE_EXPORT bool cm_gc_is_enabled(void);

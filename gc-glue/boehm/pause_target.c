@@ -27,6 +27,7 @@
 #define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
 #define EQUAL_ATTEMPTS 3               /* later ones get half as much room again, each */
 #define MOST_ATTEMPTS 40               /* then one without limit */
+#define MOST_WHEN_ALL_IS_DIRTY 3       /* no attempt leaves less for the next one */
 /* Ours comes first. 999999 is GC_TIME_UNLIMITED; libgc asserts that it is not more. With that one
  * libgc asks no stop function, and ecl sets it. */
 #define LIMIT_OF_LIBGC_MS 999998UL
@@ -129,12 +130,19 @@ static uint64_t least_need(void)
 	return ns > in_vain_ns ? ns : in_vain_ns;
 }
 
+static unsigned most_attempts(void)
+{
+	return cm_gc_heap.cm && cm_gc_heap.tracker.backend == CARDMARK_BACKEND_ALLDIRTY
+		       ? MOST_WHEN_ALL_IS_DIRTY
+		       : MOST_ATTEMPTS;
+}
+
 static uint64_t limit_for(uint64_t read_ns)
 {
 	uint64_t most = target - slice, fixed = read_ns + need_ns;
 	uint64_t room = need_ns / 8 > LEAST_ROOM_NS ? need_ns / 8 : LEAST_ROOM_NS;
 
-	if (failures >= MOST_ATTEMPTS || must_end())
+	if (failures >= most_attempts() || must_end())
 		return UINT64_MAX;
 	for (unsigned i = EQUAL_ATTEMPTS; i < failures; i++)
 		room += room / 2;
