@@ -48,7 +48,7 @@ static struct { /* what the program set: it reads that, and libgc uses ours */
 } program;
 static uint64_t target, slice;
 
-static const struct cm_gc_timeval never = { LIMIT_OF_LIBGC_MS, 0 };
+static const struct cm_gc_timeval no_limit = { LIMIT_OF_LIBGC_MS, 0 };
 
 /* Of the stop under way. Not while a callback of the program's runs (cm_gc_step_out). */
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
@@ -289,7 +289,7 @@ static void stop_ends(bool done)
 	atomic_store_explicit(&marking, !done, memory_order_relaxed);
 	cm_gc_api.GC_set_rate(rate_now());
 	/* The program's call may have come from an object that was not redirected yet. */
-	cm_gc_api.GC_set_time_limit_tv(never);
+	cm_gc_api.GC_set_time_limit_tv(no_limit);
 }
 
 void cm_gc_pace_event(int event)
@@ -543,7 +543,7 @@ bool cm_gc_pace_start(uint64_t target_ns)
 	 * int */
 	program_stop = api->GC_get_stop_func();
 	api->GC_set_stop_func(stop_now);
-	api->GC_set_time_limit_tv(never);
+	api->GC_set_time_limit_tv(no_limit);
 	api->GC_set_max_prior_attempts(ATTEMPTS_OF_LIBGC);
 	api->GC_set_rate(rate_now());
 	cm_gc_pace.on = true;

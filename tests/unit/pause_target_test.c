@@ -86,6 +86,7 @@ void cm_gc_growth_slice(uint64_t ns)
 }
 
 struct cm_gc_api cm_gc_api;
+struct cm_gc_heap cm_gc_heap;
 bool cm_gc_world_stopped;
 static cm_gc_stop_fn *asks;
 
@@ -118,6 +119,16 @@ static cm_gc_stop_fn *get_stop_func(void)
 static void set_limit(struct cm_gc_timeval most)
 {
 	(void)most;
+}
+
+static struct cm_gc_timeval get_limit(void)
+{
+	return (struct cm_gc_timeval){ 50, 0 };
+}
+
+static int get_number(void)
+{
+	return 1;
 }
 
 static void set_attempts(int n)
@@ -236,7 +247,10 @@ static void run(const struct program *p, bool paced, uint64_t seed, struct resul
 					.GC_set_rate = set_rate,
 					.GC_set_stop_func = set_stop_func,
 					.GC_get_stop_func = get_stop_func,
+					.GC_get_rate = get_number,
 					.GC_set_time_limit_tv = set_limit,
+					.GC_get_time_limit_tv = get_limit,
+					.GC_get_max_prior_attempts = get_number,
 					.GC_set_max_prior_attempts = set_attempts,
 					.threads = true };
 	if (paced)
@@ -348,6 +362,34 @@ static void a_fork_does_not_wait_for_the_target(void)
 	CHECK(rate_now() < MOST_RATE);
 }
 
+/* Each attempt finds all of it dirty again. */
+static void with_alldirty_attempts_are_few(void)
+{
+	static const struct program busy = { 25000, 10, 30, 12, 11000, 8, 1000, 20000 };
+	struct result r;
+
+	run(&busy, true, random_seed(unit_seed), &r);
+	cm_gc_heap.cm = (struct cardmark *)&m;
+	for (int which = 0; which < 2; which++) {
+		unsigned stops_of_one = 0;
+
+		cm_gc_heap.tracker.backend =
+			which ? CARDMARK_BACKEND_ALLDIRTY : CARDMARK_BACKEND_PAGEMAP;
+		m.collecting = true;
+		m.attempts = 0;
+		failures = 0;
+		for (; m.collecting; stops_of_one++) {
+			m.dirty = m.p.blocks;
+			stop();
+		}
+		if (which)
+			CHECK_EQ(stops_of_one, MOST_WHEN_ALL_IS_DIRTY + 1);
+		else
+			CHECK(stops_of_one > MOST_WHEN_ALL_IS_DIRTY + 1);
+	}
+	cm_gc_heap.cm = NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_case cases[] = {
@@ -355,6 +397,7 @@ int main(int argc, char **argv)
 		UNIT_CASE(a_middle_heap_keeps_the_target),
 		UNIT_CASE(a_long_walk_is_not_tried_again_and_again),
 		UNIT_CASE(a_fork_does_not_wait_for_the_target),
+		UNIT_CASE(with_alldirty_attempts_are_few),
 	};
 
 	return unit_main(argc, argv, UNIT_CASES(cases));
