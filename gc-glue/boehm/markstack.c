@@ -20,7 +20,7 @@
 
 #include <dlfcn.h>
 
-#define FIRST_WORDS 64 /* of GC_arrays: scalars, none that is read without the lock */
+#define FIRST_WORDS 64  /* of GC_arrays: scalars, none that is read without the lock */
 #define SIZE_FOLLOWS 12 /* words after the top, at most: 8 in 8.2.2 */
 #define LEAST 4096u
 #define ENOUGH 65536u /* entries: 1 MiB, of which a quarter is touched */
