@@ -46,7 +46,7 @@ bool is_private(const struct run *r, size_t i)
 bool contents(const struct run *r, size_t i, uint64_t *hash)
 {
 	const struct page *p = &r->page[i];
-	static _Thread_local unsigned char copy[65536];
+	static _Thread_local _Alignas(8) unsigned char copy[65536];
 
 	/* The parent's writes to shared memory are not this process's. */
 	if (!p->mapped || p->guard || (p->shared && r->depth > 0))
