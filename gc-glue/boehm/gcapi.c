@@ -85,3 +85,11 @@ int cm_gc_api_load(void)
 	api->threads = api->GC_get_suspend_signal != NULL;
 	return 0;
 }
+
+void *cm_gc_arrays(void)
+{
+	void *at = look_up("GC_arrays", NULL);
+	Dl_info info;
+
+	return at && dladdr(at, &info) && info.dli_fbase == cm_gc_api.base ? at : NULL;
+}

@@ -146,6 +146,10 @@ struct cm_gc_api {
 	bool threads; /* a threaded build: stop events exist */
 };
 extern struct cm_gc_api cm_gc_api;
+/* libgc's variables, or NULL: not exported, or those of another libgc. The first words are scalars,
+ * none that is read without the lock. */
+void *cm_gc_arrays(void);
+#define CM_GC_ARRAYS_WORDS 64
 
 /* Finds libgc in this process. -ENOTSUP: none, a part of one, two, or one too old. */
 int cm_gc_api_load(void);

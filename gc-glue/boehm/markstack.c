@@ -18,9 +18,6 @@
  * Under the allocation lock, with the world stopped. */
 #include "gc-glue/boehm/glue.h"
 
-#include <dlfcn.h>
-
-#define FIRST_WORDS 64  /* of GC_arrays: scalars, none that is read without the lock */
 #define SIZE_FOLLOWS 12 /* words after the top, at most: 8 in 8.2.2 */
 #define LEAST 4096u
 #define ENOUGH 65536u /* entries: 1 MiB, of which a quarter is touched */
@@ -46,14 +43,9 @@ static bool is_empty_stack(const struct bounds *b, const uintptr_t *size)
 /* NULL: not found, or not empty, because a collection is under way. */
 static struct bounds *find(void)
 {
-	uintptr_t *words = dlsym(RTLD_DEFAULT, "GC_arrays");
-	Dl_info info;
+	uintptr_t *words = cm_gc_arrays();
 
-	if (!words)
-		(void)dlerror(); /* it is no text for the program's next one */
-	if (!words || !dladdr(words, &info) || info.dli_fbase != cm_gc_api.base)
-		return NULL;
-	for (int i = 0; i + 2 + SIZE_FOLLOWS < FIRST_WORDS; i++)
+	for (int i = 0; words && i + 2 + SIZE_FOLLOWS < CM_GC_ARRAYS_WORDS; i++)
 		if (is_empty_stack((struct bounds *)&words[i], &words[i + 2]))
 			return (struct bounds *)&words[i];
 	return NULL;

@@ -6,7 +6,6 @@
  * nothing when it is 0 and these two when it leads to an index that has their block alone. */
 #include "gc-glue/boehm/walk.h"
 
-#include <dlfcn.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -15,7 +14,6 @@
 #define KIND_UNCOLLECTABLE 2 /* of gc_mark.h */
 #define TAG_PROCEDURE 2u     /* GC_DS_PROC */
 #define PROCEDURE_SHIFT 2
-#define FIRST_WORDS 64 /* of GC_arrays: scalars, none that is read without the lock */
 
 struct cm_gc_own cm_gc_own;
 
@@ -51,14 +49,9 @@ static bool is_chain(const struct cm_gc_index *first, const struct cm_gc_index *
 /* The only pair of neighbours in GC_arrays that are both ends of one. */
 static struct cm_gc_index **find_word(void)
 {
-	struct cm_gc_index **at = dlsym(RTLD_DEFAULT, "GC_arrays"), **found = NULL;
-	Dl_info info;
+	struct cm_gc_index **at = cm_gc_arrays(), **found = NULL;
 
-	if (!at)
-		(void)dlerror(); /* it is no text for the program's next one */
-	if (!at || !dladdr(at, &info) || info.dli_fbase != cm_gc_api.base)
-		return NULL;
-	for (int i = 0; i + 1 < FIRST_WORDS; i++) {
+	for (int i = 0; at && i + 1 < CM_GC_ARRAYS_WORDS; i++) {
 		if (!at[i] || !at[i + 1] ||
 		    !is_chain(at[i], at[i + 1], cm_gc_own.pump >> INDEX_SHIFT))
 			continue;
