@@ -5,8 +5,6 @@
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 for way in A B; do
-	under CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_DROP=20 -- \
-		"$bin/torture" -s 1 -t 1 -d 3 || continue
-	must_lose "$what"
+	loses CARDMARK_BACKEND=auto CARDMARK_GC_WAY=$way CARDMARK_GC_TEST_DROP=20 -- "$bin/torture" -t 1 -d 3
 done
 finish

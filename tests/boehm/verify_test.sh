@@ -55,7 +55,7 @@ $(counter changed), lost no object"
 	else
 		fail "$what over a kernel that loses writes: status $got, named $named, missed $(counter missed)"
 	fi
-	under CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=$way -- "$bin/torture" -s 1 -t 1 -d 3 || continue
-	must_lose "$what over a kernel that loses writes, not verified"
+	# Not verified, over the same kernel.
+	loses CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=$way -- "$bin/torture" -t 1 -d 3
 done
 finish
