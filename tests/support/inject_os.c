@@ -42,7 +42,7 @@ unsigned inject_hows(enum inject_call call)
 	return calls[call].hows;
 }
 
-static _Thread_local bool stands_by;
+static _Thread_local bool stands_by, is_counter;
 
 /* The clock is the kernel's own: that of the table may stand still. */
 static void stop_thread(void)
@@ -59,6 +59,16 @@ static void stop_thread(void)
 	errno = saved;
 }
 
+/* For most of two seconds: no helper may have begun, or none may be left. */
+static void await_helper(void)
+{
+	uint64_t end = cm_os_linux.now() + UINT64_C(2000000000);
+
+	while (atomic_load_explicit(&inject->fired, memory_order_relaxed) == 0 &&
+	       cm_os_linux.now() < end)
+		cm_os_linux.nap(100000);
+}
+
 /* 0, or how this call is to fail or to stop. */
 static unsigned reach(enum inject_call call)
 {
@@ -67,6 +77,10 @@ static unsigned reach(enum inject_call call)
 
 	if (stands_by || atomic_load_explicit(&inject->off, memory_order_relaxed))
 		return 0;
+	if (f->in_helper && is_counter && call == f->call) {
+		await_helper();
+		return 0;
+	}
 	n = atomic_fetch_add_explicit(&inject->calls[call], 1, memory_order_relaxed) + 1;
 	if (call != f->call || f->nth == 0 || (f->on ? n < f->nth : n != f->nth))
 		return 0;
@@ -381,6 +395,7 @@ void inject_count_anew(void)
 {
 	for (size_t i = 0; i < INJECT_COUNT; i++)
 		atomic_store_explicit(&inject->calls[i], 0, memory_order_relaxed);
+	is_counter = true;
 	atomic_store_explicit(&inject->off, false, memory_order_relaxed);
 }
 

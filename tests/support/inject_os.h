@@ -70,6 +70,9 @@ struct inject_fault {
 	 * until inject_go() or for so long. */
 	unsigned stop_ms;
 	bool signal; /* and gets SIGUSR1 there */
+	/* Only calls of other threads than the one that inject_count_anew() was called in. That one
+	 * waits in its own such calls until another has come to the one that is meant. */
+	bool in_helper;
 };
 
 struct inject_state {
