@@ -342,6 +342,34 @@ static void collapsing_split_ones_loses_nothing(void)
 	CHECK_EQ(collapse_at_random(CARDMARK_HUGE_SPLIT), 0);
 }
 
+/* What integrate.md says of memory that has been clean for long: armed small pages are not
+ * collapsed, so it is untracked for that, and counts as written once. */
+static void cold_memory_becomes_huge_again(void)
+{
+	size_t bytes = cards * live_card;
+
+	map_huge_once();
+	track_all(CARDMARK_HUGE_KEEP);
+	cm_huge_prepare(CARDMARK_HUGE_SPLIT, (uintptr_t)mem, (uintptr_t)mem + bytes);
+	CHECK_EQ(huge_now(), 0);
+	write_card(7); /* in no answer yet */
+	CHECK_EQ(cardmark_untrack(cm, mem, bytes), 0);
+	CHECK(madvise(mem, bytes, MADV_HUGEPAGE) == 0);
+	if (madvise(mem, bytes, MADV_COLLAPSE) != 0)
+		no_huge_pages("they are not collapsed on request");
+	CHECK_EQ(huge_now(), HUGE_PAGES);
+	CHECK_EQ(cardmark_track(cm, mem, bytes, 0), 0);
+	CHECK(live_collect(cm, table) == CARDMARK_EXACT);
+	CHECK_EQ(huge_now(), HUGE_PAGES);
+	live_expect_dirty(table, mem, cards);
+	memset(want, 0, sizeof want);
+	check_contents();
+	if (live_backend == CARDMARK_BACKEND_SOFTDIRTY || !live_can(CARDMARK_CAP_PRECISE))
+		return;
+	collect_and_compare();
+	write_to_each("made huge again");
+}
+
 static void arming_without_a_harvest_loses(void)
 {
 	size_t lost;
@@ -368,6 +396,7 @@ int main(int argc, char **argv)
 		{ "collapsing kept ones loses nothing", collapsing_kept_ones_loses_nothing, 0, 0 },
 		{ "collapsing split ones loses nothing", collapsing_split_ones_loses_nothing, 0,
 		  0 },
+		{ "cold memory becomes huge again", cold_memory_becomes_huge_again, 0, 0 },
 		{ "control: arming without a harvest loses writes", arming_without_a_harvest_loses,
 		  0, LIVE_ONLY(PAGEMAP) },
 	};
