@@ -53,6 +53,11 @@ static uint64_t full_ns(const struct cm_gc_cadence *c, uint64_t bytes)
 	return c->full_ps * (bytes >> 10) >> 10;
 }
 
+uint64_t cm_gc_cadence_full_ns(const struct cm_gc_cadence *c)
+{
+	return full_ns(c, c->used + c->used / 4);
+}
+
 static void learn_full(struct cm_gc_cadence *c, const struct cm_gc_cycle *was)
 {
 	uint64_t now = kept(was);
@@ -145,14 +150,13 @@ struct cm_gc_plan cm_gc_cadence_next(struct cm_gc_cadence *c, const struct cm_gc
 	else
 		learn_partial(c, l, was);
 	c->used = kept(was);
-	small = l->kinds && l->bare && c->full_ps &&
-		full_ns(c, c->used + c->used / 4) <= l->small_ns;
+	small = l->kinds && l->bare && c->full_ps && cm_gc_cadence_full_ns(c) <= l->small_ns;
 	if (small && c->share < SMALL_SHARE)
 		c->share = SMALL_SHARE;
 	plan.least = least(c, l, was);
 	if (!l->kinds)
 		return plan;
-	fits = l->bare && (!l->most_ns || full_ns(c, c->used + c->used / 4) <= l->most_ns);
+	fits = l->bare && (!l->most_ns || cm_gc_cadence_full_ns(c) <= l->most_ns);
 	plan.full = plan.bare = true;
 	if (small) {
 		c->armed = false;

@@ -59,6 +59,8 @@ struct cm_gc_cadence {
 		.floating = 1000, .share = 750, .bare_left = 4, .wait = 16                         \
 	}
 
+/* How long a full collection takes if it is the next one. 0: not known yet. */
+uint64_t cm_gc_cadence_full_ns(const struct cm_gc_cadence *c);
 struct cm_gc_plan cm_gc_cadence_next(struct cm_gc_cadence *c, const struct cm_gc_cadence_limits *l,
 				     const struct cm_gc_cycle *was);
 

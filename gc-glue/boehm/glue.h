@@ -375,6 +375,8 @@ void cm_gc_growth_slice(uint64_t ns);
 /* The next collection, or the one under way, is full, and so is the one after it: it need not
  * arm. */
 bool cm_gc_growth_bare(void);
+/* How long the next collection takes if it is full. 0: not known yet. */
+uint64_t cm_gc_growth_full_ns(void);
 void cm_gc_hook_set_min_bytes_allocd(size_t bytes);
 size_t cm_gc_hook_get_min_bytes_allocd(void);
 void cm_gc_hook_set_full_freq(int n);

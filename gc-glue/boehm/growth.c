@@ -315,6 +315,11 @@ bool cm_gc_growth_bare(void)
 	return plan.bare;
 }
 
+uint64_t cm_gc_growth_full_ns(void)
+{
+	return cm_gc_cadence_full_ns(&cadence);
+}
+
 /* ---- Setting it up -------------------------------------------------------------------------- */
 
 static bool is_set(const char *name)

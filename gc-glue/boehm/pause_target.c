@@ -155,15 +155,24 @@ static uint64_t limit_for(uint64_t read_ns)
 	return fixed + room;
 }
 
-/* Only its limit would end the stop: too many pages are dirty, or it is the first stop of a full
- * collection, which must mark everything. The estimate may be wrong, so it counts less with each
- * stop that was given up. */
+/* The first stop of a full collection marks everything. In a small heap that is one short stop;
+ * in slices it would take more time, and what is allocated meanwhile is kept. */
+static uint64_t marking_ns(void)
+{
+	uint64_t full;
+
+	if (!cm_gc_record_full())
+		return card_ns * cm_gc_record_stop_cards();
+	full = cm_gc_growth_full_ns();
+	return full ? full : card_ns * heap_blocks();
+}
+
+/* Only its limit would end the stop: there is too much to mark. The estimate may be wrong, so it
+ * counts less with each stop that was given up. */
 static bool is_hopeless(uint64_t read_ns)
 {
-	uint64_t cards = cm_gc_record_full() ? heap_blocks() : cm_gc_record_stop_cards();
-
 	return limit != UINT64_MAX &&
-	       read_ns + need_ns + card_ns * cards > limit + limit / EQUAL_ATTEMPTS * failures;
+	       read_ns + need_ns + marking_ns() > limit + limit / EQUAL_ATTEMPTS * failures;
 }
 
 struct cm_gc_outside cm_gc_step_out(void)

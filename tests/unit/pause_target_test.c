@@ -80,6 +80,13 @@ void cm_gc_walk_hide_again(void)
 {
 }
 
+static uint64_t full_told;
+
+uint64_t cm_gc_growth_full_ns(void)
+{
+	return full_told;
+}
+
 void cm_gc_growth_slice(uint64_t ns)
 {
 	(void)ns;
@@ -390,6 +397,33 @@ static void with_alldirty_attempts_are_few(void)
 	cm_gc_heap.cm = NULL;
 }
 
+static unsigned stops_of_a_full_one(uint64_t told)
+{
+	unsigned n = 0;
+
+	full_told = told;
+	m.collecting = m.full = true;
+	m.attempts = failures = 0;
+	for (; m.collecting; n++) {
+		stop();
+		m.units_left = 0; /* as slices do it */
+	}
+	full_told = 0;
+	return n;
+}
+
+static void a_full_collection_that_fits_is_one_stop(void)
+{
+	static const struct program tiny = { 600, 10, 30, 12, 300, 8, 1000, 20000 };
+	struct result r;
+
+	run(&tiny, true, random_seed(unit_seed), &r);
+	card_ns = 10000; /* as in a program with few objects a block, and long chains */
+	CHECK(stops_of_a_full_one(0) > 1);
+	CHECK_EQ(stops_of_a_full_one(2 * MS), 1);
+	CHECK(stops_of_a_full_one(20 * MS) > 1);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct unit_case cases[] = {
@@ -398,6 +432,7 @@ int main(int argc, char **argv)
 		UNIT_CASE(a_long_walk_is_not_tried_again_and_again),
 		UNIT_CASE(a_fork_does_not_wait_for_the_target),
 		UNIT_CASE(with_alldirty_attempts_are_few),
+		UNIT_CASE(a_full_collection_that_fits_is_one_stop),
 	};
 
 	return unit_main(argc, argv, UNIT_CASES(cases));
