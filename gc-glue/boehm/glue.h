@@ -525,8 +525,11 @@ int cm_gc_hook_dlclose(void *handle);
 void cm_gc_hook_remove_roots_only(void *start, void *end);
 void cm_gc_hook_clear_roots_only(void);
 /* Around an allocation of so many bytes; leave gets what enter returned. */
-uint64_t cm_gc_pace_enter(size_t bytes);
-bool cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns); /* it was a slice */
+struct cm_gc_paced {
+	uint64_t stops, cpu; /* so far; 0: no slice is expected */
+};
+struct cm_gc_paced cm_gc_pace_enter(size_t bytes);
+bool cm_gc_pace_leave(struct cm_gc_paced entered, size_t bytes, uint64_t ns); /* it was a slice */
 void cm_gc_hook_set_stop_func(cm_gc_stop_fn *fn);
 cm_gc_stop_fn *cm_gc_hook_get_stop_func(void);
 void cm_gc_hook_set_time_limit(unsigned long ms);

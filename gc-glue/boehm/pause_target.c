@@ -54,6 +54,7 @@ static const struct cm_gc_timeval no_limit = { LIMIT_OF_LIBGC_MS, 0 };
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
 static bool given_up;           /* before it marked anything */
 static uint64_t t_stop, t_first, limit;
+static uint64_t cpu_stop, cpu_first; /* then, of the thread that stops the others */
 
 /* What was learned. */
 #define LAST_STOPS 4
@@ -63,7 +64,7 @@ static unsigned last_stop;
 static uint64_t card_ns = 2000; /* and for each dirty card beyond that */
 static uint64_t need_ns;        /* so this one will take at least so long */
 static uint64_t finish_ns;      /* after a successful stop */
-static uint64_t t_started;      /* when that stop was over */
+static uint64_t cpu_started;    /* when that stop was over */
 static unsigned failures;       /* of the collection under way */
 static uint64_t in_vain_ns;     /* how long the longest of them walked */
 static _Atomic uint64_t unit_ns = 10000, long_unit_ns = 10000;
@@ -156,7 +157,8 @@ static uint64_t limit_for(uint64_t read_ns)
 }
 
 /* The first stop of a full collection marks everything. In a small heap that is one short stop;
- * in slices it would take more time, and what is allocated meanwhile is kept. */
+ * in slices it would take more time, and what is allocated meanwhile is kept. Where it is not known
+ * how long that takes, it is tried for as long as the limit allows. */
 static uint64_t marking_ns(void)
 {
 	uint64_t full;
@@ -164,7 +166,7 @@ static uint64_t marking_ns(void)
 	if (!cm_gc_record_full())
 		return card_ns * cm_gc_record_stop_cards();
 	full = cm_gc_growth_full_ns();
-	return full ? full : card_ns * heap_blocks();
+	return full || failures == 0 ? full : card_ns * heap_blocks();
 }
 
 /* Only its limit would end the stop: there is too much to mark. The estimate may be wrong, so it
@@ -206,6 +208,13 @@ static bool program_stops(void)
 	return result;
 }
 
+/* On a busy machine a stop of 2 ms may take 50 ms. If it is given up for that, the next one does
+ * not take less. */
+static uint64_t cpu_now(void)
+{
+	return cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 static int stop_now(void)
 {
 	uint64_t now;
@@ -219,12 +228,13 @@ static int stop_now(void)
 	now = cm_now_ns();
 	if (!t_first) {
 		t_first = now;
+		cpu_first = cpu_now();
 		need_ns = least_need();
-		limit = limit_for(now - t_stop);
-		given_up = is_hopeless(now - t_stop);
+		limit = limit_for(cpu_first - cpu_stop);
+		given_up = is_hopeless(cpu_first - cpu_stop);
 		return given_up;
 	}
-	return now - t_stop >= limit;
+	return now - t_stop >= limit && cpu_now() - cpu_stop >= limit;
 }
 
 static void stop_begins(void)
@@ -232,6 +242,7 @@ static void stop_begins(void)
 	in_stop = true;
 	given_up = false;
 	t_stop = cm_now_ns();
+	cpu_stop = cpu_now();
 	t_first = 0;
 	atomic_fetch_add_explicit(&stops, 1, memory_order_relaxed);
 }
@@ -239,7 +250,7 @@ static void stop_begins(void)
 /* From a stop that marked to the end. */
 static void learn(void)
 {
-	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_now_ns() - t_first;
+	uint64_t cards = cm_gc_record_stop_cards(), mark = cpu_now() - cpu_first;
 	uint64_t blocks = heap_blocks();
 
 	if (!t_first || asked_for)
@@ -275,12 +286,10 @@ static void learn_unit(uint64_t ns)
 
 static void stop_ends(bool done)
 {
-	uint64_t now = cm_now_ns();
-
 	if (!in_stop) /* called twice (chain.c), or it began in a callback that never came back */
 		return;
 	in_stop = false;
-	t_started = now;
+	cpu_started = cpu_now();
 	cm_gc_pace.asked = asked_for;
 	cm_gc_pace.unlimited = t_first && limit == UINT64_MAX;
 	cm_gc_pace.above = t_first && !cm_gc_pace.unlimited && limit > target - slice;
@@ -290,7 +299,7 @@ static void stop_ends(bool done)
 	} else {
 		failures++;
 		if (t_first)
-			learn_from_failure(now - t_first);
+			learn_from_failure(cpu_now() - cpu_first);
 		cm_gc_pace.given_up++;
 		if (failures > cm_gc_pace.most_attempts)
 			cm_gc_pace.most_attempts = failures;
@@ -332,7 +341,7 @@ void cm_gc_pace_event(int event)
 		stop_ends(done);
 		break;
 	case CM_GC_EV_RECLAIM_END:
-		finish_ns = follow(finish_ns, cm_now_ns() - t_started);
+		finish_ns = follow(finish_ns, cpu_now() - cpu_started);
 		cm_gc_pace.finish_ns = finish_ns;
 		break;
 	default:
@@ -371,35 +380,40 @@ static void watch_forks(void)
 /* ---- Slices -------------------------------------------------------------------------- */
 
 /* A slice is `rate` units for each block of the request: a megabyte would do 256. */
-uint64_t cm_gc_pace_enter(size_t bytes)
+struct cm_gc_paced cm_gc_pace_enter(size_t bytes)
 {
+	struct cm_gc_paced entered = { 0 };
+
 	if (!cm_gc_pace.on || !atomic_load_explicit(&marking, memory_order_relaxed))
-		return 0;
+		return entered;
 	if (bytes > BLOCK) {
 		int rate = rate_now() /
 			   (int)(bytes / BLOCK + 1 < MOST_RATE ? bytes / BLOCK + 1 : MOST_RATE);
 		cm_gc_api.GC_set_rate(rate > 0 ? rate : 1);
-		return 0;
+		return entered;
 	}
-	return atomic_load_explicit(&stops, memory_order_relaxed);
+	entered.stops = atomic_load_explicit(&stops, memory_order_relaxed);
+	entered.cpu = cpu_now();
+	return entered;
 }
 
-bool cm_gc_pace_leave(uint64_t entered, size_t bytes, uint64_t ns)
+bool cm_gc_pace_leave(struct cm_gc_paced entered, size_t bytes, uint64_t ns)
 {
 	if (!cm_gc_pace.on)
 		return false;
 	watch_forks();
 	if (ns > target + 1000000)
 		atomic_fetch_add_explicit(&cm_gc_pace.stalls_over, 1, memory_order_relaxed);
-	if (!entered || bytes > BLOCK) {
+	if (!entered.stops || bytes > BLOCK) {
 		if (bytes > BLOCK)
 			cm_gc_api.GC_set_rate(rate_now());
 		return false;
 	}
 	/* A call with a stop in it, or without a slice, shows nothing about slices. */
-	if (entered != atomic_load_explicit(&stops, memory_order_relaxed) ||
+	if (entered.stops != atomic_load_explicit(&stops, memory_order_relaxed) ||
 	    !atomic_load_explicit(&marking, memory_order_relaxed))
 		return false;
+	ns = cpu_now() - entered.cpu;
 	learn_unit(ns / (uint64_t)rate_now());
 	cm_gc_growth_slice(ns);
 	cm_gc_api.GC_set_rate(rate_now());

@@ -16,7 +16,8 @@
 static __thread bool next_is_inner __attribute__((tls_model("initial-exec")));
 
 struct call {
-	uint64_t start, pace;
+	uint64_t start;
+	struct cm_gc_paced pace;
 	size_t bytes;
 	bool inner;
 };
