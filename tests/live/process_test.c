@@ -2,7 +2,6 @@
  *
  * Description: what programs do to themselves: fork, raw clone, stopping a thread
  * inside the library. */
-#include "common/clock.h"
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -171,7 +170,6 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	struct cardmark_query q;
 	struct cardmark_region region;
 	pthread_t thread;
-	double start, took;
 
 	CHECK(sem_init(&inside, 0, 0) == 0 && sem_init(&go_on, 0, 0) == 0);
 	os->vma_at = blocking_vma_at;
@@ -183,18 +181,14 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK(pthread_create(&thread, NULL, track_more, more) == 0);
 	while (sem_wait(&inside) != 0)
 		;
-	start = cm_now_seconds();
+	/* All of these end while the thread is still inside. */
 	CHECK_EQ(live_collect(cm, table), CARDMARK_ALL_DIRTY);
-	took = cm_now_seconds() - start;
 	CHECK(cardmark_table_all_dirty(table));
 	CHECK(cardmark_table_is_dirty(table, mem));
-	CHECK(took < 1.0);
 	CHECK(says_tracked(cm, mem, live_card)); /* asked without the lock */
 	q = live_query(CARDMARK_SCAN_GET, mem, CARDS, &region, 1);
-	start = cm_now_seconds();
 	CHECK_EQ(cardmark_scan(cm, &q), -EBUSY);
 	CHECK_EQ(cardmark_track(cm, more, live_card, 0), -EBUSY);
-	CHECK(cm_now_seconds() - start < 15.0);
 	(void)sem_post(&go_on);
 	(void)pthread_join(thread, NULL);
 	/* The table stays: a monitor thread may be reading it, and it blocks no more. */
