@@ -60,7 +60,8 @@ endif
 bench_cardmark_micro_SOURCES = \
 	bench/micro/arm.c bench/micro/collect.c bench/micro/fault.c bench/micro/frame.c bench/micro/heap.c \
 	bench/micro/main.c bench/micro/micro.c bench/micro/micro.h bench/micro/open.c bench/micro/options.c \
-	bench/micro/consumer.c bench/micro/preclean.c bench/micro/ranges.c bench/micro/samples.c bench/micro/subject.c \
+	bench/micro/cold.c bench/micro/consumer.c bench/micro/preclean.c bench/micro/ranges.c \
+	bench/micro/samples.c bench/micro/subject.c \
 	bench/bare.c bench/bare.h bench/measure.h
 nodist_EXTRA_bench_cardmark_micro_SOURCES = dummy.cc
 bench_cardmark_micro_LDADD = bench/shim/libgbench.la lib/libcardmark.la

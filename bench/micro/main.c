@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 	micro_options();
 	micro_preclean();
 	micro_consumer();
+	micro_cold();
 	gbench_run();
 	gbench_shut_down();
 	return micro.wrong ? 1 : 0;

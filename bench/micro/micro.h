@@ -35,6 +35,7 @@ void micro_ranges(void);
 void micro_options(void);
 void micro_preclean(void);
 void micro_consumer(void);
+void micro_cold(void);
 void micro_open(void);
 
 /* ---- micro.c -------------------------------------------------------------------- */
