@@ -240,18 +240,25 @@ static void apply(void)
 	cm_gc_growth.bare += plan.bare;
 }
 
+/* A stop that marks everything may take so long; 0: as long as it needs. With a target a slice and
+ * the sweep's start are part of it, too. If it needs longer after all, slices do the rest. */
+static uint64_t most_ns(void)
+{
+	return cm_gc_config.target_ns / 4 * 3;
+}
+
 static uint64_t small_ns(void)
 {
 	if (cm_gc_test(CM_GC_TEST_ARM_SMALL))
 		return 0;
-	return cm_gc_config.target_ns ? cm_gc_config.target_ns / 2 : SHORT_NS;
+	return cm_gc_config.target_ns ? most_ns() : SHORT_NS;
 }
 
 static void collection_ends(void)
 {
 	struct cm_gc_cadence_limits limits = {
 		.fault_ns = cm_gc_growth.fault_ns,
-		.most_ns = cm_gc_config.target_ns / 2,
+		.most_ns = most_ns(),
 		.small_ns = small_ns(),
 		.divisor = wanted,
 		.kinds = kinds,

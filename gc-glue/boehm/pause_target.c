@@ -164,9 +164,9 @@ static uint64_t marking_ns(void)
 	uint64_t full;
 
 	if (!cm_gc_record_full())
-		return card_ns * cm_gc_record_stop_cards();
+		return need_ns + card_ns * cm_gc_record_stop_cards();
 	full = cm_gc_growth_full_ns();
-	return full || failures == 0 ? full : card_ns * heap_blocks();
+	return full || failures == 0 ? full : need_ns + card_ns * heap_blocks();
 }
 
 /* Only its limit would end the stop: there is too much to mark. The estimate may be wrong, so it
@@ -174,7 +174,7 @@ static uint64_t marking_ns(void)
 static bool is_hopeless(uint64_t read_ns)
 {
 	return limit != UINT64_MAX &&
-	       read_ns + need_ns + marking_ns() > limit + limit / EQUAL_ATTEMPTS * failures;
+	       read_ns + marking_ns() > limit + limit / EQUAL_ATTEMPTS * failures;
 }
 
 struct cm_gc_outside cm_gc_step_out(void)

@@ -90,10 +90,13 @@ void cm_gc_walk_hide_again(void)
 }
 
 static uint64_t full_told;
+static bool full_unknown;
 
 uint64_t cm_gc_growth_full_ns(void)
 {
-	return full_told;
+	if (full_unknown || full_told)
+		return full_told;
+	return m.p.blocks * m.p.units_each * m.p.unit_ns;
 }
 
 void cm_gc_growth_slice(uint64_t ns)
@@ -417,6 +420,7 @@ static unsigned stops_of_a_full_one(uint64_t told)
 	unsigned n = 0;
 
 	full_told = told;
+	full_unknown = told == 0;
 	m.collecting = m.full = true;
 	m.attempts = failures = 0;
 	for (; m.collecting; n++) {
@@ -424,6 +428,7 @@ static unsigned stops_of_a_full_one(uint64_t told)
 		m.units_left = 0; /* as slices do it */
 	}
 	full_told = 0;
+	full_unknown = false;
 	return n;
 }
 
