@@ -22,7 +22,7 @@ enum { MAX_REPEATS = 200, SLOTS = 1024, LIVE = 1000 };
 
 static double cpu_ns(void)
 {
-	return (double)cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	return (double)cm_cpu_ns();
 }
 
 /* ---- Sides ------------------------------------------------------------------- */

@@ -357,33 +357,6 @@ void cm_gc_walk_hide_again(void);
 /* In a fork child. */
 void cm_gc_walk_child(void);
 
-/* ---- How often it collects (growth.c) ------------------------------------------------------ */
-
-struct cm_gc_growth {
-	uint64_t full;     /* collections that marked everything */
-	uint64_t bare;     /* of them, planned so that nothing had to be armed */
-	uint64_t least;    /* bytes to allocate before the next one */
-	uint64_t fault_ns; /* what the first write to an armed card costs */
-};
-extern struct cm_gc_growth cm_gc_growth;
-
-void cm_gc_growth_start(void);
-void cm_gc_growth_event(int event);
-void cm_gc_growth_resized(void);
-/* A slice of marking took so long. */
-void cm_gc_growth_slice(uint64_t ns);
-/* The next collection, or the one under way, is full, and so is the one after it: it need not
- * arm. */
-bool cm_gc_growth_bare(void);
-/* How long the next collection takes if it is full. 0: not known yet. */
-uint64_t cm_gc_growth_full_ns(void);
-void cm_gc_hook_set_min_bytes_allocd(size_t bytes);
-size_t cm_gc_hook_get_min_bytes_allocd(void);
-void cm_gc_hook_set_full_freq(int n);
-int cm_gc_hook_get_full_freq(void);
-void cm_gc_hook_set_free_space_divisor(size_t divisor);
-size_t cm_gc_hook_get_free_space_divisor(void);
-
 /* ---- Callbacks of the program's that ours stand in front of (chain.c) --------------------- */
 
 /* If our redirection was not bypassed, libgc has entry[front], which calls theirs[front] after its

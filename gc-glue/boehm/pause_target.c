@@ -54,7 +54,7 @@ static const struct cm_gc_timeval no_limit = { LIMIT_OF_LIBGC_MS, 0 };
 static bool in_stop, asked_for; /* by the program: GC_gcollect() has no limit */
 static bool given_up;           /* before it marked anything */
 static uint64_t t_stop, t_first, limit;
-static uint64_t cpu_stop, cpu_first; /* then, of the thread that stops the others */
+static uint64_t cpu_stop, cpu_first; /* t_stop, t_first in this thread's processor time */
 
 /* What was learned. */
 #define LAST_STOPS 4
@@ -208,13 +208,8 @@ static bool program_stops(void)
 	return result;
 }
 
-/* On a busy machine a stop of 2 ms may take 50 ms. If it is given up for that, the next one does
- * not take less. */
-static uint64_t cpu_now(void)
-{
-	return cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
-
+/* The limit is processor time: on a busy machine a stop of 2 ms may take 50 ms, and if it is given
+ * up for that, the next one does not take less. */
 static int stop_now(void)
 {
 	uint64_t now;
@@ -228,13 +223,13 @@ static int stop_now(void)
 	now = cm_now_ns();
 	if (!t_first) {
 		t_first = now;
-		cpu_first = cpu_now();
+		cpu_first = cm_cpu_ns();
 		need_ns = least_need();
 		limit = limit_for(cpu_first - cpu_stop);
 		given_up = is_hopeless(cpu_first - cpu_stop);
 		return given_up;
 	}
-	return now - t_stop >= limit && cpu_now() - cpu_stop >= limit;
+	return now - t_stop >= limit && cm_cpu_ns() - cpu_stop >= limit;
 }
 
 static void stop_begins(void)
@@ -242,7 +237,7 @@ static void stop_begins(void)
 	in_stop = true;
 	given_up = false;
 	t_stop = cm_now_ns();
-	cpu_stop = cpu_now();
+	cpu_stop = cm_cpu_ns();
 	t_first = 0;
 	atomic_fetch_add_explicit(&stops, 1, memory_order_relaxed);
 }
@@ -250,7 +245,7 @@ static void stop_begins(void)
 /* From a stop that marked to the end. */
 static void learn(void)
 {
-	uint64_t cards = cm_gc_record_stop_cards(), mark = cpu_now() - cpu_first;
+	uint64_t cards = cm_gc_record_stop_cards(), mark = cm_cpu_ns() - cpu_first;
 	uint64_t blocks = heap_blocks();
 
 	if (!t_first || asked_for)
@@ -289,7 +284,7 @@ static void stop_ends(bool done)
 	if (!in_stop) /* called twice (chain.c), or it began in a callback that never came back */
 		return;
 	in_stop = false;
-	cpu_started = cpu_now();
+	cpu_started = cm_cpu_ns();
 	cm_gc_pace.asked = asked_for;
 	cm_gc_pace.unlimited = t_first && limit == UINT64_MAX;
 	cm_gc_pace.above = t_first && !cm_gc_pace.unlimited && limit > target - slice;
@@ -299,7 +294,7 @@ static void stop_ends(bool done)
 	} else {
 		failures++;
 		if (t_first)
-			learn_from_failure(cpu_now() - cpu_first);
+			learn_from_failure(cm_cpu_ns() - cpu_first);
 		cm_gc_pace.given_up++;
 		if (failures > cm_gc_pace.most_attempts)
 			cm_gc_pace.most_attempts = failures;
@@ -341,7 +336,7 @@ void cm_gc_pace_event(int event)
 		stop_ends(done);
 		break;
 	case CM_GC_EV_RECLAIM_END:
-		finish_ns = follow(finish_ns, cpu_now() - cpu_started);
+		finish_ns = follow(finish_ns, cm_cpu_ns() - cpu_started);
 		cm_gc_pace.finish_ns = finish_ns;
 		break;
 	default:
@@ -393,7 +388,7 @@ struct cm_gc_paced cm_gc_pace_enter(size_t bytes)
 		return entered;
 	}
 	entered.stops = atomic_load_explicit(&stops, memory_order_relaxed);
-	entered.cpu = cpu_now();
+	entered.cpu = cm_cpu_ns();
 	return entered;
 }
 
@@ -413,7 +408,7 @@ bool cm_gc_pace_leave(struct cm_gc_paced entered, size_t bytes, uint64_t ns)
 	if (entered.stops != atomic_load_explicit(&stops, memory_order_relaxed) ||
 	    !atomic_load_explicit(&marking, memory_order_relaxed))
 		return false;
-	ns = cpu_now() - entered.cpu;
+	ns = cm_cpu_ns() - entered.cpu;
 	learn_unit(ns / (uint64_t)rate_now());
 	cm_gc_growth_slice(ns);
 	cm_gc_api.GC_set_rate(rate_now());

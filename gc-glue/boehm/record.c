@@ -45,7 +45,7 @@ void cm_gc_record_reset(void)
 /* Asks the kernel: only where someone wants to know why a stop took long. */
 static uint64_t cpu_now(void)
 {
-	return cm_gc_config.target_ns ? cm_clock_ns(CLOCK_THREAD_CPUTIME_ID) : 0;
+	return cm_gc_config.target_ns ? cm_cpu_ns() : 0;
 }
 
 void cm_gc_record_dirty(uint64_t ns, uint64_t cards)

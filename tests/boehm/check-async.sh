@@ -231,7 +231,7 @@ break_rule()
 
 check_rules()
 {
-	cp -a "$prefix/work/src" "$dir/src"
+	cp -a "$prefix/unpacked/src" "$dir/src"
 	break_rule 'what is not registered counts as clean' \
 		's/= ASYNC_SCAN_WP_MATCHING | ASYNC_SCAN_CHECK_WPASYNC;/= ASYNC_SCAN_WP_MATCHING;/' \
 		-- "${torture[@]}"

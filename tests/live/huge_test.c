@@ -342,7 +342,7 @@ static void collapsing_split_ones_loses_nothing(void)
 	CHECK_EQ(collapse_at_random(CARDMARK_HUGE_SPLIT), 0);
 }
 
-/* What integrate.md says of memory that has been clean for long: armed small pages are not
+/* What docs/choosing.md says of memory that has been clean for long: armed small pages are not
  * collapsed, so it is untracked for that, and counts as written once. */
 static void cold_memory_becomes_huge_again(void)
 {
@@ -360,6 +360,8 @@ static void cold_memory_becomes_huge_again(void)
 		tap_note("MADV_COLLAPSE is refused: error %d", errno);
 	CHECK(madvise(mem, bytes, MADV_NOHUGEPAGE) == 0); /* khugepaged makes no more of them */
 	huge = huge_now();
+	if (live_backend == CARDMARK_BACKEND_PAGEMAP && tap_required("thp"))
+		CHECK_EQ(huge, HUGE_PAGES);
 	CHECK_EQ(cardmark_track(cm, mem, bytes, 0), 0);
 	CHECK(live_collect(cm, table) == CARDMARK_EXACT);
 	CHECK_EQ(huge_now(), huge);

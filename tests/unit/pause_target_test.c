@@ -13,10 +13,10 @@
 
 /* pause_target.c itself, with our clock. */
 #define cm_now_ns real_now
-#define cm_clock_ns real_clock
+#define cm_cpu_ns real_cpu
 #include "gc-glue/boehm/glue.h"
 #undef cm_now_ns
-#undef cm_clock_ns
+#undef cm_cpu_ns
 
 static uint64_t clock_ns, away_ns; /* of that we had no processor */
 
@@ -25,9 +25,8 @@ static uint64_t cm_now_ns(void)
 	return clock_ns;
 }
 
-static uint64_t cm_clock_ns(clockid_t clock)
+static uint64_t cm_cpu_ns(void)
 {
-	(void)clock;
 	return clock_ns - away_ns;
 }
 

@@ -311,11 +311,11 @@ uint64_t object_fault_ns(void)
 	q.len = bytes;
 	if (cardmark_track(object_tracker, at, bytes, CARDMARK_TRACK_PRIVATE) == 0 &&
 	    cardmark_scan(object_tracker, &q) == 0) {
-		uint64_t before = cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);
+		uint64_t before = cm_cpu_ns();
 
 		for (size_t i = 0; i < bytes; i += page)
 			*(volatile char *)(at + i) = 2;
-		ns = (cm_clock_ns(CLOCK_THREAD_CPUTIME_ID) - before) / PAGES;
+		ns = (cm_cpu_ns() - before) / PAGES;
 	}
 	(void)cardmark_untrack(object_tracker, at, bytes);
 	(void)munmap(at, bytes);

@@ -16,7 +16,7 @@ system changes.
   --off           applies the patches, but does not define their macros
   --define=MACRO  defines a macro more (MACRO=VALUE), in all files
   --check         runs libgc's own tests
-  --work=DIR      where it is unpacked and built (default: PREFIX/work)
+  --work=DIR      where it is unpacked and built (default: PREFIX/unpacked)
   --cache=DIR     where packages are kept (default: WORK/cache)
   --list          names the patches
   --help
@@ -84,7 +84,7 @@ fi
 [[ -n $prefix ]] || wrong "no prefix is named"
 mkdir -p "$prefix" || exit 1
 prefix=$(cd "$prefix" && pwd)
-mkdir -p "${work:=$prefix/work}" || exit 1
+mkdir -p "${work:=$prefix/unpacked}" || exit 1
 work=$(cd "$work" && pwd)
 cache=${cache:-$work/cache} src=$work/src
 jobs=$(nproc)

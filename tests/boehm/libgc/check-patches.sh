@@ -177,14 +177,14 @@ pieces()
 # rebuild CFLAGS: all of libgc is one object, which is compiled from extra/gc.c.
 rebuild()
 {
-	touch "$dir/patched/work/src/extra/gc.c"
-	make -s -C "$dir/patched/work/build" "CFLAGS=$1" install >"$dir/broken.log" 2>&1
+	touch "$dir/patched/unpacked/src/extra/gc.c"
+	make -s -C "$dir/patched/unpacked/build" "CFLAGS=$1" install >"$dir/broken.log" 2>&1
 }
 
 # broken WHAT FILE SED-SCRIPT PROGRAM ARGUMENT...: as the libgc "patched", with one line of a patch changed
 broken()
 {
-	local src=$dir/patched/work/src/$2
+	local src=$dir/patched/unpacked/src/$2
 
 	cp "$src" "$dir/whole"
 	sed -i -E "$3" "$src"
@@ -234,7 +234,7 @@ refuses()
 	local copy=$dir/other
 
 	rm -rf "$copy"
-	cp -a "$dir/stock/work/src" "$copy"
+	cp -a "$dir/stock/unpacked/src" "$copy"
 	echo '/* changed */' >>"$copy/mark.c"
 	if "$source/gc-glue/boehm/libgc/build.sh" --source="$copy" --patches=01 "$dir/refused" >"$dir/refused.log" 2>&1; then
 		fail "a source file that patch 01 was not made for was taken"
@@ -280,7 +280,7 @@ own_tests()
 	local name
 
 	for name in stock patched; do
-		if make -C "$dir/$name/work/build" -j "$(nproc)" check >"$dir/$name-check.log" 2>&1; then
+		if make -C "$dir/$name/unpacked/build" -j "$(nproc)" check >"$dir/$name-check.log" 2>&1; then
 			pass "$name: libgc's own tests: $(sed -nE 's/^# PASS: +/passed /p' "$dir/$name-check.log")"
 		else
 			fail "$name: libgc's own tests, see $dir/$name-check.log"
