@@ -43,7 +43,10 @@ static size_t root_bytes(const struct cm_cards *c)
 static size_t next_leaf(const struct cm_cards *c, size_t i)
 {
 	size_t hi = __atomic_load_n(&c->hi, __ATOMIC_ACQUIRE);
+	size_t lo = __atomic_load_n(&c->lo, __ATOMIC_ACQUIRE);
 
+	if (i < lo)
+		i = lo;
 	while (i < hi) {
 		uint64_t w = __atomic_load_n(&c->used[i / 64], __ATOMIC_ACQUIRE) >> i % 64;
 		if (w != 0)
@@ -65,6 +68,7 @@ int cm_cards_init(struct cm_cards *c)
 		return -ENOMEM;
 	c->root = p;
 	c->used = (uint64_t *)(c->root + root_entries(c));
+	c->lo = root_entries(c);
 	return 0;
 }
 
@@ -107,6 +111,8 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end)
 		 * one step after, it finds the leaf. */
 		__atomic_store_n(&c->used[i / 64], c->used[i / 64] | UINT64_C(1) << i % 64,
 				 __ATOMIC_RELEASE);
+		if (i < c->lo)
+			__atomic_store_n(&c->lo, i, __ATOMIC_RELEASE);
 		if (i >= c->hi)
 			__atomic_store_n(&c->hi, i + 1, __ATOMIC_RELEASE);
 	}
@@ -148,11 +154,6 @@ void cm_words_set(uint64_t *word, size_t first, size_t last)
 
 static void leaf_set(struct cm_leaf *l, size_t first, size_t last)
 {
-	if (last - first == 1) { /* scattered single cards are the common case */
-		l->word[first / 64] |= UINT64_C(1) << first % 64;
-		l->summary[first / 4096] |= UINT64_C(1) << first / 64 % 64;
-		return;
-	}
 	cm_words_set(l->word, first, last);
 	cm_words_set(l->summary, first / 64, (last - 1) / 64 + 1);
 }
@@ -191,6 +192,28 @@ void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end)
 
 		leaf_set(c->root[i], first, first + n);
 		card += n;
+	}
+}
+
+/* Scattered single cards are the common case. */
+void cm_cards_set_regions(struct cm_cards *c, const struct page_region *v, size_t n)
+{
+	struct cm_leaf *leaf = NULL;
+	size_t at = SIZE_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t card = v[i].start >> c->card_shift, bit = card & (LEAF_CARDS - 1);
+
+		if (v[i].end >> c->card_shift != card + 1) {
+			cm_cards_set(c, (uintptr_t)v[i].start, (uintptr_t)v[i].end);
+			continue;
+		}
+		if (card >> LEAF_BITS != at) {
+			at = card >> LEAF_BITS;
+			leaf = c->root[at];
+		}
+		leaf->word[bit / 64] |= UINT64_C(1) << bit % 64;
+		leaf->summary[bit / 4096] |= UINT64_C(1) << bit / 64 % 64;
 	}
 }
 
@@ -350,13 +373,21 @@ bool cm_cards_next(const struct cm_cards *c, uintptr_t from, struct cardmark_run
 			body;                                                                      \
 		}
 
+/* Without an instruction for it, which not each x86-64 has, the compiler's is a call. */
+static size_t ones(uint64_t w)
+{
+	w -= w >> 1 & UINT64_C(0x5555555555555555);
+	w = (w & UINT64_C(0x3333333333333333)) + (w >> 2 & UINT64_C(0x3333333333333333));
+	w = (w + (w >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+	return w * UINT64_C(0x0101010101010101) >> 56;
+}
+
 size_t cm_cards_count(const struct cm_cards *c)
 {
 	size_t n = 0;
 
 	for (size_t i = next_leaf(c, 0); i < c->hi; i = next_leaf(c, i + 1))
-		FOR_EACH_LIVE_WORD(c->root[i], w,
-				   n += (size_t)__builtin_popcountll(load(&c->root[i]->word[w])))
+		FOR_EACH_LIVE_WORD(c->root[i], w, n += ones(load(&c->root[i]->word[w])))
 	return n;
 }
 

@@ -26,6 +26,7 @@
 struct cardmark_run;
 struct cm_leaf;
 struct cm_slab;
+struct page_region;
 
 struct cm_cards {
 	struct cm_leaf *
@@ -33,7 +34,7 @@ struct cm_cards {
 	uint64_t *used; /* a bit for each entry of root that is not NULL */
 	struct cm_slab *slabs;
 	size_t slab_bytes;
-	size_t hi; /* entries of root from here on are NULL */
+	size_t lo, hi; /* all entries of root outside [lo, hi) are NULL */
 	unsigned card_shift;
 };
 
@@ -45,6 +46,8 @@ int cm_cards_reserve(struct cm_cards *c, uintptr_t start, uintptr_t end);
 
 /* Cards of [start, end), card-aligned; must be reserved for _set. */
 void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end);
+/* The same for n regions as PAGEMAP_SCAN returns them. */
+void cm_cards_set_regions(struct cm_cards *c, const struct page_region *v, size_t n);
 void cm_cards_clear(struct cm_cards *c, uintptr_t start, uintptr_t end);
 void cm_cards_clear_all(struct cm_cards *c);
 bool cm_cards_test(const struct cm_cards *c, uintptr_t addr);

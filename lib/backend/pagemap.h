@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+enum { CM_BUSY_WORDS = 16 };
+
 struct pagemap {
 	struct cm_backend base;
 	struct cm_file uffd, pagemap;
@@ -24,6 +26,7 @@ struct pagemap {
 	struct {
 		unsigned skip, in_vain; /* pieces to go without; how many the last time */
 	} looks;
+	uint64_t busy[CM_BUSY_WORDS]; /* a bit for each piece, by a hash of its address */
 	struct cm_crew crew;
 	uint64_t owed_seen; /* see owed.h */
 	size_t bytes;       /* of this object, vec included */

@@ -27,9 +27,24 @@ static struct pm_scan_arg collector_scan(const struct pagemap *p, enum cm_kind k
 	return arg;
 }
 
+#define LOOK_REGIONS 64 /* as many calls cost less than what a look saves */
+
+/* How much was dirty in a piece. */
+struct found {
+	size_t regions;
+	uint64_t bytes; /* not all, if there were LOOK_REGIONS */
+};
+
+static void count_found(struct found *found, const struct page_region *v, long n)
+{
+	found->regions += (size_t)n;
+	for (long i = 0; i < n && found->regions < LOOK_REGIONS; i++)
+		found->bytes += v[i].end - v[i].start;
+}
+
 /* error: that of a call from start on which has failed already, or 0. */
 static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, uintptr_t end,
-			 struct cm_cards *into, int error)
+			 struct cm_cards *into, int error, struct found *found)
 {
 	struct pm_scan_arg arg = collector_scan(p, kind);
 	size_t guessed = 0;
@@ -52,8 +67,8 @@ static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, 
 				break;
 			continue; /* arms memory that is watched again, or fails once more */
 		}
-		for (long i = 0; i < n; i++)
-			cm_cards_set(into, (uintptr_t)p->vec[i].start, (uintptr_t)p->vec[i].end);
+		cm_cards_set_regions(into, p->vec, (size_t)n);
+		count_found(found, p->vec, n);
 		start = next;
 	}
 	return guessed;
@@ -61,16 +76,30 @@ static size_t take_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, 
 
 /* ---- Looking first ---------------------------------------------------------------- */
 
-#define LOOK_REGIONS 64            /* as many calls cost less than what a look saves */
 #define LOOK_MIN ((size_t)4 << 20) /* bytes: below, a second call costs more */
 #define LOOK_AGAIN_MOST 15         /* pieces */
+
+static bool is_busy(const struct found *found, uintptr_t start, uintptr_t end)
+{
+	return found->regions >= LOOK_REGIONS || found->bytes > (end - start) / 2;
+}
+
+/* The bit that says whether a piece was busy in its last harvest: then a look is not worth it. Two
+ * pieces with the same bit only make a look more or less. */
+static uint64_t *busy_word(struct pagemap *p, uintptr_t start, uint64_t *bit)
+{
+	uint64_t hash = (uint64_t)(start / LOOK_MIN) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+
+	*bit = UINT64_C(1) << hash % 64;
+	return &p->busy[hash / 64 % CM_BUSY_WORDS];
+}
 
 /* Asked for WRITTEN alone, the kernel goes by the page table entries (12f6b01a0bcb,
  * 6.7); asked for more, it reads each page's struct page too, and takes twice as
  * long over what is clean. But WRITTEN alone reports holes, and arms them (R6). So the first call
  * asks that way without clearing, and a second call takes the regions that it found, with the right
- * masks. A write behind the look is in the next answer. Returns the number of regions, or -1: too
- * many to be worth it, or the call failed, which the other call will report. */
+ * masks. A write behind the look is in the next answer. Returns the number of regions, or -1: the
+ * piece is busy, or the call failed, which the other call will report. */
 static long look(struct pagemap *p, uintptr_t start, uintptr_t end, struct page_region *found)
 {
 	struct pm_scan_arg arg = { .size = sizeof arg,
@@ -81,7 +110,7 @@ static long look(struct pagemap *p, uintptr_t start, uintptr_t end, struct page_
 				   .vec_len = LOOK_REGIONS,
 				   .category_mask = PAGE_IS_WRITTEN,
 				   .return_mask = PAGE_IS_WRITTEN };
-	uint64_t bytes = 0;
+	struct found all = { 0, 0 };
 	uintptr_t next;
 	long n;
 
@@ -89,35 +118,54 @@ static long look(struct pagemap *p, uintptr_t start, uintptr_t end, struct page_
 	n = cm_pagescan_once(p->pagemap.fd, &arg, &next);
 	if (n < 0 || next != end)
 		return -1;
-	for (long i = 0; i < n; i++)
-		bytes += found[i].end - found[i].start;
-	return bytes <= (end - start) / 2 ? n : -1;
+	count_found(&all, found, n);
+	return is_busy(&all, start, end) ? -1 : n;
+}
+
+/* The same, where it is likely to be worth it: not on a piece that was busy, and less and less
+ * often while others turn out to be. */
+static long try_look(struct pagemap *p, bool was_busy, uintptr_t start, uintptr_t end,
+		     struct page_region *found)
+{
+	long n;
+
+	if (was_busy)
+		return -1;
+	if (p->looks.skip != 0) {
+		p->looks.skip--;
+		return -1;
+	}
+	n = look(p, start, end, found);
+	if (n >= 0)
+		p->looks.in_vain = 0;
+	else if (p->looks.in_vain < LOOK_AGAIN_MOST)
+		p->looks.in_vain = 2 * p->looks.in_vain + 1;
+	p->looks.skip = p->looks.in_vain;
+	return n;
 }
 
 static size_t harvest_piece(struct pagemap *p, enum cm_kind kind, uintptr_t start, uintptr_t end,
 			    struct cm_cards *into)
 {
-	struct page_region found[LOOK_REGIONS];
+	struct page_region v[LOOK_REGIONS];
+	struct found found = { 0, 0 };
+	uint64_t bit, *busy = busy_word(p, start, &bit);
+	bool was_busy = *busy & bit;
 	size_t guessed = 0;
 	long n;
 
 	if (kind != CM_KIND_PRIVATE || end - start < LOOK_MIN)
-		return take_piece(p, kind, start, end, into, 0);
-	if (p->looks.skip != 0) {
-		p->looks.skip--;
-		return take_piece(p, kind, start, end, into, 0);
-	}
-	n = look(p, start, end, found);
+		return take_piece(p, kind, start, end, into, 0, &found);
+	n = try_look(p, was_busy, start, end, v);
 	if (n < 0) {
-		if (p->looks.in_vain < LOOK_AGAIN_MOST)
-			p->looks.in_vain = 2 * p->looks.in_vain + 1;
-		p->looks.skip = p->looks.in_vain;
-		return take_piece(p, kind, start, end, into, 0);
+		guessed = take_piece(p, kind, start, end, into, 0, &found);
+		*busy = is_busy(&found, start, end) ? *busy | bit : *busy & ~bit;
+		if (was_busy && !(*busy & bit)) /* others may have become quiet too */
+			p->looks.skip = p->looks.in_vain = 0;
 	}
-	p->looks.in_vain = 0;
 	for (long i = 0; i < n; i++)
-		guessed += take_piece(p, kind, (uintptr_t)found[i].start, (uintptr_t)found[i].end,
-				      into, 0);
+		guessed += take_piece(p, kind, (uintptr_t)v[i].start, (uintptr_t)v[i].end, into, 0,
+				      &found);
 	return guessed;
 }
 
@@ -215,6 +263,7 @@ static void do_unit(void *arg, struct cm_unit *u)
 static void gather_unit(void *arg, struct cm_unit *u)
 {
 	struct walk *w = arg;
+	struct found found = { 0, 0 };
 	size_t card = cardmark_card_size();
 	uintptr_t base = u->start & ~(64 * card - 1);
 	size_t words = ((u->end - base) / card + 63) / 64;
@@ -222,7 +271,8 @@ static void gather_unit(void *arg, struct cm_unit *u)
 	cm_cards_or_words(w->into, base, u->bits, words);
 	memset(u->bits, 0, words * sizeof *u->bits);
 	if (u->error < 0) /* only one thread may repair registrations */
-		w->guessed += take_piece(w->p, u->kind, u->reached, u->end, w->into, u->error);
+		w->guessed +=
+			take_piece(w->p, u->kind, u->reached, u->end, w->into, u->error, &found);
 }
 
 static void give_up_unit(void *arg, const struct cm_unit *u)

@@ -170,6 +170,31 @@ static void looks_before_it_takes(void)
 	close_all();
 }
 
+static void does_not_look_again_at_what_was_busy(void)
+{
+	unsigned calls;
+
+	open_with(FAKE_PAGES, 512);
+	add(0, 4000, CM_KIND_PRIVATE);
+	write_pages(0, 4000);
+	exact();
+	exact();
+	for (unsigned round = 0; round < 8; round++) {
+		for (size_t i = 0; i < 4000; i += 40)
+			write_pages(i, i + 1);
+		calls = fake.calls[FAKE_SCAN];
+		exact();
+		CHECK_EQ(fake.calls[FAKE_SCAN] - calls, round == 0 ? 2 : 1);
+	}
+	exact(); /* and when it is quiet, it looks again */
+	write_pages(0, 1);
+	write_pages(3999, 4000);
+	calls = fake.calls[FAKE_SCAN];
+	exact();
+	CHECK_EQ(fake.calls[FAKE_SCAN] - calls, 3);
+	close_all();
+}
+
 /* It cleared nothing, so nothing has to be guessed: the other call has the answer. */
 static void a_failed_look_loses_nothing(void)
 {
@@ -445,6 +470,7 @@ int main(int argc, char **argv)
 		UNIT_CASE(adjacent_pieces_are_one_call),
 		UNIT_CASE(a_failed_get_and_clear_reports_its_whole_piece),
 		UNIT_CASE(looks_before_it_takes),
+		UNIT_CASE(does_not_look_again_at_what_was_busy),
 		UNIT_CASE(a_failed_look_loses_nothing),
 		UNIT_CASE(a_look_is_not_deceived_by_memory_moved_in),
 		UNIT_CASE(every_scan_failing_is_all_dirty),
