@@ -17,7 +17,7 @@
 #define LIMIT_S 60 /* a writer that waits for so long waits for ever */
 #define STACK 65536
 
-enum act { ASK, RESUME, CLOSE };
+enum act { ASK, ASK_WHEN_ALL_LOST, RESUME, CLOSE };
 
 static void write_and_ask(void)
 {
@@ -57,6 +57,8 @@ static void beside_a_thread_apart(void *arg)
 
 	(void)alarm(LIMIT_S);
 	set_up_watched();
+	if (*act == ASK_WHEN_ALL_LOST)
+		close_all();
 	CHECK(pthread_create(&thread, NULL, act_apart, act) == 0);
 	CHECK(pthread_join(thread, NULL) == 0);
 	if (*act == CLOSE) {
@@ -72,6 +74,14 @@ static void beside_a_thread_apart(void *arg)
 static void a_thread_apart_asks(void)
 {
 	enum act act = ASK;
+
+	in_child(beside_a_thread_apart, &act);
+}
+
+/* What it opens, the monitor does not have: nothing may be protected by it. */
+static void a_thread_apart_asks_when_all_tables_lost_them(void)
+{
+	enum act act = ASK_WHEN_ALL_LOST;
 
 	in_child(beside_a_thread_apart, &act);
 }
@@ -170,6 +180,8 @@ static void where_there_are_no_others_it_is_refused(void)
 
 static const struct live_case cases[] = {
 	{ .name = "a thread with a table of its own asks", .run = a_thread_apart_asks },
+	{ .name = "it asks when this table has lost them too",
+	  .run = a_thread_apart_asks_when_all_tables_lost_them },
 	{ .name = "it suspends and resumes", .run = a_thread_apart_resumes },
 	{ .name = "it closes", .run = a_thread_apart_closes },
 	{ .name = "a process that shares our memory, not our descriptors, asks",
