@@ -12,7 +12,7 @@
 #define STANDARD_ERROR "/dev/stderr"
 
 /* libgc's own ways of collecting, with our recording. */
-static const char *const gc_modes[] = { "auto", "libgc-mprotect", "stop-the-world" };
+static const char *const gc_modes[] = { "auto", "libgc-mprotect", "stop-the-world", "libgc-own" };
 
 static bool is_gc_mode(const char *name)
 {
@@ -36,7 +36,8 @@ static void help(void)
 	       "PROGRAM is not rebuilt or changed; it must use a shared libgc.\n\n"
 	       "  --backend=B        auto (default), pagemap, softdirty, uffd, mprotect, "
 	       "alldirty,\n"
-	       "                     or libgc's own: libgc-mprotect, stop-the-world\n"
+	       "                     or libgc's own: libgc-mprotect, libgc-own (as it\n"
+	       "                     chooses), stop-the-world\n"
 	       "  --way=A|B          how the tracking reaches libgc: A its soft-dirty mode,\n"
 	       "                     B manual dirty bits (default: A where it works)\n"
 	       "  --pause-target=MS  aim for stops of at most MS milliseconds\n"
@@ -60,29 +61,35 @@ static void help(void)
 	       "1 the backend cannot work here, 2 wrong usage.\n");
 }
 
-/* This directory or its lib/ has a libgc for the program alone (gc-glue/boehm/libgc/build.sh). */
-static bool set_libgc(const char *name)
+bool run_find_libgc(const char *sub, const char *name, char dir[2 * TOOL_PATH])
 {
 	static const char *const below[] = { "/lib", "" };
-	char path[TOOL_PATH], dir[2 * TOOL_PATH], file[3 * TOOL_PATH];
+	char path[TOOL_PATH], file[3 * TOOL_PATH];
 
-	if (!tool_absolute("run", name, path))
+	if (!tool_absolute(sub, name, path))
 		return false;
 	if (strpbrk(path, ":;") != NULL) {
 		tool_message(
-			"run",
+			sub,
 			"LD_LIBRARY_PATH cannot name %s: colons and semicolons divide its list",
 			path);
 		return false;
 	}
 	for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
-		snprintf(dir, sizeof dir, "%s%s", path, below[i]);
+		snprintf(dir, 2 * TOOL_PATH, "%s%s", path, below[i]);
 		snprintf(file, sizeof file, "%s/libgc.so.1", dir);
 		if (access(file, R_OK) == 0)
-			return tool_set_first("run", "LD_LIBRARY_PATH", dir);
+			return true;
 	}
-	tool_message("run", "there is no libgc.so.1 in %s, nor in its lib/", path);
+	tool_message(sub, "there is no libgc.so.1 in %s, nor in its lib/", path);
 	return false;
+}
+
+static bool set_libgc(const char *name)
+{
+	char dir[2 * TOOL_PATH];
+
+	return run_find_libgc("run", name, dir) && tool_set_first("run", "LD_LIBRARY_PATH", dir);
 }
 
 /* From anywhere, and tried. */

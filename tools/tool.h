@@ -154,6 +154,9 @@ struct run_options {
 
 /* Is this a name that --backend takes? */
 bool run_backend_known(const char *name);
+/* The directory that has libgc.so.1: name or its lib/ (gc-glue/boehm/libgc/build.sh). False, with a
+ * message in the name of sub, if there is none. */
+bool run_find_libgc(const char *sub, const char *name, char dir[2 * TOOL_PATH]);
 
 /* Sets the environment for the preload object. False, with a message printed,
  * if memory ran out. */

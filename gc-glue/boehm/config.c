@@ -68,7 +68,7 @@ void cm_gc_because(const char *format, ...)
 	va_end(args);
 }
 
-static const char *const mode_names[] = { "auto", "libgc-mprotect", "stop-the-world" };
+static const char *const mode_names[] = { "auto", "libgc-mprotect", "stop-the-world", "libgc-own" };
 static const char *const way_names[] = { "auto", "A", "B" };
 static const char *const walk_names[] = { "auto", "libgc" };
 
@@ -111,7 +111,7 @@ static int read_environment(enum cardmark_gc_way *way)
 		if (i < 0)
 			return cm_gc_fail(-EINVAL,
 					  "CARDMARK_GC_MODE=%s: not one of auto, "
-					  "libgc-mprotect, stop-the-world",
+					  "libgc-mprotect, stop-the-world, libgc-own",
 					  mode);
 		c->mode = (enum cardmark_gc_mode)i;
 	}

@@ -284,13 +284,14 @@ int cm_gc_prepare(const struct cardmark_gc_options *options)
 }
 
 /* A static libgc reads the real environment, which also the program and its children read. */
-static void enable_static(bool mprotect_mode)
+static void enable_static(enum cardmark_gc_mode mode)
 {
 	static const char name[] = "GC_USE_GETWRITEWATCH";
 	const char *old = getenv(name);
 	char *kept = old ? strdup(old) : NULL;
 
-	(void)setenv(name, mprotect_mode ? "0" : "1", 1);
+	if (mode != CARDMARK_GC_MODE_LIBGC_OWN)
+		(void)setenv(name, mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? "0" : "1", 1);
 	cm_gc_api.GC_enable_incremental();
 	if (kept)
 		(void)setenv(name, kept, 1);
@@ -325,7 +326,7 @@ int cm_gc_enable(const struct cardmark_gc_options *options)
 	if (cm_gc_api.place != CM_GC_IN_PROGRAM) /* its slot for getenv() is ours */
 		cm_gc_api.GC_enable_incremental();
 	else
-		enable_static(c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT);
+		enable_static(c->mode);
 	if (cm_gc_api.GC_is_incremental_mode && !cm_gc_api.GC_is_incremental_mode())
 		cm_gc_because("libgc refused incremental mode");
 	return 0;

@@ -145,6 +145,7 @@ static void say_what_is_done(void)
 		(void)snprintf(text, sizeof text,
 			       "runs with libgc's own %s, pause target %s ms (0: none)",
 			       c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? "mprotect mode"
+			       : c->mode == CARDMARK_GC_MODE_LIBGC_OWN    ? "incremental mode"
 									  : "stop-the-world mode",
 			       ms);
 	say(text);

@@ -21,7 +21,7 @@ static bool answer(const char *name, char **value)
 		*value = incremental ? one : NULL;
 	else if (strcmp(name, "GC_DISABLE_INCREMENTAL") == 0)
 		*value = incremental ? NULL : one;
-	else if (strcmp(name, "GC_USE_GETWRITEWATCH") == 0)
+	else if (strcmp(name, "GC_USE_GETWRITEWATCH") == 0 && c->mode != CARDMARK_GC_MODE_LIBGC_OWN)
 		*value = c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT ? zero : one;
 	else if (strcmp(name, "GC_PAUSE_TIME_TARGET") == 0 && c->target_ns)
 		*value = NULL;

@@ -36,6 +36,8 @@ static const char *how(void)
 
 	if (c->mode == CARDMARK_GC_MODE_LIBGC_MPROTECT)
 		return "libgc's own mprotect mode";
+	if (c->mode == CARDMARK_GC_MODE_LIBGC_OWN)
+		return "libgc's own incremental mode";
 	if (c->mode == CARDMARK_GC_MODE_STOP_THE_WORLD || !cm_gc_heap.cm)
 		return "libgc's own stop-the-world mode";
 	return cardmark_backend_name(cm_gc_heap.tracker.backend);

@@ -38,7 +38,8 @@ extern "C" {
 enum cardmark_gc_mode {
 	CARDMARK_GC_MODE_AUTO = 0,       /* incremental, dirty bits from the tracker */
 	CARDMARK_GC_MODE_LIBGC_MPROTECT, /* incremental, libgc's own mprotect mode */
-	CARDMARK_GC_MODE_STOP_THE_WORLD  /* not incremental; only recorded */
+	CARDMARK_GC_MODE_STOP_THE_WORLD, /* not incremental; only recorded */
+	CARDMARK_GC_MODE_LIBGC_OWN       /* incremental, dirty bits as libgc itself chooses */
 };
 
 enum cardmark_gc_way { CARDMARK_GC_WAY_AUTO = 0, CARDMARK_GC_WAY_A, CARDMARK_GC_WAY_B };
@@ -64,16 +65,15 @@ struct cardmark_gc_options {
  * instead of GC_INIT(), which it calls. It finds heap that exists already. Roots that
  * GC_add_roots() added before are not corrected (libgc before 8.2.8 misses the last page of an
  * unaligned one). options may be NULL. The environment overrides them: CARDMARK_GC_MODE (auto,
- * libgc-mprotect, stop-the-world), CARDMARK_GC_WAY (auto, A, B), CARDMARK_GC_WALK (auto, libgc),
- * CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads: CARDMARK_BACKEND and the
- * others. With CARDMARK_STATS=FILE the counters are written at exit, see cardmark_gc_write_stats().
- * A program that runs with more rights than its user ignores all of them. Callbacks that the
- * program gives libgc, before or after this call, are still called; with a static libgc set them
- * before. If the program runs under `cardmark run`, the preloaded adapter is in charge: the call
- * does nothing and succeeds.
- * -EINVAL bad option or environment; -ENOTSUP no libgc here, or the way or the
- * backend asked for cannot work; -EPERM, -ENOMEM; -EBUSY called before. On failure
- * cardmark_last_error() has the reason, and libgc is as it was. */
+ * libgc-mprotect, stop-the-world, libgc-own), CARDMARK_GC_WAY (auto, A, B), CARDMARK_GC_WALK (auto,
+ * libgc), CARDMARK_PAUSE_TARGET (milliseconds), and what cardmark_open() reads: CARDMARK_BACKEND
+ * and the others. With CARDMARK_STATS=FILE the counters are written at exit, see
+ * cardmark_gc_write_stats(). A program that runs with more rights than its user ignores all of
+ * them. Callbacks that the program gives libgc, before or after this call, are still called; with a
+ * static libgc set them before. If the program runs under `cardmark run`, the preloaded adapter is
+ * in charge: the call does nothing and succeeds. -EINVAL bad option or environment; -ENOTSUP no
+ * libgc here, or the way or the backend asked for cannot work; -EPERM, -ENOMEM; -EBUSY called
+ * before. On failure cardmark_last_error() has the reason, and libgc is as it was. */
 CARDMARK_API int cardmark_gc_enable(const struct cardmark_gc_options *options);
 
 struct cardmark_gc_info {

@@ -22,7 +22,7 @@ under CARDMARK_STATS="$scratch/c.%p" CARDMARK_STATS_RAW=1 -- "$bin/torture" -d 1
 check "$(cat "$scratch"/c.* | grep -c '"stops_ns": \[\[')" 1 "%p becomes the pid, raw stops are listed"
 
 # Modes.
-for mode in libgc-mprotect stop-the-world; do
+for mode in libgc-mprotect libgc-own stop-the-world; do
 	under CARDMARK_GC_MODE=$mode CARDMARK_STATS="$scratch/stats" -- "$bin/torture" -d 1
 	check "$got" 0 "mode $mode runs"
 	check "$(grep -c "\"backend\": \"$mode\"" "$scratch/stats")" 1 "mode $mode is reported"

@@ -96,6 +96,29 @@ assert narrow <= 39 < 60 < wide < 200, (narrow, wide)
 END
 fi
 
+# Rows with another libgc: the same one in a directory of its own, by a name that is cut. The
+# control: where it cannot be loaded, those rows fail, and no other.
+libgc=$(ldd "$builddir/bench/boehm/trees" | sed -n 's/.*libgc\.so\.1 => \([^ ]*\).*/\1/p')
+mkdir -p "$scratch/another-libgc/lib" "$scratch/empty"
+ln -s "$libgc" "$scratch/another-libgc/lib/libgc.so.1"
+: >"$scratch/empty/libgc.so.1"
+with_libgc()
+{
+	status "$1" "$cardmark" bench --program=trees --blocks=1 --size=2 --live-mb=8 \
+		--json="$scratch/libgc.json" --wide --libgc="$scratch/$2"
+}
+with_libgc 0 another-libgc/
+for row in libgc-own "libgc-own, 5 ms" pagemap "pagemap, 5 ms"; do
+	grep "^$row (another-libg) " "$scratch/out" >"$scratch/row" ||
+		case $row in pagemap*) ;; *) fail "no row $row" ;; esac
+	grep FAILED "$scratch/row" && fail "$row failed"
+done
+with_libgc 1 empty
+[ "$(grep -c '(empty).*FAILED' "$scratch/out")" -ge 2 ] || fail "rows with an empty libgc succeeded"
+grep FAILED "$scratch/out" | grep -v '(empty)' && fail "a row of the system's libgc failed"
+status 1 "$cardmark" bench --libgc="$scratch/none"
+said err "no libgc.so.1 in $scratch/none"
+
 # The server: one rate for all rows, found by a run or given; its latency is in the file.
 status 0 "$cardmark" bench --program=kv --blocks=2 --size=5 --live-mb=8 --seed=5 --wide \
 	--json="$scratch/kv.json"

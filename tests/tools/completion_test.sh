@@ -67,7 +67,7 @@ for command in $commands; do
 done
 is "A B " run --way = ""
 is "--pause-target= " run --pause
-is "libgc-mprotect " run --way = A --backend = li
+is "libgc-mprotect " run --way = A --backend = libgc-m
 : >"$scratch/statistics.json"
 is "$scratch/statistics.json " run --stats = "$scratch/stat"
 is "$scratch/statistics.json " run -- true "$scratch/stat"

@@ -74,7 +74,7 @@ for command in $commands; do
 	is "$(listed "$@")" "$@" --
 done
 is "A B " run --way=
-is "alldirty auto libgc-mprotect mprotect pagemap softdirty stop-the-world uffd " run --backend=
+is "alldirty auto libgc-mprotect libgc-own mprotect pagemap softdirty stop-the-world uffd " run --backend=
 is "files " run --trace=
 is "commands " run ""
 is "commands " run --verify gui

@@ -32,8 +32,8 @@ struct bench_options {
 	uint64_t size, seed, live_mb, rate; /* size: per cent; 0: not asked */
 	double target_ms, fail_above;       /* fail_above, per cent; below 0: not asked */
 	const char *json, *filter;          /* or NULL */
-	const char *backends[BENCH_MANY], *programs[BENCH_MANY];
-	size_t n_backends, n_programs;
+	const char *backends[BENCH_MANY], *programs[BENCH_MANY], *libgcs[BENCH_MANY];
+	size_t n_backends, n_programs, n_libgcs;
 	char **files; /* what is no option */
 	int n_files;
 	int argc; /* all of it, from "bench" on */

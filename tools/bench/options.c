@@ -26,6 +26,7 @@ static const struct bench_option {
 	{ "backend", "B", " micro ", "measure B or \"bare\", not all (repeatable)" },
 	{ "pause-target", "MS", " programs ",
 	  "target of the rows that have one (5; 0: no such rows)" },
+	{ "libgc", "DIR", " programs ", "rows for the libgc in DIR or DIR/lib too (repeatable)" },
 	{ "blocks", "N", " programs barriers micro ", "exactly N blocks, however long they take" },
 	{ "blocks", "N", " overhead jemalloc lock-wait ", "repeat N times" },
 	{ "size", "PCT", " programs barriers ", "amount of work, per cent of the full amount" },
@@ -164,6 +165,8 @@ static int read_option(const char *sub, const char *name, const char *value,
 		return add_name(sub, name, value, opt->programs, &opt->n_programs);
 	if (strcmp(name, "backend") == 0)
 		return add_name(sub, name, value, opt->backends, &opt->n_backends);
+	if (strcmp(name, "libgc") == 0)
+		return add_name(sub, name, value, opt->libgcs, &opt->n_libgcs);
 	if (strcmp(name, "live-mb") == 0)
 		return read_count(sub, name, value, 1, 1 << 20, &opt->live_mb);
 	if (strcmp(name, "rate") == 0)

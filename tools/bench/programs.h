@@ -14,9 +14,10 @@ enum { BENCH_VERSION = 2 }; /* of the results file */
 struct bench_row {
 	char label[40];
 	const char *backend;
-	double target_ms; /* 0: none */
-	bool control;     /* the reference again: shows the noise */
-	bool peer;        /* libgc's own mode: its failure is a result, not ours */
+	const char *libgc; /* its directory, or from a file its name; NULL: this system's */
+	double target_ms;  /* 0: none */
+	bool control;      /* the reference again: shows the noise */
+	bool peer; /* an incremental mode of libgc's own: its failure is a result, not ours */
 };
 
 struct bench_program {

@@ -46,6 +46,7 @@ void bench_run_child(const struct bench_plan *plan, const struct bench_program *
 {
 	char statistics[sizeof plan->dir + 16], latency[sizeof plan->dir + 16], target[40];
 	struct run_options opt = { .backend = row->backend,
+				   .libgc = row->libgc,
 				   .stats = statistics,
 				   .raw = true,
 				   .verify = kind == RUN_VERIFIED };

@@ -50,6 +50,8 @@ static json_t *row_json(const struct bench_plan *plan, unsigned program, unsigne
 	bench_summarize(plan, program, row, &s);
 	o = json_pack("{s:s, s:s, s:f, s:s}", "label", r->label, "backend", r->backend,
 		      "pause_target_ms", r->target_ms, "role", role(plan, row));
+	if (r->libgc != NULL)
+		json_object_set_new(o, "libgc", json_string(r->libgc));
 	for (unsigned b = 0; b < plan->programs[program].blocks; b++)
 		json_array_append_new(runs, bench_run_json(&cell->runs[b], plan->seed + b));
 	json_object_set_new(o, "summary", summary_json(&s));
@@ -133,9 +135,10 @@ static bool load_rows(const json_t *rows, struct bench_plan *plan)
 
 		bench_text_of(o, "label", row->label, sizeof row->label);
 		row->backend = bench_string_of(o, "backend");
+		row->libgc = json_string_value(json_object_get(o, "libgc"));
 		row->target_ms = bench_number_of(o, "pause_target_ms");
 		row->control = strcmp(role, "control") == 0;
-		row->peer = strcmp(row->backend, "libgc-mprotect") == 0;
+		row->peer = strncmp(row->backend, "libgc-", 6) == 0;
 		if (strcmp(role, "reference") == 0)
 			plan->ref = i, seen |= 1;
 		if (strcmp(role, "stop-the-world") == 0)

@@ -27,49 +27,87 @@ static const struct bench_program known[] = {
 
 enum { KNOWN = sizeof known / sizeof *known };
 
-static struct bench_row *add_row(struct bench_plan *plan, const char *backend, double target)
+/* " (NAME)", the last part of its path: what the rows are called. */
+static void libgc_name(const char *dir, char *out, size_t n)
+{
+	size_t end = strlen(dir), start;
+
+	while (end > 1 && dir[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && dir[start - 1] != '/'; start--)
+		;
+	snprintf(out, n, " (%.*s)", end - start < 12 ? (int)(end - start) : 12, dir + start);
+}
+
+static struct bench_row *add_row(struct bench_plan *plan, const char *backend, double target,
+				 const char *libgc)
 {
 	struct bench_row *row;
+	char with[24] = "", name[16] = "";
 
 	for (unsigned i = 0; i < plan->row_count; i++)
 		if (strcmp(plan->rows[i].backend, backend) == 0 && !plan->rows[i].control &&
-		    !(plan->rows[i].target_ms < target) && !(plan->rows[i].target_ms > target))
+		    plan->rows[i].libgc == libgc && !(plan->rows[i].target_ms < target) &&
+		    !(plan->rows[i].target_ms > target))
 			return &plan->rows[i];
 	if (plan->row_count == MAX_ROWS)
 		return NULL;
 	row = &plan->rows[plan->row_count++];
 	row->backend = backend;
 	row->target_ms = target;
-	row->peer = strcmp(backend, "libgc-mprotect") == 0;
+	row->libgc = libgc;
+	row->peer = strncmp(backend, "libgc-", 6) == 0;
 	if (target > 0)
-		snprintf(row->label, sizeof row->label, "%s, %g ms", backend, target);
-	else
-		snprintf(row->label, sizeof row->label, "%s", backend);
+		snprintf(with, sizeof with, ", %g ms", target);
+	if (libgc != NULL)
+		libgc_name(libgc, name, sizeof name);
+	snprintf(row->label, sizeof row->label, "%.14s%s%s", backend, with, name);
 	return row;
 }
 
+/* With the target, too. */
+static bool add_rows(struct bench_plan *plan, const char *backend, const char *libgc)
+{
+	return add_row(plan, backend, 0, libgc) != NULL &&
+	       (plan->target_ms <= 0 || strcmp(backend, "stop-the-world") == 0 ||
+		add_row(plan, backend, plan->target_ms, libgc) != NULL);
+}
+
+/* Rows with another libgc come last: a search for our row finds the system's first. */
 static bool make_rows(struct bench_plan *plan, const char *const *backends, size_t n)
 {
+	const struct bench_options *opt = plan->opt;
 	struct bench_row *control;
 	bool good = true;
 
 	plan->stw = plan->row_count;
-	add_row(plan, "stop-the-world", 0);
+	add_row(plan, "stop-the-world", 0, NULL);
 	plan->ref = plan->row_count;
-	add_row(plan, "libgc-mprotect", 0);
+	add_row(plan, "libgc-mprotect", 0, NULL);
 	plan->control = plan->row_count;
-	control = add_row(plan, "libgc-mprotect", -1);
+	control = add_row(plan, "libgc-mprotect", -1, NULL);
 	control->target_ms = 0;
 	control->control = true;
 	snprintf(control->label, sizeof control->label, "libgc-mprotect (A/A)");
-	for (size_t i = 0; i < n; i++) {
-		good = add_row(plan, backends[i], 0) != NULL && good;
-		if (plan->target_ms > 0 && strcmp(backends[i], "stop-the-world") != 0)
-			good = add_row(plan, backends[i], plan->target_ms) != NULL && good;
+	for (size_t i = 0; i < n; i++)
+		good = add_rows(plan, backends[i], NULL) && good;
+	good = add_rows(plan, "libgc-mprotect", NULL) && good;
+	for (size_t k = 0; k < opt->n_libgcs; k++) {
+		good = add_rows(plan, "libgc-own", opt->libgcs[k]) && good;
+		for (size_t i = 0; i < n; i++)
+			good = add_rows(plan, backends[i], opt->libgcs[k]) && good;
 	}
-	if (plan->target_ms > 0)
-		good = add_row(plan, "libgc-mprotect", plan->target_ms) != NULL && good;
 	return good;
+}
+
+static int check_libgcs(const struct bench_options *opt)
+{
+	char dir[2 * TOOL_PATH];
+
+	for (size_t i = 0; i < opt->n_libgcs; i++)
+		if (!run_find_libgc("bench", opt->libgcs[i], dir))
+			return TOOL_CANNOT;
+	return -1;
 }
 
 /* Each named backend must work here. */
@@ -136,6 +174,8 @@ int bench_plan_make(struct bench_plan *plan, const struct bench_options *opt)
 	const char *best = cardmark_backend_name(tool_probe_best());
 	int status = check_backends(opt);
 
+	if (status < 0)
+		status = check_libgcs(opt);
 	if (status >= 0)
 		return status;
 	plan->opt = opt;
@@ -151,7 +191,10 @@ int bench_plan_make(struct bench_plan *plan, const struct bench_options *opt)
 	}
 	if (!make_rows(plan, opt->n_backends ? opt->backends : &best,
 		       opt->n_backends ? opt->n_backends : 1))
-		return tool_usage_error("bench", "too many backends");
+		return tool_usage_error("bench",
+					"more than %d rows: name fewer backends or "
+					"directories of libgc",
+					MAX_ROWS);
 	if (opt->n_programs == 0)
 		for (size_t i = 0; i < KNOWN; i++)
 			add_program(plan, known[i].name);

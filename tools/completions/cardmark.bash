@@ -84,7 +84,7 @@ _cardmark()
 		[[ $option == FILE ]] ||
 			words=$("$command" "${before[@]}" --help 2>/dev/null | _cardmark_values "$option")
 		[[ ${before[*]} == run && $option == --backend ]] &&
-			words+=' auto libgc-mprotect stop-the-world'
+			words+=' auto libgc-mprotect libgc-own stop-the-world'
 		[[ ${before[*]} == 'bench micro' && $option == --backend ]] && words+=' bare'
 		case $words in
 		FILE) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
