@@ -116,6 +116,9 @@ done
 with_libgc 1 empty
 [ "$(grep -c '(empty).*FAILED' "$scratch/out")" -ge 2 ] || fail "rows with an empty libgc succeeded"
 grep FAILED "$scratch/out" | grep -v '(empty)' && fail "a row of the system's libgc failed"
+ln -s another-libgc/lib "$scratch/lib"
+status 2 "$cardmark" bench --libgc="$scratch/lib" --libgc="$scratch/another-libgc/lib"
+said err "would have the same name (lib)"
 status 1 "$cardmark" bench --libgc="$scratch/none"
 said err "no libgc.so.1 in $scratch/none"
 

@@ -102,11 +102,19 @@ static bool make_rows(struct bench_plan *plan, const char *const *backends, size
 
 static int check_libgcs(const struct bench_options *opt)
 {
-	char dir[2 * TOOL_PATH];
+	char dir[2 * TOOL_PATH], name[BENCH_MANY][16];
 
-	for (size_t i = 0; i < opt->n_libgcs; i++)
+	for (size_t i = 0; i < opt->n_libgcs; i++) {
 		if (!run_find_libgc("bench", opt->libgcs[i], dir))
 			return TOOL_CANNOT;
+		libgc_name(opt->libgcs[i], name[i], sizeof name[i]);
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(name[i], name[k]) == 0)
+				return tool_usage_error("bench",
+							"rows of %s and %s would have the same "
+							"name%s: give one another name",
+							opt->libgcs[k], opt->libgcs[i], name[i]);
+	}
 	return -1;
 }
 
