@@ -152,8 +152,19 @@ void cm_words_set(uint64_t *word, size_t first, size_t last)
 	word[b] |= bits(0, (last - 1) % 64 + 1);
 }
 
+/* Scattered single cards are the common case. */
+static void leaf_set_one(struct cm_leaf *l, size_t i)
+{
+	l->word[i / 64] |= UINT64_C(1) << i % 64;
+	l->summary[i / 4096] |= UINT64_C(1) << i / 64 % 64;
+}
+
 static void leaf_set(struct cm_leaf *l, size_t first, size_t last)
 {
+	if (last - first == 1) {
+		leaf_set_one(l, first);
+		return;
+	}
 	cm_words_set(l->word, first, last);
 	cm_words_set(l->summary, first / 64, (last - 1) / 64 + 1);
 }
@@ -195,14 +206,13 @@ void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end)
 	}
 }
 
-/* Scattered single cards are the common case. */
 void cm_cards_set_regions(struct cm_cards *c, const struct page_region *v, size_t n)
 {
 	struct cm_leaf *leaf = NULL;
 	size_t at = SIZE_MAX;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t card = v[i].start >> c->card_shift, bit = card & (LEAF_CARDS - 1);
+		size_t card = v[i].start >> c->card_shift;
 
 		if (v[i].end >> c->card_shift != card + 1) {
 			cm_cards_set(c, (uintptr_t)v[i].start, (uintptr_t)v[i].end);
@@ -212,8 +222,7 @@ void cm_cards_set_regions(struct cm_cards *c, const struct page_region *v, size_
 			at = card >> LEAF_BITS;
 			leaf = c->root[at];
 		}
-		leaf->word[bit / 64] |= UINT64_C(1) << bit % 64;
-		leaf->summary[bit / 4096] |= UINT64_C(1) << bit / 64 % 64;
+		leaf_set_one(leaf, card & (LEAF_CARDS - 1));
 	}
 }
 
