@@ -58,6 +58,14 @@ static _Atomic bool by_the_child; /* cm_fork_leave_to_child() */
 
 enum owner { NOBODY, CLAIMED, OURS };
 
+/* Positive, also where a filter refuses getpid(2). */
+static int own_id(void)
+{
+	int pid = cm_os->pid();
+
+	return pid > 0 ? pid : 1;
+}
+
 static _Atomic int *marker_word(void)
 {
 	/* Pairs with the release in set_up_marker(). */
@@ -74,7 +82,7 @@ static enum owner owner(int word)
 		return word > 0 ? OURS : CLAIMED;
 	/* Asking for the id costs a system call in each of our calls, and a vfork child has its own
 	 * id although it shares our memory. So ask only if there is nothing better. */
-	pid = cm_os->pid();
+	pid = own_id();
 	return word == pid ? OURS : word == -pid ? CLAIMED : NOBODY;
 }
 
@@ -119,7 +127,7 @@ static void rebuild_all(void)
 static void claim(_Atomic int *word, int seen)
 {
 	sigset_t before;
-	int pid = cm_os->pid();
+	int pid = own_id();
 
 	/* A handler on this thread would wait for a claim that cannot end. */
 	cm_signals_block(&before);
@@ -246,7 +254,7 @@ static int set_up_marker(void)
 		return 0;
 	if (cm_os->map(len, &p) < 0)
 		return -ENOMEM;
-	atomic_store_explicit((_Atomic int *)p, cm_os->pid(), memory_order_relaxed);
+	atomic_store_explicit((_Atomic int *)p, own_id(), memory_order_relaxed);
 	if (cm_os->madvise(p, len, MADV_WIPEONFORK) < 0)
 		atomic_store_explicit(&not_wiped, true, memory_order_relaxed);
 	/* One step before, there is no tracker; one step after, it names this process. */

@@ -88,6 +88,8 @@ typedef void cm_gc_object_fn(void *, size_t, void *);
 	X(0, void, GC_disable, (void))                                                             \
 	X(0, void, GC_enable, (void))                                                              \
 	X(0, int, GC_is_disabled, (void))                                                          \
+	X(0, void, GC_pthread_exit, (void *))                                                      \
+	X(0, int, GC_pthread_cancel, (pthread_t))                                                  \
 	X(0, int, GC_is_incremental_mode, (void))                                                  \
 	X(0, void, GC_set_time_limit_tv, (struct cm_gc_timeval))                                   \
 	X(0, struct cm_gc_timeval, GC_get_time_limit_tv, (void))                                   \
@@ -492,11 +494,17 @@ extern struct cm_gc_pace cm_gc_pace;
 
 bool cm_gc_pace_start(uint64_t target_ns);
 void cm_gc_pace_event(int event);
-/* Ends the collection under way, if this thread can, before the memory of a root may go. */
+/* Ends the collection under way at once, if this thread can. */
 void cm_gc_pace_finish(void);
+bool cm_gc_pace_can_finish(void);
+/* finish.c */
 int cm_gc_hook_dlclose(void *handle);
+void cm_gc_hook_pthread_exit(void *result);
+int cm_gc_hook_pthread_cancel(pthread_t thread);
 void cm_gc_hook_remove_roots_only(void *start, void *end);
 void cm_gc_hook_clear_roots_only(void);
+void cm_gc_finish_child(void);
+/* pause_target.c */
 /* Around an allocation of so many bytes; leave gets what enter returned. */
 struct cm_gc_paced {
 	uint64_t stops, cpu; /* so far; 0: no slice is expected */

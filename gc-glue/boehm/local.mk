@@ -22,7 +22,7 @@ gc_glue_sources = \
 	gc-glue/boehm/glue.h \
 	gc-glue/boehm/growth.c \
 	gc-glue/boehm/heapmap.c \
-	gc-glue/boehm/histogram.c \
+	gc-glue/boehm/finish.c \
 	gc-glue/boehm/large.c \
 	gc-glue/boehm/maps.c \
 	gc-glue/boehm/markstack.c \

@@ -20,8 +20,6 @@
  * are to fit into the target. */
 #include "gc-glue/boehm/glue.h"
 
-#include <dlfcn.h>
-
 #define SLICE_SHARE 5                  /* of the target goes to a slice */
 #define SHOCK_SHARE 2                  /* and this, if all units of a slice are long ones */
 #define LEAST_ROOM_NS UINT64_C(200000) /* for marking, beyond the fixed part of a stop */
@@ -214,7 +212,11 @@ static int stop_now(void)
 {
 	uint64_t now;
 
-	if (program_stops()) {
+	/* When libgc makes the last attempts itself, it asks no function. While it finishes a
+	 * collection for GC_gcollect(), it asks for ever. */
+	bool last = in_stop && failures >= most_attempts() && !cm_gc_test(CM_GC_TEST_NO_FINISH);
+
+	if (!last && program_stops()) {
 		asked_for = false;
 		return 1;
 	}
@@ -415,12 +417,10 @@ bool cm_gc_pace_leave(struct cm_gc_paced entered, size_t bytes, uint64_t ns)
 	return true;
 }
 
-/* ---- Roots that are removed ----------------------------------------------------------- */
+/* ---- Ending the collection under way -------------------------------------------------- */
 
-/* Between two slices, pieces of roots are on libgc's mark stack. If the program unmaps a root that
- * it has removed, the next slice reads it and crashes. So the collection under way is ended before.
- * That is not possible in a thread that libgc does not know, and while collections are off. */
-static bool can_finish(void)
+/* In a thread that libgc does not know, that is not possible. */
+bool cm_gc_pace_can_finish(void)
 {
 	const struct cm_gc_api *api = &cm_gc_api;
 
@@ -429,52 +429,19 @@ static bool can_finish(void)
 	       api->GC_is_init_called() &&
 	       (!api->threads ||
 		(api->GC_thread_is_registered && api->GC_thread_is_registered())) &&
-	       !api->GC_is_disabled() && !cm_gc_test(CM_GC_TEST_NO_FINISH);
+	       !cm_gc_test(CM_GC_TEST_NO_FINISH);
 }
 
 void cm_gc_pace_finish(void)
 {
-	if (!can_finish())
+	if (!cm_gc_pace_can_finish())
 		return;
 	atomic_fetch_add_explicit(&finishing, 1, memory_order_relaxed);
 	cm_gc_api.GC_set_rate(rate_now());
-	while (cm_gc_api.GC_collect_a_little() && !cm_gc_api.GC_is_disabled())
+	while (!cm_gc_api.GC_is_disabled() && cm_gc_api.GC_collect_a_little())
 		;
 	atomic_fetch_sub_explicit(&finishing, 1, memory_order_relaxed);
 	cm_gc_api.GC_set_rate(rate_now());
-}
-
-void cm_gc_hook_remove_roots_only(void *start, void *end)
-{
-	cm_gc_api.GC_remove_roots(start, end);
-	cm_gc_pace_finish();
-}
-
-void cm_gc_hook_clear_roots_only(void)
-{
-	cm_gc_api.GC_clear_roots();
-	cm_gc_pace_finish();
-}
-
-/* libgc learns that an object is gone when it begins the next collection. So none begins before:
- * collections are off meanwhile. If another thread was faster, that one is ended, too. */
-int cm_gc_hook_dlclose(void *handle)
-{
-	bool off = false;
-	int result;
-
-	while (can_finish() && !off) {
-		cm_gc_pace_finish();
-		cm_gc_api.GC_disable();
-		/* Does nothing now but answer whether one is under way. */
-		off = !cm_gc_api.GC_collect_a_little();
-		if (!off)
-			cm_gc_api.GC_enable();
-	}
-	result = dlclose(handle);
-	if (off)
-		cm_gc_api.GC_enable();
-	return result;
 }
 
 /* ---- Setting it up -------------------------------------------------------------------- */

@@ -144,7 +144,11 @@ static struct cm_gc_slot roots_slots[] = {
 };
 
 /* With a pause target. */
-static struct cm_gc_slot pace_slots[] = { SLOT("dlclose", cm_gc_hook_dlclose) };
+static struct cm_gc_slot pace_slots[] = {
+	SLOT("dlclose", cm_gc_hook_dlclose),
+	SLOT("GC_pthread_exit", cm_gc_hook_pthread_exit),
+	SLOT("GC_pthread_cancel", cm_gc_hook_pthread_cancel),
+};
 /* And where roots are not followed. */
 static struct cm_gc_slot pace_roots_slots[] = {
 	SLOT("GC_remove_roots", cm_gc_hook_remove_roots_only),

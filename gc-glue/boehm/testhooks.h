@@ -17,7 +17,7 @@
 	X(LARGE_FORGET) /* dirty pages of large objects are not marked from */                     \
 	X(NO_CADENCE)   /* libgc's own rule of when to collect, by two thirds of its divisor */    \
 	X(NO_EVENT_DEFENCE)   /* callbacks that are replaced stay so */                            \
-	X(NO_FINISH)          /* a root may go while marking from it goes on */                    \
+	X(NO_FINISH)          /* a collection is not ended where it has to be */                   \
 	X(NO_FORK_ORDER)      /* loaded after libgc was started, it takes locks at a fork */       \
 	X(NO_LOADING_DEFENCE) /* objects that another thread loads are redirected, too */          \
 	X(NO_MARK_STACK)      /* libgc enlarges its mark stack when it is full */                  \

@@ -10,7 +10,7 @@ pace()
 	sed -n "s/.*\"pace\": {.*\"$1\": *\\([0-9]*\\).*/\\1/p" "$scratch/stats"
 }
 
-check()
+target()
 {
 	under "$@" CARDMARK_STATS="$scratch/stats" CARDMARK_PAUSE_TARGET=0.2 -- "$bin/pace" || return
 	if [ "$got" -eq 77 ]; then
@@ -32,8 +32,42 @@ check()
 }
 
 for backend in pagemap uffd mprotect alldirty; do
-	check CARDMARK_BACKEND=$backend
+	target CARDMARK_BACKEND=$backend
 done
-check CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=B
-check CARDMARK_GC_MODE=libgc-mprotect
+target CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=B
+target CARDMARK_GC_MODE=libgc-mprotect
+
+# Neither a stop function that stops now and then nor threads that end by pthread_exit() keep a
+# collection from its end. The controls: without what ends it, the program goes on for ever.
+ends()
+{
+	mode=$1
+	shift
+	under "$@" CARDMARK_PAUSE_TARGET=1 -- "$bin/pace" "$mode" || return
+	check_end "$got"
+}
+
+check_end()
+{
+	[ "$1" -eq 77 ] && skipped && return
+	if [ "$1" -eq 0 ]; then
+		pass "$mode, $what: $(tail -1 "$scratch/out")"
+	else
+		fail "$mode, $what: status $1"
+	fi
+}
+
+for mode in stops exits; do
+	for backend in pagemap uffd mprotect alldirty; do
+		ends $mode CARDMARK_BACKEND=$backend
+	done
+	ends $mode CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=B
+	ends $mode CARDMARK_GC_MODE=libgc-mprotect
+	for seconds in 3 10 60; do
+		under CARDMARK_BACKEND=alldirty CARDMARK_PAUSE_TARGET=1 CARDMARK_GC_TEST_NO_FINISH=1 -- \
+			"$bin/pace" "$mode" $seconds
+		[ "$got" -eq 0 ] || break
+	done
+	check "$got" 142 "control: $mode, not ended"
+done
 finish
