@@ -101,8 +101,8 @@ const char *cm_errno_text(int error)
 	case ENOENT:
 		return "there is no such file (ENOENT): is /proc mounted?";
 	case ENOMEM:
-		return "out of memory, address space or mappings (ENOMEM): see RLIMIT_AS and "
-		       "vm.max_map_count";
+		return "out of memory, address space, mappings or threads (ENOMEM): see "
+		       "RLIMIT_AS, vm.max_map_count and RLIMIT_NPROC";
 	case ENOSPC:
 		return "no space left (ENOSPC)";
 	case ENOSYS:

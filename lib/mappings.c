@@ -137,7 +137,9 @@ int cm_tracker_refused(const struct cardmark *cm, const struct cm_range *piece, 
 	case -EBUSY:
 		return cm_fail(-EBUSY,
 			       "cardmark_track: another tracker or userfaultfd has part of %#zx + "
-			       "%#zx, or another thread stays in the library",
+			       "%#zx, another thread stays in the library, or the program has "
+			       "closed the library's descriptors, which cannot be opened again "
+			       "now",
 			       start, len);
 	case -ENOMEM:
 		if (cm_os->covered(piece->start, len) == -ENOMEM)

@@ -38,7 +38,7 @@ int cardmark_backend_parse(const char *name, enum cardmark_backend *out)
 
 /* An option besides the backend: a number, or one of some words. */
 struct option {
-	const char *variable;
+	const char *variable, *field;
 	size_t offset, width;
 	const char *what;         /* after "is not": what it should be */
 	const char *const *words; /* NULL: a number */
@@ -46,7 +46,7 @@ struct option {
 };
 
 #define FIELD(name)                                                                                \
-	offsetof(struct cardmark_options, name), sizeof(((struct cardmark_options *)0)->name)
+#name, offsetof(struct cardmark_options, name), sizeof(((struct cardmark_options *)0)->name)
 #define SIZE "a size (like 4096, 64k, 256M)"
 
 static const char *const huge_words[] = { [CARDMARK_HUGE_KEEP] = "keep",
@@ -146,9 +146,10 @@ static int resolve_option(struct cardmark_options *o, const struct option *d, co
 	if (value == 0)
 		value = d->fallback;
 	if (value < d->least || value > d->most)
-		return cm_fail(-EINVAL, "%s is %llu: it must be from %llu to %llu", d->variable,
-			       (unsigned long long)value, (unsigned long long)d->least,
-			       (unsigned long long)d->most);
+		return cm_fail(-EINVAL, "%s%s is %llu: it must be from %llu to %llu",
+			       text != NULL ? "" : "the option ",
+			       text != NULL ? d->variable : d->field, (unsigned long long)value,
+			       (unsigned long long)d->least, (unsigned long long)d->most);
 	set_field(o, d, value);
 	return 0;
 }

@@ -357,6 +357,54 @@ static void a_handler_that_runs_inside_hangs(void)
 	CHECK_EQ(WTERMSIG(status), SIGKILL);
 }
 
+/* ---- A process that may not ask for its number ----------------------------------------- */
+
+static int refused_pid(void)
+{
+	return -1;
+}
+
+/* It may wait with its signals blocked, so an alarm does not end it. */
+static int wait_or_kill(pid_t pid)
+{
+	int status = 0;
+
+	for (int i = 0; i < WATCHDOG_S * 50; i++) {
+		if (waitpid(pid, &status, WNOHANG) != 0)
+			return status;
+		(void)usleep(20000);
+	}
+	(void)kill(pid, SIGKILL);
+	return tap_wait(pid);
+}
+
+static void a_filter_that_refuses_getpid(void)
+{
+	struct cm_os *os;
+	pid_t pid;
+
+	if (TAP_TSAN)
+		tap_skip("the thread sanitizer supports no new thread in a fork child");
+	set_up();
+	os = broken_os_begin();
+	os->pid = refused_pid;
+	pid = fork();
+	if (pid == 0) {
+		write_card(5);
+		if (cardmark_collect(cm, table) == CARDMARK_REFUSED || !card_dirty(table, 5))
+			_exit(1);
+		pid = fork();
+		if (pid == 0)
+			_exit(0);
+		_exit(wait_or_kill(pid) != 0);
+	}
+	CHECK_EQ(wait_or_kill(pid), 0);
+	write_card(6);
+	(void)live_collect(cm, table);
+	CHECK(card_dirty(table, 6));
+	broken_os_end();
+}
+
 /* Before the library's own: its constructor has no priority. */
 __attribute__((constructor(101))) static void add_early_handler(void)
 {
@@ -376,6 +424,7 @@ int main(int argc, char **argv)
 		{ "a raw clone while a thread is inside", a_raw_clone_while_a_thread_is_inside, 0,
 		  0 },
 		{ "a fork in a handler during a call", a_fork_in_a_handler_during_a_call, 0, 0 },
+		{ "a filter that refuses getpid(2)", a_filter_that_refuses_getpid, 0, 0 },
 		{ "control: a handler that runs inside hangs", a_handler_that_runs_inside_hangs, 0,
 		  0 },
 	};

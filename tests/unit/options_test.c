@@ -84,6 +84,7 @@ static void bad_options_are_refused(void)
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
 	bad = good, bad.threads = 65;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
+	CHECK(strstr(cardmark_last_error(), "the option threads is 65") != NULL);
 	CHECK(strstr(cardmark_last_error(), "from 1 to 64") != NULL);
 	bad = good, bad.huge = (enum cardmark_huge)3;
 	CHECK_EQ(cm_options_resolve(&o, &bad), -EINVAL);
@@ -147,7 +148,7 @@ static void verify_in_the_environment(void)
 	CHECK_EQ(o.verify, CARDMARK_VERIFY_OFF);
 	in.verify = (enum cardmark_verify)3;
 	CHECK_EQ(cm_options_resolve(&o, &in), -EINVAL);
-	CHECK(strstr(cardmark_last_error(), "CARDMARK_VERIFY") != NULL);
+	CHECK(strstr(cardmark_last_error(), "the option verify") != NULL);
 	in = (struct cardmark_options)CARDMARK_OPTIONS_INIT;
 	(void)setenv("CARDMARK_VERIFY", "", 1); /* as if unset */
 	CHECK_EQ(cm_options_resolve(&o, &in), 0);
