@@ -16,7 +16,7 @@ struct bare {
 	uint64_t calls; /* system calls made by register, unregister and collect, sum */
 };
 
-/* False and errno: not here. */
+/* False and errno: not available here. */
 bool bare_open(struct bare *b);
 void bare_close(struct bare *b);
 

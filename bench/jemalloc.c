@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What it costs to allocate in an arena of jemalloc that is tracked and never collected:
- * against arenas without our hooks, in the same process and in turns, in an order
- * that rotates. One of these runs twice, and the ratio between the two (A/A) is what
- * the others are worth. Then the worst case: each allocation an extent that is mapped,
- * tracked, untracked and unmapped (retain:false, decay at once), in a process of its
- * own, as these settings are read when jemalloc starts.
+ * Measures allocation in a tracked arena of jemalloc that is never collected, against arenas
+ * without our hooks. All run in the same process, in turns, in an order that rotates. One of
+ * them runs twice: the ratio between the two (A/A) shows the noise. Then the worst case: each
+ * allocation is an extent that is mapped, tracked, untracked and unmapped (retain:false, decay
+ * at once). It has a process of its own, because jemalloc reads these settings when it starts.
  *
- * Times are this thread's processor time: other work on the machine counts less. */
+ * Times are this thread's processor time, which other work on the machine disturbs less. */
 #include <stdbool.h>
 
 #include <jemalloc/jemalloc.h>

@@ -44,8 +44,8 @@ bench_cardmark_jemalloc_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
 bench_cardmark_jemalloc_LDADD = gc-glue/jemalloc/libcardmark-jemalloc.la lib/libcardmark.la \
 	$(JEMALLOC_LIBS) $(PTHREAD_LIBS)
 
-# Google Benchmark for C. What links it is linked by the C++ compiler: automake goes by
-# the sources' names, and dummy.cc is one that need not exist.
+# Google Benchmark for C. Programs with it are linked by the C++ compiler: automake chooses by the
+# sources' names, and dummy.cc need not exist.
 if HAVE_BENCHMARK
 noinst_LTLIBRARIES += bench/shim/libgbench.la
 endif

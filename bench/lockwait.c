@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a collect does to the other threads. PAGEMAP_SCAN holds the address space's
- * lock, shared, for as long as one call lasts; who maps or unmaps memory wants it for
- * himself, and waits. So the library asks chunk by chunk, and rests in between where it
- * was opened for concurrent use: this program measures how long another thread's mmap
- * and munmap take during a collect, for chunks of several sizes, with and without
- * rests, what both cost the collect, and what a second thread gives it. A thread that
- * only takes page faults stands beside for comparison.
+ * What a collect does to the other threads. PAGEMAP_SCAN holds the address space's lock,
+ * shared, for as long as one call lasts; a thread that maps or unmaps memory needs it
+ * exclusively, and waits. So the library asks chunk by chunk, and rests in between where it
+ * was opened for concurrent use. This program measures how long another thread's mmap and
+ * munmap take during a collect, for chunks of several sizes, with and without rests. It also
+ * measures what both cost the collect, and what a second thread gives it. For comparison the
+ * other thread can take page faults only.
  *
  * All cases take turns on one buffer, each with a tracker of its own, in an order that
- * rotates; one case runs twice, and the ratio between the two (A/A) is what the others
- * are worth. */
+ * rotates; one case runs twice, and the ratio between the two (A/A) shows the noise. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,7 +29,7 @@ static size_t buffer_len;
 
 enum other { NOBODY, MAPS, FAULTS };
 
-/* Its operations, those in which a collect ran for part of the time at least. */
+/* Its operations that overlapped with a collect. */
 struct operations {
 	size_t n;
 	double us[MAX_OPERATIONS];
@@ -94,7 +93,7 @@ struct one_case {
 	size_t chunk; /* bytes; 0: the default */
 	unsigned threads;
 	unsigned flags;
-	bool idle; /* no collect: what the other thread sees anyway */
+	bool idle; /* no collect: times of the other thread alone */
 	/* What was measured, for each repetition. */
 	double collect_ms[MAX_REPEATS], longest_us[MAX_REPEATS], p99_us[MAX_REPEATS],
 		median_us[MAX_REPEATS], done[MAX_REPEATS];

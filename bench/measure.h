@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the programs share that measure the library itself. */
+ * Shared by the programs that measure the library itself. */
 #ifndef CM_BENCH_MEASURE_H
 #define CM_BENCH_MEASURE_H
 
@@ -57,7 +57,7 @@ static inline unsigned long parse_number(const char *program, const char *text, 
 /* An option with a number from min to max; or, with max 0, one that sets it to 1. */
 struct number_option {
 	const char *name;
-	unsigned long *value; /* what it is without */
+	unsigned long *value; /* its default */
 	unsigned long min, max;
 };
 enum { MOST_OPTIONS = 6 };
@@ -120,7 +120,7 @@ static inline void print_machine(void)
 	       sysconf(_SC_NPROCESSORS_ONLN), load[0]);
 }
 
-/* False, with words: what compares with the bare system call has nothing to do here. */
+/* False, with a message: a comparison with the bare system call is impossible here. */
 static inline bool pagemap_is_usable(const char *to_do)
 {
 	struct cardmark_probe probe = CARDMARK_PROBE_INIT;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the library costs above the bare system call. Each case is measured
- * against a loop around PAGEMAP_SCAN, in one process, in turns, each side on
- * memory that is dirtied in the same way just before. The bare loop runs as two
- * sides: their ratio (A/A) is what the ratios of this run are worth. */
+ * What the library costs above the bare system call. Each case is measured against a loop
+ * around PAGEMAP_SCAN, in one process, in turns, each side on memory that is dirtied in the
+ * same way just before. The bare loop runs as two sides: their ratio (A/A) shows the noise of
+ * this run. */
 #include <math.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -19,7 +19,7 @@ static struct bare bare_loop;
 
 /* ---- Both sides --------------------------------------------------------------- */
 
-/* A buffer and who asks about it. */
+/* A buffer, and the library or the bare loop that asks about it. */
 struct side {
 	const char *name;
 	char *buffer;
@@ -52,7 +52,7 @@ static char *map(size_t len)
 
 	if (p == MAP_FAILED || mprotect(p + page, len, PROT_READ | PROT_WRITE) != 0)
 		die_of("mmap");
-	/* Small pages on both sides, or huge ones would decide the result. */
+	/* Small pages on both sides: otherwise huge ones would decide the result. */
 	madvise(p + page, len, MADV_NOHUGEPAGE);
 	memset(p + page, 1, len);
 	return p + page;
@@ -75,9 +75,9 @@ static void side_new(struct side *s, const char *name, size_t len, bool ours)
 	}
 }
 
-/* The bare loop on the buffer that ours has registered: PAGEMAP_SCAN does not ask whose userfaultfd
- * that was. On buffers of their own the sides differ by up to a tenth, by where their pages are in
- * memory. */
+/* The bare loop on the buffer that ours has registered: PAGEMAP_SCAN does not ask whose
+ * userfaultfd that was. On buffers of their own the sides differ by up to a tenth, because
+ * their pages lie elsewhere in memory. */
 static struct side side_sharing(const struct side *ours, const char *name)
 {
 	return (struct side){ .name = name, .buffer = ours->buffer, .len = ours->len };
@@ -109,8 +109,8 @@ static double median_us(const struct side *s, unsigned n)
 	return median(v, n);
 }
 
-/* The median over repetitions of a's time by b's: noise that lasts longer than
- * a repetition hits both and cancels. */
+/* The median over repetitions of a's time divided by b's: noise that lasts longer than a
+ * repetition hits both and cancels. */
 static double median_ratio(const struct side *a, const struct side *b, unsigned n)
 {
 	static double v[MAX_REPEATS];
@@ -120,7 +120,7 @@ static double median_ratio(const struct side *a, const struct side *b, unsigned 
 	return median(v, n);
 }
 
-/* Ours by the middle of the two sides that are the same. */
+/* The geometric mean of our ratios to the two equal sides. */
 static double ratio_to_both(const struct side *s, const struct side *a, const struct side *b,
 			    unsigned n)
 {

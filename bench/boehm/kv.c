@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A key-value server without a network: the latency case. Requests are due at times
- * fixed beforehand (a Poisson process), whether or not the server keeps up; one thread
- * serves them in order. What is done and what comes out does not depend on time.
- * Linked against the stock libgc only: which way it collects is up to `cardmark run`. */
+ * A key-value server without a network: the latency case. Requests are due at times fixed
+ * beforehand (a Poisson process), whether or not the server keeps up; one thread serves them
+ * in order. Neither the work nor its result depends on time. Linked against the stock libgc
+ * only: `cardmark run` decides how it collects. */
 #include <gc.h>
 
 #include <errno.h>
@@ -23,7 +23,7 @@
 enum {
 	REQUESTS_FULL = 100000,
 	RANGE = 40,         /* entries */
-	SLEEP_NS = 1000000, /* the least that is worth it; below that look at the clock */
+	SLEEP_NS = 1000000, /* the shortest sleep; below that, look at the clock */
 };
 
 /* ---- Options ------------------------------------------------------------------ */
@@ -76,7 +76,7 @@ struct request {
 	enum op op;
 };
 
-/* An answer, which dies when it is sent. */
+/* An answer: garbage once it is sent. */
 struct item {
 	struct item *next;
 	struct text *text;
@@ -163,8 +163,8 @@ static uint32_t *shuffled(struct bench_rng *rng, uint32_t n)
 	return v;
 }
 
-/* Sums of 1 / rank^0.99: a random number below the last, looked for in them, is a
- * rank of Zipf's distribution. */
+/* Sums of 1 / rank^0.99. The place of a random number below the last sum is a rank of Zipf's
+ * distribution. */
 static double *zipf_sums(uint32_t n)
 {
 	double *sums = store_must(malloc(n * sizeof *sums)), sum = 0;
@@ -195,7 +195,7 @@ static double share(struct bench_rng *rng)
 	return (double)((bench_next(rng) >> 11) + 1) / 0x1p53;
 }
 
-/* In memory that is not collected. */
+/* In memory outside the collected heap. */
 static struct request *requests(struct bench_rng *rng, size_t n, uint32_t keys, uint64_t every)
 {
 	struct request *list = store_must(malloc((n + 1) * sizeof *list));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * A treap: its shape is that of the set of keys, whatever the order they came in. */
+ * A treap: its shape depends on the set of keys, not on the order in which they came. */
 #include "bench/boehm/store.h"
 
 #include <gc.h>
@@ -11,7 +11,7 @@
 enum {
 	TEXT_MIN = 8, /* bytes */
 	TEXT_MAX = 40,
-	KEY_MAX = 17, /* and the end */
+	KEY_MAX = 17, /* with the final 0 */
 };
 
 static struct entry *root;
@@ -58,10 +58,10 @@ static struct record *new_record(uint64_t version)
 	return r;
 }
 
-/* As the text of a request would be: a string of its own each time. */
+/* A new string each time, like the text of a request. */
 const char *store_key(uint32_t number)
 {
-	uint64_t h = bench_hash(BENCH_HASH_INIT, number); /* neighbours are strangers */
+	uint64_t h = bench_hash(BENCH_HASH_INIT, number); /* neighbours get unrelated keys */
 	char *key = store_must(GC_MALLOC_ATOMIC(KEY_MAX));
 
 	for (unsigned i = 0; i < KEY_MAX - 1; i++)
@@ -120,7 +120,7 @@ void store_set(const char *key, uint64_t version)
 	e->priority = priority_of(key);
 	for (at = &root; *at != NULL && (*at)->priority >= e->priority;)
 		at = strcmp(key, (*at)->key) < 0 ? &(*at)->left : &(*at)->right;
-	/* What is below goes left and right of it. */
+	/* The nodes below it go to its left and right. */
 	rest = *at;
 	*at = e;
 	low = &e->left;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What kv serves: records of texts, ordered by key, on the collected heap. */
+ * The data that kv serves: records of texts, ordered by key, on the collected heap. */
 #ifndef CARDMARK_BENCH_STORE_H
 #define CARDMARK_BENCH_STORE_H
 
@@ -8,7 +8,7 @@
 
 enum {
 	STORE_FIELDS = 6,
-	STORE_ENTRY_BYTES = 352, /* what a key and its record take, about */
+	STORE_ENTRY_BYTES = 352, /* about the size of a key with its record */
 };
 
 struct text {
@@ -25,23 +25,23 @@ struct entry {
 	struct entry *left, *right;
 	const char *key;
 	struct record *record;
-	uint64_t priority; /* of the key, so that the shape is that of the set of keys */
+	uint64_t priority; /* of the key, so that the shape depends on the set of keys alone */
 };
 
 /* Of the texts of records. */
 void store_seed(uint64_t seed);
 
-/* p, or the program ends: out of memory. */
+/* Returns p. Ends the program if p is NULL: out of memory. */
 void *store_must(void *p);
 struct text *store_copy(const struct text *from);
 
-/* The key of that number: a string of its own each time. */
+/* The key of that number: a new string each time. */
 const char *store_key(uint32_t number);
 /* The entry, or NULL. */
 const struct entry *store_get(const char *key);
 /* A new record of that version. */
 void store_set(const char *key, uint64_t version);
-/* Was it there? */
+/* True: it was there. */
 bool store_delete(const char *key);
 const struct entry *store_root(void);
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Long-lived trees with updates: the generational case. A forest stays alive
- * for the whole run; most allocation dies at once; now and then a random old
- * node is changed. Linked against the stock libgc only: which way it collects
- * is up to `cardmark run`. */
+ * Long-lived trees with updates: the generational case. A forest stays alive for the whole
+ * run; most allocation dies at once; now and then a random old node is changed. Linked against
+ * the stock libgc only: `cardmark run` decides how it collects. */
 #include <gc.h>
 
 #include <inttypes.h>
@@ -39,7 +38,7 @@ static struct node *new_node(uint64_t weight)
 
 	if (n == NULL)
 		bench_die("trees: out of memory");
-	n->key = bench_next(&rng) >> 16; /* an odd chance to look like an address is enough */
+	n->key = bench_next(&rng) >> 16; /* so that few keys look like an address */
 	n->weight = weight;
 	return n;
 }
@@ -57,7 +56,7 @@ static struct node *build(uint64_t nodes)
 	return n;
 }
 
-/* Where the next nodes of a tree that is growing go. */
+/* The places of the next nodes of a growing tree. */
 struct grower {
 	struct {
 		struct node **at;
@@ -83,10 +82,9 @@ static void grow_by_one(struct grower *g)
 	}
 }
 
-/* All trees grow at the same time, a random one by a node each time, as the
- * data of a server's many clients does: neighbours in a tree are strangers in
- * memory. The growers are outside the collected heap; what they point into is
- * reachable from the roots. */
+/* All trees grow at the same time: each step adds a node to a random one. So neighbours in a
+ * tree are far apart in memory, like the data of a server's many clients. The growers are
+ * outside the collected heap; the nodes they point into are reachable from the roots. */
 static void grow(struct node **roots, uint64_t nodes)
 {
 	struct grower *growers = calloc(TREES, sizeof *growers);

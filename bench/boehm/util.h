@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * What the collector benchmarks share: options, random numbers, the result
- * hash. All of it is the same for every backend, and none of it allocates. */
+ * What the collector benchmarks share: options, random numbers, the result hash. It is the
+ * same for every backend, and allocates nothing. */
 #ifndef CARDMARK_BENCH_UTIL_H
 #define CARDMARK_BENCH_UTIL_H
 
@@ -19,7 +19,7 @@ struct bench_options {
  * defaults. Ends the program with status 2 on bad usage, 0 after --help. */
 void bench_parse(int argc, char **argv, const char *what, struct bench_options *opt);
 
-/* Options of one program alone: take() gets their values. */
+/* Options that only one program has: take() gets their values. */
 struct bench_more {
 	const struct option *options; /* ends with one without a name; val above 255 */
 	const char *help;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory that is not written for long: what a collect of it costs as small pages and as huge ones,
- * what making it huge costs, and the first write to a huge page after that. */
+ * Memory that is not written for a long time: the cost of a collect with small pages and with
+ * huge ones, of making them huge, and of the first write to a huge page after that. */
 #include <sys/mman.h>
 
 #include "bench/measure.h"
@@ -21,7 +21,7 @@ static bool collapse(const struct heap *h)
 	       madvise(h->base, bytes, MADV_COLLAPSE) == 0;
 }
 
-/* Not before 6.1, nor where huge pages are switched off. */
+/* Needs Linux 6.1, and huge pages that are not switched off. */
 static bool can_collapse(void)
 {
 	struct heap h;
@@ -31,7 +31,7 @@ static bool can_collapse(void)
 	return can;
 }
 
-/* Armed small pages are not collapsed. So the tracker gives the memory up for a moment. */
+/* The kernel does not collapse armed small pages. So the memory is untracked for a moment. */
 static bool make_huge(struct frame *f, uint64_t *took)
 {
 	struct heap *h = &f->heap;

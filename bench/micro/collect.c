@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Get-and-clear by heap size, how much of it is dirty, and how that lies. */
+ * Get-and-clear by the size of the heap, the share of it that is dirty, and the pattern of the
+ * dirty pages. */
 #include "bench/measure.h"
 #include "bench/micro/micro.h"
 
@@ -45,7 +46,7 @@ void micro_collect(void)
 
 				if (sizes[m] > 1024 && !micro.full)
 					continue;
-				/* Nothing and everything lie in one way only. */
+				/* With 0 % and 100 % all patterns are the same. */
 				if (p != PATTERN_DENSE && (dirty[d] == 0 || dirty[d] == 100))
 					continue;
 				b = micro_register("collect", pattern_names[p], collect,

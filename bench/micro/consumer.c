@@ -111,7 +111,7 @@ void micro_consumer(void)
 	static const char *const names[] = { "heap_mib", "dirty_pct" };
 	static const int64_t dirty[] = { 1, 10 };
 
-	/* Where one tracker is all that fits nothing can be compared in turns. */
+	/* The comparison in turns needs two trackers at once. */
 	if (micro.bare || (micro.capabilities & CARDMARK_CAP_CONCURRENT) == 0)
 		return;
 	for (size_t d = 0; d < sizeof dirty / sizeof *dirty; d++) {

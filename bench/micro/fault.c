@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The first write to an armed card: what a mutator pays for being watched. Each time has
- * two looks at the clock in it; "clock_ns" says what those cost. */
+ * The first write to an armed card: what a mutator pays for being watched. Each time includes
+ * two looks at the clock; "clock_ns" shows their cost. */
 #include "bench/measure.h"
 #include "bench/micro/micro.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What benchmarks of single operations begin and end with: a heap, who is asked about it, and
+ * How benchmarks of single operations begin and end: a heap, the subject that tracks it, and
  * room for the times. */
 #include "bench/micro/micro.h"
 

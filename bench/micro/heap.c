@@ -27,7 +27,7 @@ bool heap_new(struct heap *h, size_t ranges, size_t piece, size_t gap, enum heap
 	h->want = calloc(h->pages, 1);
 	if (h->want == NULL || mprotect(h->base, bytes, PROT_READ | PROT_WRITE) != 0)
 		return false;
-	/* One kind or the other, or chance would decide the result. */
+	/* All small pages or all huge ones: otherwise chance would decide the result. */
 	(void)madvise(h->base, bytes, kind == HEAP_HUGE_PAGES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 	for (size_t i = 0; i < h->pages; i++)
 		*heap_page(h, i) = 1;
@@ -64,7 +64,7 @@ void heap_write(struct heap *h, enum pattern pattern, size_t n, uint64_t *random
 		write_page(h, pattern == PATTERN_DENSE ? i
 			      : pattern == PATTERN_HOT ? hot_page(h, random)
 						       : i * h->pages / n);
-	/* Each page is taken with the chance that makes it n in the end. */
+	/* Each page is taken with such a chance that exactly n are taken in the end. */
 	for (size_t i = 0; i < h->pages && pattern == PATTERN_UNIFORM && need > 0; i++)
 		if (random_under(random, h->pages - i) < need) {
 			write_page(h, i);

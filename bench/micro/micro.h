@@ -22,12 +22,12 @@ struct micro {
 	uint64_t seed;
 	double probe_seconds; /* the first cardmark_probe() of this process */
 	size_t page;
-	bool lose;  /* answers are made wrong, to see that it is noticed */
+	bool lose;  /* answers are made wrong, to test that the check notices */
 	bool wrong; /* a dirty card was not found, or a call failed: status 1 */
 };
 extern struct micro micro;
 
-/* One line a file: registers its benchmarks. */
+/* One for each file: registers its benchmarks. */
 void micro_fault(void);
 void micro_arm(void);
 void micro_collect(void);
@@ -50,7 +50,7 @@ void micro_fail(struct gbench_state *state, const char *text);
 
 struct heap {
 	char *base;
-	void *map; /* with what lies around */
+	void *map; /* with the guard pages around them */
 	size_t map_len;
 	size_t pages;         /* that are tracked */
 	size_t piece, stride; /* pages in a range, and from one range to the next */
@@ -60,7 +60,7 @@ struct heap {
 
 enum heap_kind { HEAP_SMALL_PAGES, HEAP_HUGE_PAGES };
 
-/* In pages: so many ranges, each so long, with so much between. */
+/* In pages: the number of ranges, the length of each, and the gap between two. */
 struct micro_heap {
 	size_t ranges, piece, gap;
 };
@@ -69,7 +69,7 @@ static inline struct micro_heap micro_heap_of_mib(int64_t mib)
 	return (struct micro_heap){ 1, ((size_t)mib << 20) / micro.page, 0 };
 }
 
-/* Populated. False: no memory. */
+/* The heap is populated. False: no memory. */
 bool heap_new(struct heap *h, size_t ranges, size_t piece, size_t gap, enum heap_kind kind);
 void heap_free(struct heap *h);
 
@@ -95,7 +95,7 @@ static inline size_t heap_percent(const struct heap *h, int64_t percent)
 
 	return n == 0 && percent > 0 ? 1 : n;
 }
-/* So many writes were answered for. */
+/* After a check of the answer: no page counts as written any more. */
 void heap_forget(struct heap *h);
 
 /* ---- subject.c: who is asked ----------------------------------------------------- */
@@ -104,7 +104,7 @@ struct subject {
 	struct cardmark *cm; /* NULL: the bare loop */
 	struct cardmark_table *table;
 	struct bare loop;
-	uint64_t cards, over; /* found by all checked collects, and of these too many */
+	uint64_t cards, over; /* found by all checked collects; found there but not written */
 	uint64_t checked;
 	uint64_t calls, traps, faults; /* at subject_start */
 	size_t vmas;
@@ -117,7 +117,7 @@ void subject_close(struct subject *s);
 /* Every range of the heap. */
 bool subject_track(struct subject *s, const struct heap *h);
 bool subject_untrack(struct subject *s, const struct heap *h);
-/* The number of dirty cards as the subject tells it. */
+/* The number of dirty cards that the subject reports. */
 uint64_t subject_collect(struct subject *s, const struct heap *h);
 
 /* Compares an answer with what was written, forgets both. False when a card is missing:
@@ -128,14 +128,14 @@ bool subject_check(struct subject *s, struct gbench_state *state, struct heap *h
 bool subject_armed(struct subject *s, struct gbench_state *state, struct heap *h,
 		   struct cardmark_options *options);
 
-/* Counters from here on, and into the report: each by the iterations. */
+/* Start the counters; then put them into the report, divided by the iterations. */
 void subject_start(struct subject *s);
 void subject_counters(struct subject *s, struct gbench_state *state);
 
 /* ---- collect.c: write, then ask ------------------------------------------------------ */
 
-/* A whole benchmark: writes so many per cent in this pattern, times a collect, and checks
- * the answer, in turns. options may be NULL. */
+/* A whole benchmark: in turns, writes that percentage in this pattern, times a collect, and
+ * checks the answer. options may be NULL. */
 void micro_collects(struct gbench_state *state, struct cardmark_options *options,
 		    struct micro_heap shape, enum pattern pattern, int64_t percent);
 
@@ -148,9 +148,9 @@ struct samples {
 
 bool samples_new(struct samples *s, size_t room);
 void samples_free(struct samples *s);
-/* And tells the state, which counts in manual time. */
+/* Also passes the time to the state, which uses manual time. */
 void samples_add(struct samples *s, struct gbench_state *state, uint64_t ns);
-/* Counters p50_ns, p90_ns, ..., max_ns. A percentile is given where ten or more are longer;
+/* Counters p50_ns, p90_ns, ..., max_ns. A percentile is given if ten or more times are longer;
  * the median always. */
 void samples_counters(struct samples *s, struct gbench_state *state);
 
@@ -165,10 +165,11 @@ struct frame {
 	bool begun;
 };
 
-/* Room for so many times; armed, or only open. False: the error is in the report. */
+/* Opens everything, with room for that many times; armed: also arms the heap. False: the error
+ * is in the report. */
 bool frame_begin(struct frame *f, struct gbench_state *state, struct cardmark_options *options,
 		 struct micro_heap shape, size_t room, bool armed);
-/* Frees all, also of one that did not begin; the counters of one that did are in the report. */
+/* Frees all, even if frame_begin() failed. If it did not, puts the counters into the report. */
 void frame_end(struct frame *f);
 
 #endif

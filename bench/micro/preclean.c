@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Preclean: itself, and the collect after it, when a tenth of what was written before is
- * written again. */
+ * Preclean, and the collect after it, where a tenth of the pages written before is written
+ * again. */
 #include "bench/measure.h"
 #include "bench/micro/micro.h"
 

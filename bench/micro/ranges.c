@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A collect of many ranges of 16 KiB with gaps of 16 KiB: one call each, at least. */
+ * A collect of many ranges of 16 KiB with gaps of 16 KiB: at least one call for each. */
 #include "bench/micro/micro.h"
 
 static void ranges(struct gbench_state *state, void *user)

@@ -72,7 +72,7 @@ uint64_t subject_collect(struct subject *s, const struct heap *h)
 		uint64_t n = bare_collect(&s->loop, heap_page(h, i), h->piece * micro.page);
 
 		if (n == UINT64_MAX)
-			return 0; /* nothing found: the check will tell */
+			return 0; /* nothing found: the check will report it */
 		pages += n;
 	}
 	return pages;
@@ -100,7 +100,7 @@ bool subject_check(struct subject *s, struct gbench_state *state, struct heap *h
 	missing = found < h->wanted ? h->wanted - (size_t)found : 0;
 	if (s->cm != NULL && cardmark_table_all_dirty(s->table))
 		found = h->pages;
-	/* The bare loop keeps no table: its number has to do. */
+	/* The bare loop keeps no table: only its number can be checked. */
 	if (s->cm != NULL && missing == 0)
 		for (size_t i = 0; i < h->pages; i++)
 			missing += h->want[i] != 0 &&

@@ -72,9 +72,8 @@ void gbench_repetitions(struct gbench *b, int n);
 enum gbench_unit { GBENCH_NANOSECONDS, GBENCH_MICROSECONDS, GBENCH_MILLISECONDS, GBENCH_SECONDS };
 void gbench_unit(struct gbench *b, enum gbench_unit unit);
 
-/* The time of an iteration is what gbench_iteration_time() says, or that of the
- * clock on the wall; otherwise it is the thread's processor time that decides when
- * enough was measured. */
+/* The time of an iteration is the one passed to gbench_iteration_time(), or wall-clock time.
+ * Without these, the thread's processor time decides when enough was measured. */
 void gbench_manual_time(struct gbench *b);
 void gbench_real_time(struct gbench *b);
 
@@ -84,9 +83,9 @@ void gbench_shut_down(void);
 
 /* ---- While it runs --------------------------------------------------------------- */
 
-/* False after the last iteration: the loop must then end by itself, but for an error. */
+/* False after the last iteration. The loop must not end before that, unless after an error. */
 bool gbench_keep_running(struct gbench_state *state);
-/* What is between them is not measured. Each costs about a microsecond. */
+/* The time between them is not measured. Each costs about a microsecond. */
 void gbench_pause(struct gbench_state *state);
 void gbench_resume(struct gbench_state *state);
 void gbench_iteration_time(struct gbench_state *state, double seconds);
@@ -100,11 +99,11 @@ int64_t gbench_iterations_done(const struct gbench_state *state);
 
 enum gbench_counter_flags {
 	GBENCH_PLAIN = 0,
-	GBENCH_RATE = 1 << 0,           /* by the seconds measured */
-	GBENCH_AVG_THREADS = 1 << 1,    /* by the threads; else they add up */
+	GBENCH_RATE = 1 << 0,           /* divided by the seconds measured */
+	GBENCH_AVG_THREADS = 1 << 1,    /* divided by the threads; else they add up */
 	GBENCH_EACH_ITERATION = 1 << 2, /* times the iterations */
-	GBENCH_AVG_ITERATIONS = 1 << 3, /* by the iterations */
-	GBENCH_INVERT = 1 << 4          /* one by all that */
+	GBENCH_AVG_ITERATIONS = 1 << 3, /* divided by the iterations */
+	GBENCH_INVERT = 1 << 4          /* one divided by all that */
 };
 void gbench_counter(struct gbench_state *state, const char *name, double value, unsigned flags);
 
