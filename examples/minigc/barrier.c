@@ -27,7 +27,7 @@ void barrier_open(void)
 		fatal("no address space for the software card table");
 }
 
-/* The objects are old: a young one is marked or swept as a whole. */
+/* Only old objects are remembered: a young one is marked or swept as a whole. */
 void barrier_remember(struct mutator *m, struct object *o)
 {
 	if (!side_is_marked(o) || !side_log(o))
@@ -41,7 +41,7 @@ void barrier_remember(struct mutator *m, struct object *o)
 	m->log[m->logged++] = o;
 }
 
-/* --barrier=dirty is cardmark with the backend that says that everything is dirty. */
+/* --barrier=dirty is cardmark with the backend that reports everything as dirty. */
 static bool tracked(void)
 {
 	return config.barrier == BARRIER_CARDMARK || config.barrier == BARRIER_DIRTY;
@@ -74,7 +74,7 @@ static bool dropped(void)
 	return true;
 }
 
-/* One run of dirty cards, whose size is card. */
+/* One run of dirty cards of card bytes each. */
 static void visit_run(uintptr_t start, uintptr_t end, size_t card)
 {
 	uintptr_t from = start;

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * How the collector learns which old objects were written. The interpreter writes to the
- * heap by store() alone, and this is the one place where a software barrier hooks in.
- * With --barrier=cardmark store() is a store: a branch away from one, or, built
- * with MINIGC_NO_SOFTWARE_BARRIER, nothing but one. */
+ * How the collector learns which old objects were written. The interpreter writes to the heap
+ * only by store(), so a software barrier is needed only there. With --barrier=cardmark store()
+ * is a plain store after one branch; built with MINIGC_NO_SOFTWARE_BARRIER it has not even
+ * that branch. */
 #ifndef MINIGC_BARRIER_H
 #define MINIGC_BARRIER_H
 
 #include "examples/minigc/world.h"
 
 struct barrier {
-	/* The software card table: a byte for each 1 << shift bytes of address space, of
-	 * which only what is used takes memory. NULL: another barrier. */
+	/* The software card table: a byte for each 1 << shift bytes of address space, of which
+	 * only the used parts take memory. NULL: another barrier. */
 	_Atomic unsigned char *cards;
 	unsigned shift;
 	bool log;                    /* the remembered set of --barrier=oracle */
 	uint64_t dirty;              /* cards, or objects of the oracle, that the last visit saw */
-	uint64_t dropped;            /* of them by --break=drop, in all */
+	uint64_t dropped;            /* of them dropped by --break=drop, in all */
 	uint64_t all_dirty, guessed; /* answers of cardmark that were not exact */
 };
 
@@ -42,7 +42,7 @@ static inline void store(struct mutator *m, struct object *o, size_t slot, value
 void barrier_open(void);
 
 /* In this order, in the stopped world: take what was written since, visit it, forget it.
- * What was taken is kept until forget, so a collection that needs no visit leaves it out. */
+ * What was taken is kept until forget. A full collection needs no visit and leaves it out. */
 void barrier_take(void);
 void barrier_visit(void (*visit)(uintptr_t start, uintptr_t end));
 void barrier_forget(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Functions on numbers, pairs and vectors, and what is left over. */
+ * Functions on numbers, pairs and vectors, and some others. */
 #include "examples/minigc/lisp.h"
 
 #include "examples/minigc/barrier.h"
@@ -105,7 +105,7 @@ static value greater(struct mutator *m, const value *a, unsigned n)
 	return from_bool(any(">", a[0]) > any(">", a[1]));
 }
 
-/* xorshift: the same numbers in every run, and in each thread its own. */
+/* xorshift: the same numbers in every run. Each thread has its own. */
 static value random_number(struct mutator *m, const value *a, unsigned n)
 {
 	uint64_t below = (uint64_t)want_number("random", a[0], 1, INT32_MAX);

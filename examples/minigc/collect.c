@@ -30,7 +30,7 @@ void collect_open(void)
 
 static void mark(value v)
 {
-	/* With forgotten cards a dead old object may point to what was freed. */
+	/* If cards were forgotten, a dead old object may point to freed memory. */
 	if (config.drop && is_object(v) && !side_is_start(v))
 		return;
 	if (is_object(v) && side_mark(object_of(v)))
@@ -77,7 +77,7 @@ static size_t sweep_word(struct mutator *m, struct chunk *c, size_t w)
 
 	if (dead == 0)
 		return 0;
-	/* First: what is freed may be allocated again, though not before the world runs. */
+	/* Before heap_free(): a freed object may be allocated again, once the world runs. */
 	atomic_store_explicit(&c->start[w], c->mark[w], memory_order_relaxed);
 	for (; dead != 0; dead &= dead - 1) {
 		size_t granule = w * 64 + (size_t)__builtin_ctzll(dead);
@@ -112,8 +112,8 @@ static size_t sweep(struct mutator *m, bool full)
 	return freed;
 }
 
-/* --verify poisons what it frees, which dirties cards and would hide that the tracker
- * misses a write there. Nobody but the sweep has written since the last collect. */
+/* --verify poisons freed objects. That dirties cards, which would hide writes there that the
+ * tracker misses. Only the sweep has written since the last collect. */
 static void wipe_off_poison(void)
 {
 	if (!config.verify)
@@ -146,7 +146,7 @@ static void collect_stopped(struct mutator *m, struct pause *p, uint64_t *at)
 	p->phase[PHASE_SCAN] = lap(at);
 	world_roots(mark);
 	mark_all_pending();
-	/* Not earlier: had marking been given up, the next one would need them. */
+	/* Not earlier: if marking ended early, the next collection would need the cards. */
 	barrier_forget();
 	if (config.verify)
 		verify_marks();
@@ -168,7 +168,7 @@ static void collect_stopped(struct mutator *m, struct pause *p, uint64_t *at)
 		full_at = heap.live * 2 > config.nursery * 4 ? heap.live * 2 : config.nursery * 4;
 }
 
-/* Bytes that may be allocated still. */
+/* Bytes that may still be allocated. */
 static size_t room(void)
 {
 	return heap.live < config.heap_limit ? config.heap_limit - heap.live : 0;
@@ -180,7 +180,7 @@ void collect(struct mutator *m, size_t bytes, enum collect_how how)
 	size_t least = bytes > config.nursery / 8 ? bytes : config.nursery / 8;
 	uint64_t at;
 
-	/* It may say that it can't: then the collect finds everything, as without. */
+	/* If preclean fails, the collect finds everything. */
 	if (config.preclean && config.barrier == BARRIER_CARDMARK)
 		(void)cardmark_preclean(heap.cm);
 	at = p.start = stats_now();
@@ -190,7 +190,7 @@ void collect(struct mutator *m, size_t bytes, enum collect_how how)
 	p.full = how == COLLECT_FULL || config.barrier == BARRIER_NONE || heap.live >= full_at;
 	collect_stopped(m, &p, &at);
 	if (!p.full && room() < config.nursery) {
-		/* In the same stop, which then has two entries. */
+		/* Another collection in the same stop, which then has two entries. */
 		p = (struct pause){ .full = true, .start = at };
 		collect_stopped(m, &p, &at);
 	}
@@ -200,7 +200,7 @@ void collect(struct mutator *m, size_t bytes, enum collect_how how)
 	if (m->budget < bytes)
 		m->budget = bytes;
 	world_start();
-	/* With next to no room each allocation would be a collection. */
+	/* With almost no room, each allocation would cause a collection. */
 	if (room() < least)
 		lisp_error("out of memory: %zu bytes of %zu are live, and %zu more are wanted",
 			   heap.live, config.heap_limit, bytes);

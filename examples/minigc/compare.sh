@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 #
 # compare.sh [--blocks=N] [--seed=N] [--build=DIR] [PROGRAM:SIZE...]
-# Runs programs with every barrier and prints a table for each. A block is one run of
-# each row, from another row on each time; ratios are to the first row of the same block, so
-# that what else the machine does meets all of them. The second row is the first once more:
-# how far it is from 1 is what the others' distance means nothing below. Columns: CPU time of
-# the whole run and of its pauses, and the median pause, as ratios; that pause and the longest;
-# of it, asking for dirty cards and looking at what old objects lie there; how many cards.
+# Runs programs with every barrier and prints a table for each. A block is one run of each row,
+# and starts at another row each time. Ratios are to the first row of the same block, so that
+# other work on the machine affects all of them. The second row repeats the first: its distance
+# from 1 is the noise, and a smaller distance means nothing. Columns: CPU time of the whole run
+# and of its pauses, and the median pause, as ratios; the median and the longest pause in ms; the
+# part of a pause that finds dirty cards and looks at the old objects there; the number of cards.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$here/../../build
@@ -82,7 +82,7 @@ print_table()
 		for (b = 1; b <= blocks; b++)
 			for (i = 1; i <= n; i++) {
 				r = row[i]
-				# Where every collection is full, those are the pauses.
+				# Where every collection is full, the full ones are the pauses.
 				kind = x[b, r, "young"] > 0 ? "young" : "full"
 				count = x[b, r, kind] > 0 ? x[b, r, kind] : 1
 				x[b, r, "pause"] = x[b, r, kind "_p50_ns"]

@@ -188,7 +188,7 @@ static void take(int option)
 	case OPT_VERSION:
 		(void)printf("minigc, libcardmark %s\n", cardmark_version());
 		exit(fflush(stdout) == 0 ? 0 : 1);
-	default: /* getopt_long() said what */
+	default: /* getopt_long() has reported it */
 		exit(2);
 	}
 }
@@ -197,7 +197,7 @@ void config_read(int argc, char **argv)
 {
 	int option;
 
-	/* +: what follows the program's name is the program's. */
+	/* +: arguments after the program's name belong to the program. */
 	while ((option = getopt_long(argc, argv, "+hV", options, NULL)) != -1)
 		take(option);
 	if (optind == argc)

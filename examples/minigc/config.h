@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the command line said. Written before the first mutator starts. */
+ * The options of the command line. Written before the first mutator starts. */
 #ifndef MINIGC_CONFIG_H
 #define MINIGC_CONFIG_H
 
@@ -11,11 +11,11 @@
 #include <stdio.h>
 
 enum barrier_kind {
-	BARRIER_CARDMARK, /* the page tables tell */
+	BARRIER_CARDMARK, /* the page tables show the writes */
 	BARRIER_CARDS,    /* store() marks a byte for 512 bytes of heap */
 	BARRIER_CARDS_4K, /* for 4096 */
 	BARRIER_ORACLE,   /* store() enters the object in a list */
-	BARRIER_DIRTY,    /* nothing is known: all old objects are looked at */
+	BARRIER_DIRTY,    /* no write is known: all old objects are looked at */
 	BARRIER_NONE,     /* so every collection is a full one */
 	BARRIERS
 };
@@ -38,10 +38,10 @@ extern struct config config;
 
 extern const char *const barrier_names[BARRIERS];
 
-/* Reads the command line; ends the process when it makes no sense. */
+/* Reads the command line; ends the process if it is wrong. */
 void config_read(int argc, char **argv);
 
-/* "minigc: ...", and the end. The other threads are not asked. */
+/* Prints "minigc: ..." and ends the process, whatever the other threads do. */
 _Noreturn void fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

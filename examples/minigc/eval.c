@@ -23,7 +23,7 @@ static _Noreturn void malformed(value x)
 	lisp_error("malformed %s", symbol_name(car(x)));
 }
 
-/* What is left of the form x after its first n elements, of which it has at least so many. */
+/* The rest of the form x after its first n elements. It has at least n. */
 static value after(value x, unsigned n)
 {
 	value rest = x;
@@ -251,7 +251,7 @@ static bool let(struct mutator *m, size_t base, value x)
 		m->stack[base + ENV] = frame(m, m->stack[base + ENV], second, n);
 		return body(m, base, after(x, 2));
 	}
-	/* A named let: its function is alone in a frame between. The rest of the form is
+	/* A named let: its function has a frame of its own in between. The rest of the form is
 	 * a list that starts with its name. */
 	n = bind(m, base, x, element(x, 2), false);
 	push(m, NIL);

@@ -29,7 +29,7 @@ void heap_open(void)
 	int error;
 
 	options.backend = config.backend;
-	/* The other barriers have no use for a tracker: let it cost them nothing. */
+	/* The other barriers do not use the tracker: make it cost them nothing. */
 	if (config.barrier != BARRIER_CARDMARK) {
 		options.backend = CARDMARK_BACKEND_ALLDIRTY;
 		options.flags |= CARDMARK_OPEN_NO_ENV;

@@ -16,16 +16,16 @@ struct heap {
 
 extern struct heap heap;
 
-/* The tracker, the arena and the table, or the end. */
+/* Makes the tracker, the arena and the table. Ends the program if it cannot. */
 void heap_open(void);
 void heap_close(void);
 
 /* This thread's flags for jemalloc. */
 int heap_flags(void);
 
-/* A new object, its slots 0 and its bytes undefined. A safepoint, and it may collect:
- * what is not on the stack or in a global variable is gone afterwards. The slots may be
- * written without store() until the next safepoint, not later. */
+/* A new object, its slots 0 and its bytes undefined. A safepoint that may collect: afterwards
+ * only objects reachable from the stack or a global variable are left. The slots may be
+ * written without store() only until the next safepoint. */
 struct object *allocate(struct mutator *m, enum kind kind, size_t length);
 
 /* Gives an object back, in the world that m stopped. */

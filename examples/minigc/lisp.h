@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A small Lisp: lexical scope, proper tail calls, no macros, no call/cc. Code is the
- * lists that were read, and is looked at anew at each turn.
+ * A small Lisp: lexical scope, proper tail calls, no macros, no call/cc. Code is the lists
+ * that were read, interpreted anew each time.
  *
  * What a function is given must be where the collector finds it (on the stack, in a
  * global variable, or in an object that is); what it returns is nowhere yet. */
@@ -53,7 +53,7 @@ value read_value(struct mutator *m, struct reader *r);
 
 /* ---- print.c ------------------------------------------------------------------------ */
 
-/* quoted: as it would be read. */
+/* quoted: in the form that read accepts. */
 void print_value(struct mutator *m, FILE *f, value v, bool quoted);
 
 /* ---- eval.c ------------------------------------------------------------------------- */
@@ -77,7 +77,7 @@ extern const struct builtin table_builtins[], text_builtins[]; /* end with a NUL
 void builtins_open(void);
 const struct builtin *builtin_of(value v);
 
-/* The argument, which must be of this kind; an error that names the function if not. */
+/* The argument, which must be of this kind. Otherwise an error names the function. */
 struct object *want(const char *function, value v, enum kind kind);
 intptr_t want_number(const char *function, value v, intptr_t least, intptr_t most);
 

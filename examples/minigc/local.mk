@@ -15,7 +15,7 @@ TESTS += examples/minigc/minigc.tap
 check_SCRIPTS += examples/minigc/minigc.tap
 CLEANFILES += examples/minigc/minigc.tap
 
-# Not minigc_test.tap: make would take minigc_test.sh for the test that the log is of.
+# Not minigc_test.tap: make would take its log for the log of minigc_test.sh.
 examples/minigc/minigc.tap: Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
 	printf '#!/bin/sh\nexec "%s"\n' '$(abs_top_srcdir)/examples/minigc/minigc_test.sh' >$@ && \
@@ -77,7 +77,7 @@ examples_minigc_minigc_CPPFLAGS = $(minigc_cppflags)
 examples_minigc_minigc_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)
 examples_minigc_minigc_LDADD = $(minigc_ldadd)
 
-# store() is nothing but a store here.
+# store() is only a store here.
 examples_minigc_minigc_plain_SOURCES = $(minigc_sources)
 examples_minigc_minigc_plain_CPPFLAGS = $(minigc_cppflags) -DMINIGC_NO_SOFTWARE_BARRIER
 examples_minigc_minigc_plain_CFLAGS = $(AM_CFLAGS) $(JEMALLOC_CFLAGS)

@@ -5,9 +5,9 @@
  *
  * A program is loaded by one mutator. If it defines part, its parts 0 to PARTS - 1 are
  * then run by --mutators threads, (part N) each; their results are in the vector `results`
- * when (finish 0) is called, or are printed if the program defines no finish. As a part has a
- * random seed of its own, and which thread runs it does not matter, the result is the same for any
- * number of mutators. */
+ * when (finish 0) is called, or are printed if the program defines no finish. Each part has a
+ * random seed of its own, and any thread may run it. So the result is the same for any number
+ * of mutators. */
 #include "examples/minigc/barrier.h"
 #include "examples/minigc/collect.h"
 #include "examples/minigc/heap.h"
@@ -139,7 +139,7 @@ static void *run_parts(void *arg)
 	return NULL;
 }
 
-/* Results are numbers where there is no (finish n). */
+/* Without (finish n) the results are numbers. */
 static void print_results(struct mutator *m)
 {
 	const struct object *results = object_of(global_get(name("results")));

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: each program says the same with every barrier and backend, with one and
-# with two mutators, as it does where every collection is full and nothing is verified;
-# --verify finds nothing. With half of the dirty cards forgotten it does. What goes wrong
-# in a program is an error in words.
+# Description: each program prints the same with every barrier and backend, and with one and two
+# mutators, as it does if every collection is full and nothing is verified. --verify finds no
+# error; with half of the dirty cards forgotten it finds some. A fault in a program is reported as
+# an error.
 #
 # minigc_test.sh [SEED]
 set -u
@@ -36,7 +36,7 @@ skip()
 	echo "ok $n - $1 # SKIP $2"
 }
 
-# run OPTION...: its status; what it says is in $scratch/out and err.
+# run OPTION...: its status; its output is in $scratch/out and err.
 run()
 {
 	"$minigc" "$@" >"$scratch/out" 2>"$scratch/err" </dev/null
@@ -80,8 +80,8 @@ done
 
 # ---- The same result -------------------------------------------------------------
 
-# compare PROGRAM SIZE LEAST [ARGUMENT...]: with each way, which must have made LEAST
-# young collections, for otherwise nothing was tried.
+# compare PROGRAM SIZE LEAST [ARGUMENT...]: with each way. It must make at least LEAST young
+# collections, otherwise nothing was tested.
 compare()
 {
 	program=$1 size=$2 least=$3
@@ -94,7 +94,7 @@ compare()
 	for way in $ways; do
 		for mutators in 1 2; do
 			what="$program $way, $mutators mutators"
-			# Asking early is for two mutators: one of them then runs meanwhile.
+			# Preclean needs two mutators: one of them runs meanwhile.
 			early=
 			[ "$mutators" -eq 2 ] && early=--preclean
 			run $early --verify --stats "$way" --mutators="$mutators" --seed="$seed" \
@@ -169,7 +169,7 @@ says()
 	fi
 }
 
-# fails WHAT STATUS TEXT [OPTION...]: status and words.
+# fails WHAT STATUS TEXT [OPTION...]: the program ends with that status and that message.
 fails()
 {
 	what=$1 status=$2 text=$3

@@ -109,7 +109,7 @@ static value read_list(struct mutator *m, struct reader *r)
 		if (*r->at == ')')
 			break;
 		v = cons(m, read_value(m, r), NIL);
-		/* The list is reachable by its first pair. Its last may have become old
+		/* The list is reachable by its first pair. Its last pair may have become old
 		 * since it was made: so a store, not an assignment. */
 		if (last == NULL)
 			m->stack[base] = v;

@@ -113,7 +113,7 @@ bool side_enter(struct object *o)
 			return false;
 		atomic_store_explicit(&over->cover[b % CHUNK / BLOCK], at, memory_order_relaxed);
 	}
-	/* Neighbours in a word may be other mutators': they only add bits. */
+	/* Other mutators may set bits in the same word. They only add bits. */
 	(void)atomic_fetch_or_explicit(&c->start[word_of(at)], bit_of(at), memory_order_relaxed);
 	if (!(atomic_load_explicit(&c->fresh[block / 64], memory_order_relaxed) >> block % 64 & 1))
 		(void)atomic_fetch_or_explicit(&c->fresh[block / 64], UINT64_C(1) << block % 64,
@@ -178,8 +178,8 @@ void side_clear_seen(void)
 			c->seen[i] = 0;
 }
 
-/* The object that reaches over `at` from before it, or the like: one that ends
- * before does no harm, as the caller looks at what is above `at` alone. */
+/* The object that starts before `at` and reaches over it, or one that ends before `at`. The
+ * latter does no harm: the caller looks only above `at`. */
 static struct object *side_first(struct chunk *c, uintptr_t at)
 {
 	size_t first = at % CHUNK / BLOCK * BLOCK_WORDS, w = word_of(at);
@@ -191,8 +191,8 @@ static struct object *side_first(struct chunk *c, uintptr_t at)
 	if (bits != 0)
 		return (struct object *)(c->base +
 					 (w * 64 + 63 - (size_t)__builtin_clzll(bits)) * GRANULE);
-	/* No object starts before it in this block. A start bit says that this one was
-	 * not freed, or that another is there now, which may be shorter. */
+	/* No object starts before it in this block. A start bit shows that this one was not
+	 * freed, or that another one, perhaps shorter, is there now. */
 	over = atomic_load_explicit(&c->cover[at % CHUNK / BLOCK], memory_order_relaxed);
 	if (!side_is_start(over) || over + object_bytes((struct object *)over) <= at)
 		return NULL;

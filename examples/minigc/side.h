@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the collector knows of the heap, kept beside the heap: for every 2 MiB of
- * addresses a few bitmaps with a bit for each 16 bytes. Marking and sweeping write
- * here alone, so they dirty no card. */
+ * The collector's knowledge of the heap, kept beside the heap: for every 2 MiB of addresses a
+ * few bitmaps with a bit for each 16 bytes. Marking and sweeping write here alone, so they
+ * dirty no card. */
 #ifndef MINIGC_SIDE_H
 #define MINIGC_SIDE_H
 
@@ -28,8 +28,8 @@ struct chunk {
 	_Atomic uint64_t logged[WORDS]; /* in the remembered set of --barrier=oracle */
 	_Atomic uint64_t fresh[BLOCKS / 64]; /* an object was allocated in this block since the
 					      * last collection */
-	/* The object that reaches into this block from before it. Not taken back when the
-	 * object is freed, so it is a hint: see side_first(). */
+	/* The object that reaches into this block from before it. It stays when the object is
+	 * freed, so it is a hint: see side_first(). */
 	_Atomic uintptr_t cover[BLOCKS];
 };
 
@@ -53,7 +53,7 @@ bool side_mark(const struct object *o);
 /* The same with --verify's bitmap. */
 bool side_see(const struct object *o);
 
-/* The same with the remembered set's, beside other mutators. */
+/* The same with the remembered set's bitmap. Other mutators may do so at the same time. */
 bool side_log(const struct object *o);
 void side_unlog(const struct object *o);
 
@@ -65,7 +65,7 @@ void side_clear_seen(void);
 void side_each_marked(uintptr_t start, uintptr_t end,
 		      void (*visit)(struct object *o, uintptr_t start, uintptr_t end));
 
-/* Memory that is zero and takes room only where it is touched, or NULL. */
+/* Memory that is zero and uses RAM only where it is touched, or NULL. */
 void *side_reserve(size_t bytes);
 
 #endif

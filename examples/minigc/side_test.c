@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: side_each_marked() visits what a search through a list of all objects
- * finds, while objects of all lengths come, go and leave their hints behind. Without the
- * hints it does not.
+ * Description: side_each_marked() visits the objects that a search through a list of all
+ * objects finds, while objects of all lengths come, go and leave their hints behind. Without
+ * the hints it does not.
  *
  * side_test [SEED] */
 #include "examples/minigc/side.h"
@@ -30,7 +30,7 @@ static void forget(size_t i)
 	size_t granule = entries[i].start % CHUNK / GRANULE;
 	uint64_t bit = UINT64_C(1) << granule % 64;
 
-	/* As the sweep does it. */
+	/* Like the sweep. */
 	(void)atomic_fetch_and(&c->start[granule / 64], ~bit);
 	c->mark[granule / 64] &= ~bit;
 	entries[i] = entries[--n_entries];
@@ -41,7 +41,7 @@ static bool overlaps(const struct entry *e, uintptr_t start, uintptr_t end)
 	return e->start < end && e->end > start;
 }
 
-/* Where the objects are that it overlaps, there is an object no more. */
+/* Adds an object. It replaces all objects that it overlaps. */
 static void add(void)
 {
 	static const uint64_t most[] = { 4, 40, 2000, 400000 };

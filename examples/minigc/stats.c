@@ -63,8 +63,8 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Of the young or the full ones. A percentile is the least pause that so many are not
- * longer than. */
+/* Of the young or the full ones. The p-th percentile is the least pause such that p % of all
+ * are not longer. */
 static struct summary summarize(bool full)
 {
 	uint64_t *v = calloc(n_pauses + 1, sizeof *v);

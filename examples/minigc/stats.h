@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * What the collector did, and how long the world stood. */
+ * What the collector did, and how long the world was stopped. */
 #ifndef MINIGC_STATS_H
 #define MINIGC_STATS_H
 
@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 enum phase {
-	PHASE_STOP,  /* until the last mutator stood */
+	PHASE_STOP,  /* until the last mutator stopped */
 	PHASE_CARDS, /* asking what was written */
-	PHASE_SCAN,  /* looking at the old objects that were */
+	PHASE_SCAN,  /* looking at the old objects that were written */
 	PHASE_MARK,
 	PHASE_SWEEP,
 	PHASES
@@ -19,7 +19,7 @@ struct pause {
 	bool full;
 	uint64_t start, end; /* ns of CLOCK_MONOTONIC */
 	uint64_t phase[PHASES];
-	uint64_t cpu;     /* ns that the collector itself ran: less of it is other programs' */
+	uint64_t cpu;     /* ns that the collector itself ran: other programs affect it less */
 	uint64_t dirty;   /* cards; objects with --barrier=oracle */
 	uint64_t scanned; /* old objects looked at */
 };
@@ -29,7 +29,7 @@ uint64_t stats_now(void);
 /* This thread's CPU time, ns. */
 uint64_t stats_cpu(void);
 
-/* One more; by the collector that had the world stopped. */
+/* One more. Called by the collector that stopped the world. */
 void stats_add(const struct pause *p);
 
 void stats_allocated(uint64_t bytes);

@@ -24,7 +24,7 @@ void symbols_open(void)
 		(void)symbol(specials[i], strlen(specials[i]));
 }
 
-/* Programs have some hundred names, and each is looked up when it is read alone. */
+/* Programs have some hundred names, and each is looked up only when it is read. */
 value symbol(const char *name, size_t length)
 {
 	size_t i;

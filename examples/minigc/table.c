@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * Hash tables: a vector of lists of (key . value). Keys are strings, by their bytes,
- * and what is no object. The hash is of the contents, so every run has the same order. */
+ * Hash tables: a vector of lists of (key . value). A key is a string, compared by its bytes,
+ * or a value that is no object. The hash is of the contents, so every run has the same order. */
 #include "examples/minigc/lisp.h"
 
 #include "examples/minigc/barrier.h"
@@ -80,7 +80,7 @@ static value table_ref(struct mutator *m, const value *a, unsigned n)
 	return e != NULL ? e->slot[CDR] : a[2];
 }
 
-/* Moves the lists' pairs: nothing is allocated but the new vector. */
+/* Moves the lists' pairs: only the new vector is allocated. */
 static void grow(struct mutator *m, struct object *table)
 {
 	struct object *to = new_buckets(m, buckets_of(table)->length * 2);

@@ -54,7 +54,7 @@ static value read_line(struct mutator *m, const value *a, unsigned n)
 	ssize_t length;
 
 	(void)n;
-	/* It may wait for long: no reason for a collection to wait as well. */
+	/* It may wait for a long time: a collection should not wait for it. */
 	world_rest();
 	length = getline(&line, &size, f);
 	world_resume();

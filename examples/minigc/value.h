@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a Lisp value is, and what lies in the heap. A value is a word:
+ * The form of a Lisp value, and of an object in the heap. A value is a word:
  *
  *	...xxx1  a number, shifted by one
  *	...x000  an object of the heap; 0 is no value at all
@@ -33,7 +33,7 @@ enum { LENGTH_MAX = 1 << 28 };
 
 enum { CAR, CDR };                                  /* of a pair */
 enum { CLOSURE_PARAMS, CLOSURE_BODY, CLOSURE_ENV }; /* of a closure */
-enum { FRAME_PARENT, FRAME_NAMES, FRAME_VALUES };   /* of a frame: values from there on */
+enum { FRAME_PARENT, FRAME_NAMES, FRAME_VALUES };   /* of a frame: the first of its values */
 enum { TABLE_COUNT, TABLE_BUCKETS, TABLE_SLOTS };   /* of a hash table */
 
 static inline bool is_number(value v)

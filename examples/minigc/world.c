@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT
- * Stopping the world: a count of who runs, and a condition to wait for it. */
+ * Stopping the world: a count of the running mutators, and a condition to wait for it. */
 #include "examples/minigc/world.h"
 
 #include "examples/minigc/heap.h"

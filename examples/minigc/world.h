@@ -28,8 +28,8 @@ struct mutator {
 enum { STACK_MAX = 1 << 20, DEPTH_MAX = 10000, THREAD_STACK = 64 << 20 };
 
 /* The calling thread becomes a mutator; waits while the world is stopped. It does not
- * leave the list when it ends: the next collection wants to know what it allocated and
- * what its log says. */
+ * leave the list when it ends: the next collection needs its number of allocated bytes and its
+ * log. */
 void world_join(struct mutator *m);
 void world_leave(struct mutator *m);
 
@@ -38,7 +38,7 @@ void world_leave(struct mutator *m);
 void world_rest(void);
 void world_resume(void);
 
-/* Stops all other mutators. False: somebody else stopped the world, and it runs again. */
+/* Stops all other mutators. False: another mutator had stopped the world, and it runs again. */
 bool world_stop(void);
 void world_start(void);
 
@@ -59,7 +59,7 @@ static inline void poll_world(void)
 		world_park();
 }
 
-/* The program went wrong: says so, and ends the process. */
+/* The Lisp program failed: prints the error and ends the process. */
 _Noreturn void lisp_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static inline void push(struct mutator *m, value v)
@@ -69,7 +69,7 @@ static inline void push(struct mutator *m, value v)
 	m->stack[m->top++] = v;
 }
 
-/* Around everything that calls itself: an error, not an overrun of the C stack. */
+/* Around all recursion: gives an error instead of an overrun of the C stack. */
 static inline void deeper(struct mutator *m)
 {
 	if (m->depth++ == DEPTH_MAX)

@@ -18,7 +18,7 @@ clean_up()
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# Says why Redis cannot be used here, if so.
+# If Redis cannot be used here, prints the reason.
 why_not()
 {
 	local tool
@@ -39,7 +39,7 @@ redis()
 }
 
 # start NAME CONF [PRELOAD]: a server with that MALLOC_CONF, its files in $dir. The huge arena of
-# jemalloc is off, as it is made too late to be adopted before it holds something.
+# jemalloc is off: jemalloc makes it so late that it cannot be adopted empty.
 start()
 {
 	local i

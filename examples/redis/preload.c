@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
  * LD_PRELOAD this into a program whose malloc is jemalloc's to put all its arenas under
- * a tracker, and collect every so often with its threads stopped. A stress and a
- * demonstration of the jemalloc adapter, nothing that anybody needs: README.md.
+ * a tracker, and collect every so often with its threads stopped. It stresses and demonstrates
+ * the jemalloc adapter, and has no other use: README.md.
  *
- * CARDS_OUT=FILE is where the counts go at exit, and until then a line for each collect;
- * without it nothing is done.
- * CARDS_INTERVAL_MS=N: 100 if not set. CARDS_DROP=1 is the negative control: behind the
+ * CARDS_OUT=FILE gets a line for each collect, and the counts at exit; without it nothing is
+ * done. CARDS_INTERVAL_MS=N: 100 if not set. CARDS_DROP=1 is the negative control: behind the
  * library's back the kernel is told to forget some of what was written. */
 #include "world.h"
 
@@ -44,7 +43,7 @@ static struct {
 	pthread_t thread;
 	atomic_bool over;
 	int pagemap, progress;
-	/* Counts of the thread's. */
+	/* The thread's counts. */
 	unsigned long rounds, failed_stops, runs, walked, dropped;
 	uint64_t stopped_ns, longest_ns;
 } state;
@@ -59,7 +58,7 @@ static uint64_t now(void)
 
 /* ---- The thread ---------------------------------------------------------------------- */
 
-/* Takes the mark from what was written in [start, end): those writes are lost. */
+/* Clears the written marks in [start, end): those writes are lost. */
 static void forget(uintptr_t start, uintptr_t end)
 {
 	struct page_region regions[64];
@@ -114,7 +113,7 @@ static void collect(void)
 	for (unsigned i = 0; state.drop && i < state.n_arenas; i++)
 		drop_some(state.arenas[i]);
 	cardmark_table_clear(state.table);
-	/* They share a tracker: one collect does for all. */
+	/* They share a tracker: one collect is enough for all. */
 	(void)cardmark_jemalloc_collect(state.arenas[0], state.table);
 	for (unsigned i = 0; i < state.n_arenas; i++)
 		walk(state.arenas[i]);
@@ -185,7 +184,8 @@ static bool set_up(void)
 	if (symbol == NULL)
 		return complain("mallctl", "the program's malloc is not jemalloc's");
 	memcpy(&mallctl, &symbol, sizeof mallctl);
-	/* Elsewhere read(2) into a clean page fails, or a thread must run in a stopped world. */
+	/* With other backends read(2) into a clean page fails, or a thread must run in a
+	 * stopped world. */
 	options.backend = CARDMARK_BACKEND_PAGEMAP;
 	if (cardmark_open(&state.cm, &options) < 0 ||
 	    cardmark_table_new(&state.table, state.cm) < 0)
@@ -207,7 +207,7 @@ __attribute__((constructor)) static void start(void)
 		return;
 	state.interval_ms = interval == NULL ? 100 : strtoul(interval, NULL, 10);
 	state.drop = getenv("CARDS_DROP") != NULL;
-	/* Programs that this one runs are not meant. */
+	/* Not for programs that this one starts. */
 	(void)unsetenv("LD_PRELOAD");
 	if (!set_up())
 		_exit(3);

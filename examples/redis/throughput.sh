@@ -6,8 +6,8 @@
 # What tracking costs redis-server: requests a second with all of its arenas under watch and a
 # collect every 100 ms, against the same server as it is. Each block runs the server as it is,
 # once more as it is (the control: its ratio should be 1), and tracked, in turning order. Prints
-# the median of the blocks' ratios, an interval of at least 95 % for it, and what was counted. On a
-# busy machine the ratio of processor time says more than that of requests a second.
+# the median of the blocks' ratios, an interval of at least 95 % for it, and what was counted. On
+# a busy machine the ratio of processor time is more reliable than that of requests a second.
 # Needs redis-server and redis-tools.
 set -u
 export LC_ALL=C

@@ -43,7 +43,7 @@ static void handler(int signal)
 	for (size_t i = 0; now % 2 != 0 && i < MOST_THREADS; i++) {
 		if (atomic_load_explicit(&members[i].tid, memory_order_acquire) != tid)
 			continue;
-		/* What this thread wrote is seen by who sees it here. */
+		/* release: a thread that sees this one stopped also sees its writes. */
 		atomic_store_explicit(&members[i].stopped_in, now, memory_order_release);
 		while (atomic_load_explicit(&epoch, memory_order_acquire) == now)
 			(void)syscall(SYS_futex, &epoch, FUTEX_WAIT_PRIVATE, now, NULL, NULL, 0);
@@ -74,7 +74,7 @@ static bool blocks_signals_for_ever(int tid)
 	(void)snprintf(path, sizeof path, "%d/comm", tid);
 	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return true; /* it is no more */
+		return true; /* it has ended */
 	n = read(fd, name, sizeof name - 1);
 	(void)close(fd);
 	name[n > 0 ? n : 0] = '\0';
@@ -114,8 +114,8 @@ static int signal_new(void)
 static void wait_until(unsigned stopped_in)
 {
 	for (size_t i = 0; i < n_members; i++)
-		/* One inside a hook or a fork comes out first. Or it has ended, or had not told
-		 * its name before. */
+		/* A thread inside a hook or a fork leaves it first. A thread may also end
+		 * meanwhile, or set its name only now. */
 		while (atomic_load_explicit(&members[i].stopped_in, memory_order_acquire) !=
 			       stopped_in &&
 		       !blocks_signals_for_ever(members[i].tid))

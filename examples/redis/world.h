@@ -9,9 +9,9 @@
 /* Before the first stop. 0 or -errno. */
 int world_set_up(void);
 
-/* Returns when every other thread is in our handler, but jemalloc's background threads,
- * which block all signals. False: there are too many threads; none is stopped then. In
- * between nothing may be called that allocates or takes a lock of the program. */
+/* Returns when every other thread is in our handler, except jemalloc's background threads,
+ * which block all signals. False: there are too many threads; none is stopped then. While the
+ * world is stopped, call nothing that allocates or takes a lock of the program. */
 bool world_stop(void);
 void world_go_on(void);
 

@@ -39,7 +39,8 @@ host()
 	wait_for "$dir" 1
 }
 
-# wait_for DIR LINES: until the log is so long; fails after 30 s, or when it says so.
+# wait_for DIR LINES: until the log has LINES lines; fails after 30 s, or when the log shows a
+# failure.
 wait_for()
 {
 	local i

@@ -3,10 +3,10 @@
 #
 # examples/snapshot/demo.sh [BUILDDIR [INCREMENTS]]
 #
-# Takes incremental dumps of a Redis server that nobody rebuilt, under load, and
-# proves them: each is restored and compared byte for byte with a full dump of the same
-# instant. Then breaks the dumper in two ways, and the comparison must notice.
-# Needs redis-server and redis-tools. Exit status 0 if all held.
+# Takes incremental dumps of an unmodified Redis server under load, and proves them: each is
+# restored and compared byte for byte with a full dump of the same instant. Then breaks the dumper
+# in two ways, and the comparison must notice. Needs redis-server and redis-tools. Exit status 0
+# if all held.
 set -u
 export LC_ALL=C
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd) || exit 1
@@ -60,7 +60,7 @@ echo
 start "$scratch/sound" || exit 1
 for ((k = 0; k <= increments; k++)); do
 	snap "$dir" "$k" || exit 1
-	# A fork of the server's own does not disturb.
+	# A fork by the server itself does no harm.
 	((k == increments / 2)) && redis bgsave >/dev/null
 	sleep 0.2
 done

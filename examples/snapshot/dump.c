@@ -106,7 +106,7 @@ static int put_memory(struct dump *d, uintptr_t start, uintptr_t end)
 	return 0;
 }
 
-/* Runs that touch are one run: so a dump has one form only, whatever it was made of. */
+/* Runs that touch are one run: so each memory state has only one form as a dump. */
 static int end_run(struct dump *d)
 {
 	struct snap_record r = d->run;
@@ -143,15 +143,14 @@ static int add_run(struct dump *d, enum snap_type type, uintptr_t start, uintptr
 	return error;
 }
 
-/* What is not there is said every time: it costs a record, and "clean" can't be
- * believed of it (a private page of a file, emptied, leaves a marker behind that is
- * still armed). */
+/* Empty pages are recorded every time. That costs only a record, and their "clean" is not
+ * reliable: a private page of a file, once emptied, leaves a marker that is still armed. */
 static int add_empty(struct dump *d, uintptr_t start, uintptr_t end)
 {
 	return d->job->kind == SNAP_FULL || start == end ? 0 : add_run(d, SNAP_EMPTY, start, end);
 }
 
-/* [start, end) without what is clean. */
+/* [start, end) without its clean pages. */
 static int add_data(struct dump *d, uintptr_t start, uintptr_t end)
 {
 	const struct snap_job *job = d->job;
@@ -177,8 +176,8 @@ static int add_data(struct dump *d, uintptr_t start, uintptr_t end)
 	return error;
 }
 
-/* The pages that CRIU would take: present or swapped, not the zero page, not a file's
- * unless written privately (which makes them anonymous). */
+/* The pages that CRIU would take: present or swapped, not the zero page, and of a file only
+ * those written privately (which are anonymous). */
 static int dump_mapping(struct dump *d, const struct snap_mapping *m)
 {
 	struct snap_record r = { SNAP_MAPPING, m->file ? SNAP_FILE : 0, m->start, m->end };

@@ -15,13 +15,12 @@ struct snap_mapping {
 
 #define SNAP_MAX_MAPPINGS 65536 /* vm.max_map_count's default is a few less */
 
-/* The private mappings of a process (0: this one) that hold memory of the program:
- * not the kernel's own, not libcardmark's. Returns how many, or -errno. Calls no
- * malloc and no stdio. */
+/* The private mappings of a process (0: this one) that hold memory of the program, without the
+ * kernel's own and libcardmark's. Returns how many, or -errno. Calls no malloc and no stdio. */
 long snap_read_maps(int pid, struct snap_mapping *v, size_t max);
 
-/* What a dump works with. It lies in shared memory: only private memory is dumped,
- * so a dump changes nothing of what it dumps, not even in a fork child. */
+/* The working memory of a dump. It is shared memory, and only private memory is dumped: so a
+ * dump never changes the memory that it dumps, even in a fork child. */
 struct snap_work;
 struct snap_work *snap_work_new(void);
 
@@ -29,8 +28,8 @@ struct snap_job {
 	int pid; /* 0: this process */
 	enum snap_kind kind;
 	uint64_t number;
-	/* For an increment: pages known to be as in the dump before, ascending. What is
-	 * not in here is written, so a list that is too short costs space only. */
+	/* For an increment: pages known to be as in the dump before, ascending. All other
+	 * pages are dumped, so a list that is too short only costs space. */
 	const struct cardmark_run *clean;
 	size_t n_clean;
 	bool lose_a_run; /* negative control: leaves out the first anonymous data */

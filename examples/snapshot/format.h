@@ -2,7 +2,7 @@
  *
  * The dump file: a header, then records in ascending order of address. A mapping is
  * followed by its runs of pages, a run of data by that many bytes. All numbers are in
- * the machine's byte order. README.md says the same in words. */
+ * the machine's byte order. README.md describes it in words. */
 #ifndef SNAPSHOT_FORMAT_H
 #define SNAPSHOT_FORMAT_H
 
@@ -19,7 +19,7 @@ struct snap_header {
 	char magic[8];
 	uint32_t page_size;
 	uint32_t kind;   /* enum snap_kind */
-	uint64_t number; /* of the dump in its series: an increment follows number - 1 */
+	uint64_t number; /* of the dump in its series: an increment follows dump number - 1 */
 };
 
 enum snap_type {

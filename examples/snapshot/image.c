@@ -73,8 +73,8 @@ static bool in_order(struct reader *r, const struct snap_record *rec)
 	return true;
 }
 
-/* The next record but the last, and where its bytes are. False: no more, or *ok is
- * false and it was said why. */
+/* The next record, except the last one, and where its bytes are. False: no more, or *ok is
+ * false and the reason was printed. */
 static bool reader_next(struct reader *r, struct snap_record *rec, const unsigned char **bytes,
 			bool *ok)
 {
@@ -128,7 +128,7 @@ static void add_run(struct image *image, uint64_t start, uint64_t end, const uns
 	image->runs[image->n_runs++] = (struct image_run){ start, end, bytes };
 }
 
-/* What old has of [start, end); *at only goes forward. */
+/* The parts of [start, end) that old has; *at only goes forward. */
 static void keep(struct image *image, const struct image *old, size_t *at, uint64_t start,
 		 uint64_t end)
 {

@@ -24,21 +24,22 @@ struct image {
 	size_t n_runs;
 };
 
-/* Lays the dump in path over *image, which starts zeroed. Says what is wrong on
- * standard error. The file stays mapped. */
+/* Lays the dump in path over *image, which starts zeroed. Prints errors on standard error. The
+ * file stays mapped. */
 bool image_apply(struct image *image, const char *path);
 
 /* Writes it as a full dump. */
 bool image_write(const struct image *image, const char *path);
 
-/* Page by page; what neither has is not counted. Missing is the same as zero in
- * anonymous memory. Returns the pages that differ; *compared are those looked at. */
+/* Page by page; pages in neither are not counted. In anonymous memory a missing page equals a
+ * zero page. Returns the number of pages that differ; *compared is the number of pages
+ * compared. */
 uint64_t image_compare(const struct image *a, const struct image *b, uint64_t *compared);
 
 /* The page at addr, NULL if it is empty. */
 const unsigned char *image_page(const struct image *image, uint64_t addr);
 
-/* What the file of one dump holds, for people. */
+/* Prints the contents of one dump file, for people. */
 bool image_describe(const char *path);
 
 #endif

@@ -14,7 +14,7 @@ static bool starts(const char *name, const char *with)
 	return strncmp(name, with, strlen(with)) == 0;
 }
 
-/* False: not for us. */
+/* False: not a mapping to dump. */
 static bool parse(const char *text, struct snap_mapping *out)
 {
 	struct cm_maps_line line;

@@ -4,10 +4,9 @@
  * consistent instant each, while it runs. README.md has the argument why nothing is
  * missing from them.
  *
- * A thread of our own collects, clones a child that shares no memory with the program
- * any more, tells it which pages are clean, and the child writes the rest. The child
- * runs none of the program's fork handlers and sends no SIGCHLD: the program does
- * not notice it. */
+ * A thread of our own collects, clones a child with its own copy of the private memory, and
+ * tells it which pages are clean. The child writes the rest. It runs none of the program's
+ * fork handlers and sends no SIGCHLD: the program does not notice it. */
 #include "tracking.h"
 
 #include <errno.h>
@@ -45,8 +44,8 @@ static struct {
 	enum broken broken;
 } config;
 
-/* All that changes lies in shared memory, which is not part of a dump: what a
- * snapshot does must not make pages dirty. */
+/* All that changes lies in shared memory, which is not part of a dump: a snapshot must not
+ * make pages dirty. */
 static struct {
 	struct tracking tracking;
 	struct snap_job job;
@@ -91,8 +90,8 @@ static void close_others(int a, int b)
 	(void)syscall(SYS_close_range, high + 1, ~0u, 0);
 }
 
-/* Runs on a stack in shared memory, and writes to no other memory but such: the
- * private memory it dumps is as the clone left it. */
+/* Runs on a stack in shared memory, and writes only to shared memory: the private memory that
+ * it dumps stays as the clone left it. */
 static int child(void *arg)
 {
 	struct snap_job reference = { .kind = SNAP_FULL, .number = shared->job.number };
@@ -139,7 +138,7 @@ static void say(const char *format, ...)
 	n = vsnprintf(line, sizeof line, format, ap);
 	va_end(ap);
 	if (fd >= 0 && n > 0 && write(fd, line, (size_t)n) < 0)
-		(void)n; /* nobody to tell */
+		(void)n; /* there is nowhere to report it */
 	if (fd >= 0)
 		(void)close(fd);
 }
@@ -148,8 +147,8 @@ struct times {
 	uint64_t collect, clone, look, dump;
 };
 
-/* The look comes after the clone: whatever was written before the clone and after the
- * collect is then seen. Returns the child. */
+/* The look comes after the clone: so it sees all writes between the collect and the clone.
+ * Returns the child. */
 static pid_t freeze(struct times *t)
 {
 	uint64_t start = now_us();
@@ -173,7 +172,7 @@ static int wait_for(pid_t pid)
 {
 	int status = -1;
 
-	/* __WALL: a child that sends no signal is none that a plain wait sees. */
+	/* __WALL: a plain wait does not see a child that sends no signal. */
 	while (waitpid(pid, &status, __WALL) < 0 && errno == EINTR)
 		;
 	if (shared->error < 0)
@@ -222,8 +221,8 @@ static void snapshot(unsigned long number, bool *chained)
 	(void)snprintf(shared->name, sizeof shared->name, "dump-%03lu", number);
 	(void)snprintf(shared->reference_name, sizeof shared->reference_name, "ref-%03lu", number);
 	error = take(&t);
-	/* A dump that failed leaves a gap: what it had to hold is in none that follows,
-	 * so the next one is full. */
+	/* A failed dump leaves a gap: no later increment has its pages, so the next dump is
+	 * full. */
 	*chained = error == 0;
 	if (error < 0) {
 		say("%lu failed: %s: %s\n", number,
@@ -320,7 +319,7 @@ static bool set_up(const char *dir)
 	config.dir = high(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (config.dir < 0 || (mkfifoat(config.dir, "control", 0600) < 0 && errno != EEXIST))
 		return false;
-	/* Both ends, so that it never ends. */
+	/* Open for reading and writing, so that there is never an end of file. */
 	config.control = high(openat(config.dir, "control", O_RDWR | O_CLOEXEC));
 	config.interval_ms = (int)number_of("SNAPSHOT_INTERVAL_MS", (unsigned long)-1);
 	config.count = number_of("SNAPSHOT_COUNT", ~0ul);
@@ -347,7 +346,7 @@ __attribute__((constructor)) static void start(void)
 		(void)fprintf(stderr, "snapshot: %s: %s\n", dir, strerror(errno));
 		return;
 	}
-	/* Programs that this one runs are not meant. */
+	/* Not for programs that this one starts. */
 	(void)unsetenv("LD_PRELOAD");
 	(void)unsetenv("SNAPSHOT_DIR");
 	(void)sigfillset(&all);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The command: full dumps from outside, and what is done with dumps afterwards. */
+ * The command: takes full dumps from outside, and restores, compares and shows dumps. */
 #include "dump.h"
 #include "image.h"
 

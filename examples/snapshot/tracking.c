@@ -6,8 +6,8 @@ int tracking_open(struct tracking *t)
 	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
 	int error;
 
-	/* The program's stacks and data are tracked, and nobody waits for a dump: that
-	 * takes a backend without traps that clears while others write. */
+	/* The program's stacks and data are tracked, and no thread waits for a dump. That
+	 * needs a backend without traps that clears while others write. */
 	options.backend = CARDMARK_BACKEND_PAGEMAP;
 	options.flags = CARDMARK_OPEN_CONCURRENT | CARDMARK_OPEN_NO_ENV;
 	error = cardmark_open(&t->cm, &options);
@@ -49,7 +49,7 @@ static void track(struct tracking *t, struct cardmark_run piece)
 
 static void keep(struct tracking *t, struct cardmark_run piece)
 {
-	/* Refusals only cut pieces short or off. */
+	/* Refusals only shorten or remove pieces. */
 	if (t->n_tracked < SNAP_MAX_MAPPINGS)
 		t->tracked[t->n_tracked++] = piece;
 }
@@ -120,7 +120,7 @@ size_t tracking_clean(struct tracking *t, struct cardmark_run *out, size_t cap)
 		q.len = end - at;
 		if (cardmark_scan(t->cm, &q) < 0)
 			break;
-		/* Where a call failed the answer names no clean page (nor should it). */
+		/* If a call failed, the answer has no clean page, as it should be. */
 		for (size_t i = 0; i < q.count; i++)
 			n = without_reported(t, t->regions[i], out, n, cap);
 		at = q.resume;

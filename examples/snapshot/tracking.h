@@ -6,7 +6,7 @@
 
 #include "dump.h"
 
-/* Lies in shared memory, as all that changes while a snapshot is taken. */
+/* Lies in shared memory, like all data that changes while a snapshot is taken. */
 struct tracking {
 	struct cardmark *cm;
 	struct cardmark_table *table;
@@ -20,12 +20,12 @@ struct tracking {
 /* 0, or -errno and cardmark_last_error(). */
 int tracking_open(struct tracking *t);
 
-/* Tracks mappings that are new and no longer those that are gone; then asks for what
- * was written, and arms it. Memory that cannot be tracked is never clean. 0 or -errno. */
+/* Tracks new mappings and untracks those that are gone. Then collects the written pages and
+ * arms them. Memory that cannot be tracked is never clean. 0 or -errno. */
 int tracking_collect(struct tracking *t);
 
-/* Pages that are as they were before the last collect asked for them, ascending:
- * populated, armed, and not in its answer. At most cap runs. */
+/* Pages that did not change since the collect before the last one, ascending: populated,
+ * armed, and not in the last answer. At most cap runs. */
 size_t tracking_clean(struct tracking *t, struct cardmark_run *out, size_t cap);
 
 #endif
