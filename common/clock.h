@@ -15,7 +15,7 @@ static inline uint64_t cm_clock_ns(clockid_t clock)
 	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-/* For which this thread had a processor. */
+/* The processor time of this thread. */
 static inline uint64_t cm_cpu_ns(void)
 {
 	return cm_clock_ns(CLOCK_THREAD_CPUTIME_ID);

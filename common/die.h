@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a program of ours ends that cannot go on: "NAME: words" on standard error, and status 1. */
+ * Ends a program of ours that cannot go on: prints "NAME: words" on standard error, status 1. */
 #ifndef CM_COMMON_DIE_H
 #define CM_COMMON_DIE_H
 

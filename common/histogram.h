@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The buckets of a log-linear histogram of whole numbers: 32 an octave, so that a value is known
- * to 1 part in 32. */
+ * The buckets of a log-linear histogram of whole numbers: 32 for each octave, so that a value
+ * is known to 1 part in 32. */
 #ifndef CM_COMMON_HISTOGRAM_H
 #define CM_COMMON_HISTOGRAM_H
 

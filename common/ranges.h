@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Arrays of address ranges, sorted and disjoint. An element begins with its start and its end,
- * whatever it has behind them. */
+ * Arrays of address ranges, sorted and disjoint. An element begins with its start and its end;
+ * any other members follow. */
 #ifndef CM_COMMON_RANGES_H
 #define CM_COMMON_RANGES_H
 

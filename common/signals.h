@@ -33,7 +33,8 @@ static inline void cm_signals_set(const sigset_t *mask, sigset_t *before)
 
 static inline void cm_signals_block(sigset_t *before)
 {
-	/* Raised by the instruction under way: blocked, they would end the program. */
+	/* The current instruction raises these: if they were blocked, they would end the
+	 * program. */
 	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
 	sigset_t most;
 

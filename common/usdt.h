@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Static probes for bpftrace, perf, gdb and systemtap: a nop in the code, and a note in the file
- * that names it and where its arguments are (docs/probes.md). There is no semaphore: the arguments
- * are at hand anyway, so they cost nothing when no one listens. */
+ * Static probes for bpftrace, perf, gdb and systemtap: a nop in the code, and a note in the
+ * file with its name and the places of its arguments (docs/probes.md). There is no semaphore:
+ * the arguments exist anyway, so they cost nothing when no one listens. */
 #ifndef CM_USDT_H
 #define CM_USDT_H
 
@@ -13,7 +13,7 @@
 #include <sys/sdt.h>
 #define CM_USDT(provider, name, ...) STAP_PROBEV(provider, name, ##__VA_ARGS__)
 #else
-/* Never called: what is passed counts as used, and is not worked out. */
+/* Never called: the arguments count as used, but are not evaluated. */
 static inline void cm_usdt_nothing(int n, ...)
 {
 	(void)n;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * How long a thread waits for another one that may be stopped. Between two looks the whole process
- * may have stood still: SIGSTOP, a frozen container, a virtual machine that is moved. The other
- * thread could not run then, so the passed time does not show that it is stopped. So from one look
- * to the next at most an eighth of the bound counts. */
+ * may have stood still: SIGSTOP, a frozen container, a virtual machine that is moved. The
+ * other thread could not run then, so the time does not show that it is stopped. Therefore at
+ * most an eighth of the bound counts from one look to the next. */
 #ifndef CM_COMMON_WAIT_H
 #define CM_COMMON_WAIT_H
 
