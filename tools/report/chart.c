@@ -12,7 +12,8 @@ enum { CHARACTER = 7, SPACE = 8 }; /* at most, of the text under the axis */
 
 /* ---- Names and colours ------------------------------------------------------------------ */
 
-/* What a row may be called, and its mark. "pagemap, 5 ms" and "cards (A/A)" are variants. */
+/* The possible names of a row, and their marks. "pagemap, 5 ms" and "cards (A/A)" are
+ * variants. */
 static const struct look {
 	const char *name, *shape;
 } looks[] = {
@@ -51,7 +52,7 @@ const char *chart_look(const char *row)
 	return class;
 }
 
-/* The colour and the dash are those of all that is within. */
+/* The colour and the dash apply to everything inside. */
 static void begin(FILE *f, const char *tag, const char *class, const char *row)
 {
 	fprintf(f, "<%s class=\"%s %s\">", tag, class, chart_look(row));

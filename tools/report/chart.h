@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * The charts of the page: inline SVG that needs no script. Colours are classes that page.css
- * defines, for light and dark. What a row is called decides its colour, dash and mark, so that
- * it looks the same in every chart. */
+ * defines, for light and dark. The name of a row decides its colour, dash and mark, so that it
+ * looks the same in every chart. */
 #ifndef CARDMARK_REPORT_CHART_H
 #define CARDMARK_REPORT_CHART_H
 
@@ -27,18 +27,18 @@ struct chart {
 	double taken; /* texts under the x axis reach to here */
 };
 
-/* What a row is called decides its class, and so its colour. Good until the next call. */
+/* The class for a row of this name, and so its colour. Valid until the next call. */
 const char *chart_look(const char *row);
 
 /* Its axes begin empty. */
 struct chart chart_of(FILE *f, const char *what);
 void chart_title(struct chart *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Makes room for a value; NaN and, on a logarithmic axis, what is not above 0 need none. */
+/* Makes room for a value, except NaN and, on a logarithmic axis, values of 0 and below. */
 void chart_reach(struct chart_axis *a, double v);
-/* So much room again beyond both ends. */
+/* Adds this share of room beyond both ends. */
 void chart_widen(struct chart_axis *a, double factor);
 
-/* The figure, its title, and the axes' names. Then the ticks, and what is drawn. */
+/* The figure, its title, and the axes' names. Draw the ticks and the data after it. */
 void chart_begin(struct chart *c);
 void chart_end(struct chart *c);
 /* Instead of all that, a figure with a sentence. */
@@ -50,16 +50,16 @@ void chart_ticks_y(struct chart *c);
 /* One tick; its text is left out where there is no room. */
 void chart_tick_x(struct chart *c, double v, const char *text);
 
-/* A line through n points, from the point number sure on in a faint colour. marked: with a
- * mark and a tip at every point, and not only a mark at the last one. */
+/* A line through n points, in a faint colour from point number sure on. marked: with a mark
+ * and a tip at every point, otherwise with a mark at the last one. */
 void chart_line(const struct chart *c, const char *row, const double *x, const double *y, size_t n,
 		size_t sure, bool marked);
-/* What a pointer at this place of a row reads. */
+/* The text that a pointer at this place of a row shows. */
 void chart_tip(const struct chart *c, const char *row, double x, double y, const char *format, ...)
 	__attribute__((format(printf, 5, 6)));
 /* A ratio with its interval, at the height y; bold: as one of ours. */
 void chart_ratio(const struct chart *c, const char *row, struct ratio r, double y, bool bold);
-/* What lies between two lines through the same n places: the noise. */
+/* Fills the area between two lines through the same n places: the noise. */
 void chart_band(const struct chart *c, const double *x, const double *low, const double *high,
 		size_t n);
 /* The pause target: a line at this height, unless it is 0. */

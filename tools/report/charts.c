@@ -15,7 +15,7 @@ static struct ratio total_of(const struct report *r, unsigned k, unsigned row)
 	return bench_ratio(r->plan, k, row, r->plan->stw, METRIC_TOTAL);
 }
 
-/* NaN where no run ended well. */
+/* NaN if no run was good. */
 static double longest_of(const struct report *r, unsigned k, unsigned row)
 {
 	struct bench_summary s;

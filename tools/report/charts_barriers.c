@@ -20,7 +20,7 @@ static double figure(const struct barriers *b, unsigned point, unsigned row)
 	return row == 0 ? 1 : barriers_ratio(b, point, row, BARRIERS_CPU).mid;
 }
 
-/* What the reference differs by from itself, at each point. */
+/* The difference of the reference from itself, at each point. */
 static void noise(const struct chart *c, const struct barriers *b, const struct barriers_sweep *s)
 {
 	double x[BARRIERS_STOPS], low[BARRIERS_STOPS], high[BARRIERS_STOPS];

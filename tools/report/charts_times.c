@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
- * How long stops and requests are, and what stops leave of any stretch of time: charts of
- * percentiles and of minimum mutator utilisation. */
+ * Charts of percentiles (how long stops and requests are) and of minimum mutator utilisation
+ * (how much of any stretch of time the stops leave). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

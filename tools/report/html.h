@@ -9,7 +9,7 @@
  * not UTF-8, become U+FFFD. */
 void html_text(FILE *f, const char *s);
 
-/* Text within a table or a line of Markdown: nothing in it is markup. */
+/* Text within a table or a line of Markdown, escaped so that nothing in it is markup. */
 void markdown_text(FILE *f, const char *s);
 /* Text between backquotes, where only a backquote is special. */
 void markdown_code(FILE *f, const char *s);

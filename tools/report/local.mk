@@ -22,5 +22,5 @@ tools/report/pages.h: tools/report/embed.sh $(report_pages)
 	$(AM_V_GEN)cd $(srcdir) && $(SHELL) tools/report/embed.sh $(report_pages) >$(abs_builddir)/$@.part
 	$(AM_V_at)mv $@.part $@
 
-# What the compiler says of that is there only after a first build.
+# The compiler records this dependency only in the first build.
 tools/report/cardmark-template.$(OBJEXT): tools/report/pages.h

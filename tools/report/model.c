@@ -80,7 +80,7 @@ static json_t *stops(const struct report *r, unsigned k, unsigned row, double st
 	return o;
 }
 
-/* Of the mean stop, ms: the phases, and what belongs to none. The sum; 0 without stops. */
+/* The phases of the mean stop in ms, and the rest of it. Returns the sum; 0 without stops. */
 static double phase_parts(const struct report *r, unsigned k, unsigned row, double out[PHASES + 1])
 {
 	struct bench_summary s;
@@ -122,7 +122,7 @@ static json_t *shares(const struct report *r, unsigned k, unsigned row)
 	return list;
 }
 
-/* Which the kernel resolved by itself: a median. */
+/* The median number of faults that the kernel resolved by itself. */
 static double minor_faults(const struct report *r, unsigned k, unsigned row)
 {
 	const struct bench_cell *cell = bench_cell(r->plan, k, row);
@@ -175,7 +175,7 @@ static json_t *latency_row(const char *label, const struct bench_latency *pool,
 			 bench_number_json(t.count > 0 ? times_quantile(&t, 1) : NAN));
 }
 
-/* Of each kind its rows; and in each row, as "latency", all kinds. */
+/* The rows of each kind. Also puts all kinds into each row, as "latency". */
 static json_t *latency(const struct report *r, unsigned k, json_t *rows)
 {
 	json_t *kinds = json_array(), *all;
@@ -238,7 +238,7 @@ static json_t *noise(const struct report *r, unsigned k)
 	return o;
 }
 
-/* Runs of all rows, and what was found in those that were checked. */
+/* Counts the runs of all rows, and adds the results of the checked ones. */
 static void add_checks(const struct report *r, unsigned k, json_t *o)
 {
 	json_t *checks = json_array();
@@ -289,7 +289,7 @@ static void add_to_program(const struct report *r, unsigned k, json_t *o)
 	json_object_set_new(o, "open_loop", json_boolean(open_loop));
 	if (open_loop)
 		json_object_set_new(o, "kinds", latency(r, k, rows));
-	/* The repetition has runs, but is no way of collecting. */
+	/* The repetition has runs, but is not a way of collecting. */
 	json_object_set_new(o, "every", json_copy(rows));
 	for (unsigned row = r->plan->row_count; row-- > 0;)
 		if (r->plan->rows[row].control)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
- * The data for the templates of the write barriers: their results file, and its tables. A table is
- * heads and groups, a group a name, its noise, and rows of a label and cells. */
+ * The data for the templates of the write barriers: their results file, and its tables. A
+ * table has heads and groups. A group has a name, its noise, and rows; a row has a label and
+ * cells. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ static void add_row(json_t *rows, const char *label, json_t *cells)
 	json_array_append_new(rows, json_pack("{s:s, s:o}", "label", label, "cells", cells));
 }
 
-/* A row for each barrier, but for the repetition of the reference: that is the noise. */
+/* A row for each barrier, except the repetition of the reference, which is the noise. */
 static void add_barriers(json_t *table, const struct barriers *b, enum barriers_axis axis,
 			 enum figure figure, enum barriers_metric m, const char *name)
 {
@@ -98,7 +99,8 @@ static json_t *sweep(const struct barriers *b, enum barriers_axis axis)
 
 /* ---- The map ---------------------------------------------------------------------------- */
 
-/* The least at a point, with software cards or without; what is level with it, and what is next. */
+/* The cheapest barrier at a point, with software cards or without; the ones level with it, and
+ * the next. */
 static json_t *least(const struct barriers *b, unsigned p, enum barriers_metric m, bool with_cards)
 {
 	struct barriers_winner w = barriers_winner(b, p, m, with_cards);
@@ -222,7 +224,7 @@ static bool fill_run(const struct barriers_run *from, struct bench_run *to)
 		return true;
 	to->stops = calloc(from->n_pauses + 1, sizeof *to->stops);
 	to->pauses = calloc(from->n_pauses + 1, sizeof *to->pauses);
-	/* Not asked for: its phases are others. */
+	/* Left empty: the phases of the barriers are different ones. */
 	to->phases = calloc(from->n_pauses + 1, sizeof *to->phases);
 	if (to->stops == NULL || to->pauses == NULL || to->phases == NULL)
 		return false;

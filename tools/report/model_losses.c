@@ -13,7 +13,7 @@ struct counts {
 	double resolution; /* of the worst */
 };
 
-/* True: it is the worst up to now. What is beyond the noise is worse than what is not. */
+/* True: it is the worst up to now. A ratio beyond the noise is worse than one within it. */
 static bool compare(struct counts *c, struct ratio ratio, double resolution)
 {
 	bool known = ratio_known(ratio, resolution), same = ratio_same(ratio, resolution);
@@ -54,7 +54,7 @@ static const char *const metric_names[METRICS] = {
 	[METRIC_LATENCY_P999] = "99.9 % latency",
 };
 
-/* With a pause target, against libgc with the same one too. */
+/* A row with a pause target is also compared with libgc with the same target. */
 static int same_target(const struct bench_plan *plan, unsigned row)
 {
 	for (unsigned i = 0; i < plan->row_count; i++) {

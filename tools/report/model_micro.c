@@ -15,7 +15,7 @@ enum { MOST_SUBJECTS = 8, MOST_CASES = 128, MOST_BLOCKS = MAX_BLOCKS };
 struct micro_case {
 	char pattern[16];
 	long heap_mib, dirty_pct;
-	double us[MOST_SUBJECTS][MOST_BLOCKS]; /* of a collect; 0: not there */
+	double us[MOST_SUBJECTS][MOST_BLOCKS]; /* of a collect; 0: no result */
 	double dirty;                          /* cards, as found */
 	bool over[MOST_SUBJECTS];              /* reported more than was written */
 };
@@ -100,7 +100,7 @@ static void cycle(const struct micro_grid *g, const struct micro_case *c, unsign
 	}
 }
 
-/* Of the values that are there; NaN if none is. */
+/* Of the existing values; NaN if there are none. */
 static double middle(const double v[MOST_BLOCKS])
 {
 	double known[MOST_BLOCKS];
@@ -112,8 +112,8 @@ static double middle(const double v[MOST_BLOCKS])
 	return sample_median(known, n);
 }
 
-/* The bare loop is the goal, not a choice. A backend that reports more than was written
- * costs the reader of the report. */
+/* The bare loop is the goal, not a choice. A backend that reports more than was written is
+ * left out: the reader of its report pays for that. */
 static bool competes(const struct micro_grid *g, const struct micro_case *c, unsigned who)
 {
 	return !c->over[who] && strcmp(g->subjects[who], "bare") != 0;

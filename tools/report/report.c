@@ -49,7 +49,7 @@ static int parse(int argc, char **argv, struct asked *asked)
 						MANY_FILES);
 		asked->files[asked->n_files++] = argv[optind];
 	}
-	/* The others can stand alone. */
+	/* The other kinds of results need no file of the programs. */
 	if (asked->n_files == 0 &&
 	    ((asked->micro == NULL && asked->barriers == NULL) || access(BENCH_FILE, F_OK) == 0))
 		asked->files[asked->n_files++] = BENCH_FILE;
@@ -61,7 +61,7 @@ static int parse(int argc, char **argv, struct asked *asked)
 /* Fills in *page. */
 static bool load_all(const struct asked *asked, struct report_page *page)
 {
-	/* One more for the pauses of the write barriers. */
+	/* One more file, for the pauses of the write barriers. */
 	page->files = calloc(asked->n_files + 1, sizeof *page->files);
 	page->barriers = asked->barriers != NULL ? calloc(1, sizeof *page->barriers) : NULL;
 	page->barriers_file = asked->barriers;
@@ -91,7 +91,7 @@ static bool load_all(const struct asked *asked, struct report_page *page)
 
 static void free_all(struct report_page *page)
 {
-	/* With the one that could not be loaded, or the one more. */
+	/* Includes the file that could not be loaded, or the additional one. */
 	for (size_t i = 0; page->files != NULL && i <= page->n_files; i++)
 		if (page->files[i].plan != NULL)
 			bench_free_plan(page->files[i].plan);

@@ -19,7 +19,7 @@ struct report {
 	struct bench_env env;
 };
 
-/* All that was asked for. The pauses of the write barriers are one more of the files. */
+/* Everything that the page shows. The pauses of the write barriers are an additional file. */
 struct report_page {
 	struct report *files;
 	size_t n_files;
@@ -48,14 +48,14 @@ uint64_t *report_stops(const struct report *r, unsigned program, unsigned row, s
 
 /* ---- model_cells.c ----------------------------------------------------------------------- */
 
-/* Of any results: what was not recorded is named. */
+/* Of any results. Values that were not recorded are named. */
 void model_environment(json_t *root, const struct bench_env *env);
 /* A cell with this class ("": that of the column). */
 json_t *model_cell(const char *class, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* As ratio_text(); a ratio of ours is coloured as better or worse. */
 json_t *model_ratio(struct ratio ratio, double resolution, bool ours);
-/* What is no difference. */
+/* The ratio's distance from 1 that counts as no difference. */
 json_t *model_noise(double resolution);
 
 /* ---- model.c, model_losses.c, model_barriers.c, model_micro.c: as the templates see it --------
@@ -83,8 +83,8 @@ void charts_latency(const struct report *r, unsigned program, enum latency_kind 
 void charts_sweep(FILE *f, const struct barriers *b, enum barriers_axis axis);
 void charts_barriers_legend(FILE *f, const struct barriers *b);
 
-/* The least share of any stretch of time that the program had, per cent; NaN where every run is
- * shorter. */
+/* The least share, in per cent, that the program had of any stretch of time; NaN where every
+ * run is shorter. */
 enum { UTILISATION_WINDOWS = 13 };
 extern const double utilisation_ms[UTILISATION_WINDOWS];
 void utilisation(const struct report *r, unsigned program, unsigned row,
@@ -99,7 +99,7 @@ struct times {
 	const struct histogram *histogram;
 };
 
-/* Of the requests of a row, which may be none (NULL). */
+/* Of the requests of a row; NULL: it has none. */
 struct times times_of(const char *row, const struct bench_latency *pool, unsigned kind);
 
 /* In ms; 1 is the longest. */

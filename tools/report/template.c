@@ -21,7 +21,7 @@ static const json_t *member(const json_t *value, const char *name, size_t n)
 				    : json_object_get(value, key);
 }
 
-/* NULL: it is nowhere. Null: the first part of the name is there, but not the rest. */
+/* NULL: not found. A JSON null: only the first part of the name was found. */
 static const json_t *look_up(const struct template *t, const char *name)
 {
 	size_t n = strcspn(name, ".");
@@ -80,7 +80,7 @@ static void write_value(const struct template *t, const json_t *v)
 
 /* ---- Tables ----------------------------------------------------------------------------- */
 
-/* An element with the value's own class, or this one. */
+/* An element with the value's own class if it has one, or with this class. */
 static void element(const struct template *t, const char *tag, const char *name, const char *class)
 {
 	const json_t *v = look_up(t, name);
@@ -204,7 +204,7 @@ static bool simple(struct template *t, char *tag)
 	return true;
 }
 
-/* Behind a tag; a line that has nothing else is no line of the page. */
+/* The text after a tag. A line with only a tag is not a line of the page. */
 static const char *behind(const char *from, const char *hole, const char *end)
 {
 	return (hole == from || hole[-1] == '\n') && end[2] == '\n' ? end + 3 : end + 2;

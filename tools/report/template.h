@@ -11,13 +11,13 @@
  *   {{td name class}}         a cell of a table; its class is that of the value or else this one
  *   {{b name class}}          the same as bold text
  *   {{table caption|head|...}}, {{/table}}    around the rows of a table. "<head" is a column of
- *                             words, not of numbers, and "*name" stands for an array of heads
+ *                             words, not of numbers, and "*name" means an array of heads
  *   {{folded ...}}, {{/folded}}               the same, folded away behind its caption
  *   {{code name}}             in Markdown, between backquotes
  *
- * A name is looked for in the innermost value first. One that is nowhere stays as it is: a test
- * looks for that. A value that is an object prints its "text". All text is escaped, for HTML or
- * for Markdown. */
+ * A name is looked for in the innermost value first. A name that is not found stays as it is:
+ * a test looks for that. A value that is an object prints its "text". All text is escaped, for
+ * HTML or for Markdown. */
 #ifndef CARDMARK_REPORT_TEMPLATE_H
 #define CARDMARK_REPORT_TEMPLATE_H
 
