@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: with backoff, long runs of cards that were dirty at three collects on end
- * are reported without a look and cost no fault; whatever else is written is reported as
- * ever, and a run that is no longer written becomes clean again. */
+ * are reported without a look and cost no fault. All other writes are reported as usual, and a
+ * run that is no longer written becomes clean again. */
 #include "lib/tracker.h"
 #define CARDS 256
 #include "tests/support/fixture.h"
@@ -77,7 +77,7 @@ static void a_hot_run_costs_no_faults(void)
 
 	set_up_backoff(COLLECTS);
 	make_hot(HOT_FIRST, HOT);
-	write_cards(HOT_FIRST, HOT); /* armed by the third collect: these are the last */
+	write_cards(HOT_FIRST, HOT); /* the third collect armed them: the last writes that fault */
 	(void)live_collect(cm, table);
 	before = faults();
 	for (unsigned i = 1; i < COLLECTS; i++) {
@@ -227,7 +227,7 @@ static void nothing_is_lost(void)
 	CHECK(live_stats(cm).backoff_cards > 1000);
 }
 
-/* A harvest that leaves out a run which nobody adds to the report. */
+/* A harvest that leaves out a run, which is then missing from the report. */
 static const struct cm_backend_ops *whole;
 
 static size_t harvest_around(struct cm_backend *b, const struct cm_ranges *all,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a thread with a cancellation pending comes back from every call of cardmark.h and
- * from a store that traps, and what it did is whole: the tracker works, is not locked, and can
- * fork. The control puts a cancellation point under the library, and finds the thread gone in
- * the middle of a call. */
+ * Description: a thread with a cancellation pending returns from every call of cardmark.h and
+ * from a store that traps, and its work is complete: the tracker works, is not locked, and can
+ * fork. The control puts a cancellation point under the library: there the thread ends in the
+ * middle of a call. */
 #include "cardmark/process.h"
 #include "tests/support/fixture.h"
 
@@ -32,7 +32,7 @@ static void *cancelled(void *arg)
 	return NULL;
 }
 
-/* Does a thread come back from it? And it is cancelled only then. */
+/* Does a thread return from the call? It is cancelled only after that. */
 static bool comes_back(void (*fn)(void))
 {
 	pthread_t thread;
@@ -110,7 +110,7 @@ static void probe(void)
 	(void)probe_all(p);
 }
 
-/* A second one where there may be, with helpers and hashes. */
+/* A second tracker if the backend allows it, with helpers and hashes. */
 static void open_and_close(void)
 {
 	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
@@ -286,7 +286,7 @@ static void no_call_is_a_cancellation_point(void)
 	try_all();
 }
 
-/* Their reports are looked at, too. */
+/* Their reports are checked, too. */
 static void stores_are_whole(void)
 {
 	set_up();
@@ -303,7 +303,7 @@ static void stores_are_whole(void)
 static pthread_t storing;
 static _Atomic bool is_storing, unmask;
 
-/* The handler of the trap calls it, with the lock. */
+/* The handler of the trap calls it and holds the lock. */
 static int mprotect_that_waits_for_the_cancel(uintptr_t addr, size_t len, int prot)
 {
 	sigset_t none;
@@ -359,7 +359,7 @@ static void a_trap_does_not_come_first(void *arg)
 	(void)arg;
 	unmask = true;
 	cancel_in_a_trap();
-	/* The lock is that of a thread that has gone. */
+	/* A thread that has ended still holds the lock. */
 	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_GUESSED);
 	_exit(0); /* not by closing anything */
 }
@@ -395,7 +395,7 @@ static void cancel_inside(void *arg)
 	os->vma_at = vma_at_with_a_point;
 	set_up();
 	CHECK(!comes_back(track));
-	/* Locked for good. */
+	/* Locked for ever. */
 	CHECK_EQ(cardmark_collect(cm, table), CARDMARK_ALL_DIRTY);
 	CHECK_EQ(cardmark_untrack(cm, mem, live_card), -EBUSY);
 	_exit(0); /* not by closing anything */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: many dirty regions, small chunks and short vectors: every scan
- * completes and says exactly what was written (R4, R10). */
+ * Description: many dirty regions, small chunks and short vectors: every scan completes and
+ * reports exactly the written cards (R4, R10). */
 #include "tests/support/live.h"
 #include "tests/support/random.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a collect of a range answers for its cards and no others, and leaves
- * everything else for the next collect, for a price that does not grow with the heap. */
+ * Description: a collect of a range reports only the cards of the range, and leaves all others
+ * for the next collect. Its cost does not grow with the heap. */
 #include "tests/support/fixture.h"
 
 #include "lib/tracker.h"
@@ -15,8 +15,8 @@ static enum cardmark_collected ask(const void *addr, size_t len)
 	return cardmark_collect_range(cm, addr, len, table);
 }
 
-/* Cards first to last - 1 are asked for: of what is wanted, those are reported now, and
- * the others by the collect that follows. */
+/* Asks for cards first to last - 1: the written ones among them are reported now, and all
+ * others by the next collect. */
 static void ask_and_compare(size_t first, size_t last)
 {
 	bool now[CARDS] = { false };
@@ -276,7 +276,7 @@ static void kernel_calls_grow_with_the_range_and_not_with_the_heap(void)
 
 /* ---- Control ------------------------------------------------------------------ */
 
-/* A library that keeps nothing of what a backend takes beyond the range. */
+/* A library that forgets the cards that a backend takes beyond the range. */
 static void control_a_rest_that_is_forgotten_is_lost(void)
 {
 	set_up();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: collect reports exactly the cards that were written, whoever
- * wrote them, and leaves them clean. */
+ * Description: collect reports exactly the cards that the program or the kernel wrote, and
+ * leaves them clean. */
 #include "tests/support/fixture.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ static void read_into_clean_cards(void)
 	exact_and_adds_and_then_clean();
 }
 
-/* Where the kernel cannot write for us, it says so, and loses nothing. */
+/* If the kernel cannot write for us, read(2) fails, and nothing is lost. */
 static void read_into_clean_cards_is_refused_or_reported(void)
 {
 	int write_end, fd;
@@ -276,7 +276,7 @@ static void a_foreign_table_is_all_dirty_and_nothing_harvested(void)
 	exact_and_adds_and_then_clean();
 }
 
-/* The caller of a collect that cannot say which knows of all there was. */
+/* After a collect that reported everything as dirty, no memory is new to its caller. */
 static void what_all_dirty_told_of_is_not_new(void)
 {
 	unsigned char *late = live_map(8);

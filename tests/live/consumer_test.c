@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: several consumers of one tracker are each told what was written since they
- * last asked, in whatever order they and everybody else ask. */
+ * Description: each of several consumers of one tracker gets the cards written since it last
+ * asked, in whatever order they and other callers ask. */
 #include "tests/support/fixture.h"
 
 #include "lib/tracker.h"
@@ -39,7 +39,7 @@ static enum cardmark_collected ask_range(size_t asker, size_t first, size_t last
 							    table);
 }
 
-/* What the last answer has of cards first to last - 1, and nothing of the others. */
+/* The last answer has the owed cards of first to last - 1, and no others. */
 static void compare(size_t asker, size_t first, size_t last)
 {
 	live_expect(table, card_at(first), last - first, owed[asker] + first);
@@ -58,7 +58,7 @@ static void all_ask(void)
 {
 	for (size_t a = 0; a < ASKERS; a++)
 		ask_and_compare(a);
-	for (size_t a = 0; a < ASKERS; a++) /* each is told once */
+	for (size_t a = 0; a < ASKERS; a++) /* each card is reported once */
 		ask_and_compare(a);
 }
 
@@ -80,7 +80,7 @@ static void add_consumers(void)
 		CHECK_EQ(cardmark_consumer_new(&consumer[a], cm), 0);
 }
 
-/* All of them have been told of everything. */
+/* Every consumer has got all cards up to here. */
 static void begin_on(struct cardmark *opened)
 {
 	delete_consumers(); /* of a case that failed */
@@ -178,8 +178,8 @@ static void what_a_range_takes_is_kept_for_each(void)
 	delete_consumers();
 }
 
-/* What the tracker had not been told of yet is taken by its clearing scan, and so the others
- * are told of all that it reports, be it once more. */
+/* The tracker's clearing scan takes the cards that the tracker was owed. The consumers are
+ * owed all of these, some for a second time. */
 static void owe_what_a_scan_takes(void)
 {
 	for (size_t a = 1; a < ASKERS; a++)
@@ -220,7 +220,7 @@ static void a_scan_that_ignores_new_memory_takes_from_nobody(void)
 	CHECK_EQ(cardmark_untrack(cm, mem, CARDS * live_card), 0);
 	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
 	memset(owed, 1, sizeof owed);
-	ask_and_compare(2); /* new to the scan's caller all the same */
+	ask_and_compare(2); /* still new to the scan's caller */
 	store(7);
 	scan(CARDMARK_SCAN_CLEAR, CARDMARK_SCAN_IGNORE_NEW);
 	owe_what_a_scan_takes();
@@ -266,7 +266,7 @@ static bool is_discarded(size_t i)
 	return card_dirty(table, i);
 }
 
-/* Of a card that was found empty, and has data again that is kept, not answered. */
+/* A card that was found empty has data again, which is kept but not yet reported. */
 static void what_was_kept_before_the_first_consumer_can_be_emptied(void)
 {
 	begin_on(live_open_flags(CARDMARK_OPEN_DISCARDS));
@@ -322,7 +322,7 @@ static void verify_finds_nothing(void)
 	delete_consumers();
 }
 
-/* Runs that are reported without a look are so to each. */
+/* Runs that are reported without a look are reported to every consumer. */
 static void backoff_loses_nothing(void)
 {
 	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
@@ -391,13 +391,13 @@ static void a_stopped_thread_inside_takes_from_nobody(void)
 {
 	begin();
 	store(3);
-	CHECK_EQ(pthread_mutex_lock(&cm->lock), 0); /* as one that is stopped has it */
+	CHECK_EQ(pthread_mutex_lock(&cm->lock), 0); /* like a stopped thread that holds it */
 	CHECK_EQ(ask(1), CARDMARK_ALL_DIRTY);
 	CHECK(cardmark_table_all_dirty(table));
 	CHECK_EQ(ask_range(2, 0, 8), CARDMARK_ALL_DIRTY);
 	CHECK_EQ(pthread_mutex_unlock(&cm->lock), 0);
 	CHECK_EQ(live_stats(cm).all_dirty, 2);
-	all_ask(); /* also of those two: nothing was cleared */
+	all_ask(); /* the two answers before cleared nothing */
 	delete_consumers();
 }
 
@@ -495,7 +495,7 @@ static void no_kernel_call_more(void)
 	CHECK_EQ(with, calls_of_a_collect());
 }
 
-/* A tracker that gives what it took to who asked, and to nobody else. */
+/* A tracker that hands the taken cards only to the asker, not to the other consumers. */
 static void control_what_is_not_handed_over_is_lost(void)
 {
 	begin();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The fixture for programs that close descriptors, ours too, or put other files in their place. */
+ * The fixture for programs that close descriptors, even ours, or put other files in their
+ * place. */
 #ifndef CM_TESTS_DESCRIPTORS_H
 #define CM_TESTS_DESCRIPTORS_H
 
@@ -23,7 +24,7 @@ static inline uint64_t still(void)
 	return 1;
 }
 
-/* The monitor is waited for: on a busy machine it takes its time, and an answer
+/* Waits for the monitor without a limit: it may be slow on a busy machine, and then the answer
  * would be a guess. Only for uffd, whose other waits end without a clock. */
 static inline void stop_clock(void)
 {
@@ -51,7 +52,7 @@ static inline bool keeps_files(void)
 	       live_backend == CARDMARK_BACKEND_SOFTDIRTY;
 }
 
-/* Its files hold no state that is lost with them. */
+/* The backend loses no state if its files are closed. */
 static inline bool stays_exact(void)
 {
 	return live_backend == CARDMARK_BACKEND_SOFTDIRTY || !keeps_files();

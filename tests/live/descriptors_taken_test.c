@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: programs that put other files in the place of our descriptors, and that close them
- * or replace them while writers wait or others collect: nothing is lost, and tracking goes on
+ * or replace them while writers wait or others collect: nothing is lost, and tracking stays
  * exact. */
 #include "tests/live/descriptors.h"
 #include "tests/support/random.h"
@@ -21,8 +21,8 @@
 
 /* ---- Taken -------------------------------------------------------------------------- */
 
-/* A child whose memory looks as ours does, but for the writes: it is armed and
- * clean, so that a look at it calls ours clean. */
+/* A child whose memory looks like ours, without the writes: it is armed and clean. A look at
+ * it by mistake would report our memory as clean. */
 static pid_t twin;
 
 static void start_twin(void)
@@ -88,8 +88,8 @@ static int our_files(int *fds)
 	return n;
 }
 
-/* Puts another file in the place of the k-th of ours, or of all (k < 0), and moves it
- * away again from where it was opened. */
+/* Puts another file in the place of the k-th descriptor of ours, or of all (k < 0), and closes
+ * its other descriptors. */
 static void take_file(int k, enum taker taker)
 {
 	int ours[LAST - FIRST], n = our_files(ours);
@@ -191,7 +191,7 @@ static void paths_alone_lose_writes_to_another_process(void)
 static sem_t caught, go_on;
 static _Atomic bool hold_back;
 
-/* The monitor, told of a fault, does not get to read it. */
+/* The monitor is told of a fault, but is held before it can read it. */
 static int held_back_poll(struct pollfd *fds, unsigned n, int timeout_ms)
 {
 	int ready = cm_os_linux.poll(fds, n, timeout_ms);

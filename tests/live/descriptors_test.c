@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: programs that close every descriptor: the next question finds out, everything is
- * dirty once, and tracking goes on exact. Also in children. */
+ * Description: programs that close every descriptor: the next question notices it, everything
+ * is dirty once, and after that tracking is exact. Also in children. */
 #include "tests/live/descriptors.h"
 #include "tests/support/smaps.h"
 
@@ -140,7 +140,7 @@ static void suspend_and_close_with_them_closed(void)
 	in_child(suspend_and_close, NULL);
 }
 
-/* None to be had, then some. */
+/* At first no descriptor is free, later some are. */
 static void collect_without_any(void *arg)
 {
 	struct rlimit limit, none = { 3, 0 };
@@ -229,7 +229,7 @@ static bool is_watched(void)
 }
 
 /* Before 6.1.191 a card can be protected and writable after the old descriptor is gone
- * (R9). Were it watched like that it would read as clean. */
+ * (R9). If such a card were watched, it would read as clean. */
 static void open_again_over_protected(void *arg)
 {
 	struct cm_os *os = broken_os_begin();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: cards that were emptied: apart from the written ones, once each,
- * and as written where the tracker was opened so (R7). */
+ * Description: emptied cards are reported once each, apart from the written ones; or as
+ * written, if the tracker was opened so (R7). */
 #include "tests/support/broken_os.h"
 #include "tests/support/fixture.h"
 
@@ -68,7 +68,7 @@ static void written_again_it_is_written(void)
 	discarded_and_compare();
 }
 
-/* Never reported with data, so nobody has to be told that it has none. */
+/* A card that was never reported with data need not be reported as empty. */
 static void what_held_no_data_is_not_answered(void)
 {
 	set_up_discards();
@@ -90,7 +90,7 @@ static void a_new_mapping_in_the_place(void)
 	for (size_t i = 8; i < 12; i++)
 		gone[i] = true;
 	cardmark_table_clear(emptied);
-	/* The look meets memory that nobody registered: guessed. */
+	/* The look finds memory that is not registered: guessed. */
 	CHECK(cardmark_discarded(cm, emptied) != CARDMARK_ALL_DIRTY);
 	for (size_t i = 8; i < 12; i++)
 		CHECK(cardmark_table_is_dirty(emptied, card_at(i)));
@@ -143,7 +143,7 @@ static void for_a_snapshot_it_is_written(void)
 
 static size_t told;
 
-/* How many of five are in no answer. */
+/* Returns how many of five cards are in no answer. */
 static size_t empty_and_read_five(void)
 {
 	size_t lost = 0;
@@ -164,16 +164,16 @@ static size_t empty_and_read_five(void)
 	return lost;
 }
 
-/* Reading an empty card brings the zero page, which is not a hole. Where that does not
- * show as a write, it shows as emptied: in one answer or the other. */
+/* Reading an empty card brings the zero page, which is not a hole. If that does not show as a
+ * write, it shows as emptied: the card is in one of the two answers. */
 static void emptied_and_then_read(void)
 {
 	CHECK_EQ(empty_and_read_five(), 0);
 	CHECK_EQ(told, live_can(CARDMARK_CAP_PRECISE) ? 5 : CARDS);
 }
 
-/* A kernel that gives each reader a page of its own. The library finds out by a page that it maps;
- * what that one shows is set apart. */
+/* A kernel that gives each reader a page of its own. The library finds that out with a page
+ * that it maps: the test decides separately what this page shows. */
 static bool shown_as_own;
 static uintptr_t mapped_last;
 
@@ -313,8 +313,8 @@ static void for_a_snapshot_of_a_file_it_is_written(void)
 		want[i] = true;
 	write_card(20);
 	collect_and_compare();
-	/* What is not there looks like a page that was swapped out and may be emptied yet:
-	 * reported until it is there. Reading 8 may have brought 7 and 9. */
+	/* A missing page looks like one that was swapped out and may still be emptied: it is
+	 * reported until it is present. Reading 8 may have brought 7 and 9. */
 	(void)live_collect(cm, table);
 	want[7] = cardmark_table_is_dirty(table, card_at(7));
 	want[9] = cardmark_table_is_dirty(table, card_at(9));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a thread that has left the process's table of descriptors (unshare(2), or clone(2)
- * without CLONE_FILES) and closed what it found there: it may ask, suspend, resume and close. No
- * writer waits for ever, no write is lost. And our descriptors are never 0, 1 or 2. */
+ * without CLONE_FILES) and closed the descriptors there: it may ask, suspend, resume and
+ * close. No writer waits for ever, no write is lost. And our descriptors are never 0, 1 or 2. */
 #include "tests/live/descriptors.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define LIMIT_S 60 /* a writer that waits for so long waits for ever */
+#define LIMIT_S 60 /* after this time a waiting writer counts as stuck for ever */
 #define STACK 65536
 
 enum act { ASK, ASK_WHEN_ALL_LOST, RESUME, CLOSE };
@@ -66,7 +66,7 @@ static void beside_a_thread_apart(void *arg)
 		return;
 	}
 	write_and_ask();
-	/* The monitor has the descriptors of this table, and has them still. */
+	/* The monitor still has the descriptors of this table. */
 	if (*act == ASK && live_backend == CARDMARK_BACKEND_UFFD)
 		exact_from_here();
 }
@@ -78,7 +78,8 @@ static void a_thread_apart_asks(void)
 	in_child(beside_a_thread_apart, &act);
 }
 
-/* What it opens, the monitor does not have: nothing may be protected by it. */
+/* The monitor does not have the descriptors that this thread opens: nothing may be protected
+ * with them. */
 static void a_thread_apart_asks_when_all_tables_lost_them(void)
 {
 	enum act act = ASK_WHEN_ALL_LOST;
@@ -103,7 +104,7 @@ static void a_thread_apart_closes(void)
 static int ask_apart(void *arg)
 {
 	(void)arg;
-	/* An alarm ends the parent alone. */
+	/* The alarm ends only the parent. */
 	CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
 	close_all();
 	write_and_ask();

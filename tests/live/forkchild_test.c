@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a fork child is set up once, before anybody can ask there: by a signal handler
- * or a second thread meanwhile, by a handler of fork's that runs before ours, by a clone(2)
- * while a thread is inside, by a fork in a handler that interrupts a call. The parent keeps its
- * bits, nobody hangs. Controls: each rule taken out loses a card or hangs. */
+ * Description: a fork child is set up once, before anything can ask there: a signal handler or
+ * a second thread meanwhile, a fork handler that runs before ours, a child of clone(2) while a
+ * thread is inside, a child of a fork in a handler that interrupts a call. The parent keeps
+ * its bits, nothing hangs. Controls: without any one of the rules a card is lost or a thread
+ * hangs. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -28,7 +29,7 @@
 
 static pid_t parent;
 
-/* Opening its own descriptors takes the child a while. */
+/* The child takes a while to open its own descriptors. */
 static int slow_open_self(const char *name, int flags)
 {
 	if (getpid() != parent && !atomic_exchange(&gate_reached, true))

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: fork handlers of a collector that is started after the library come before the
- * library's, so that the thread that forks can still be stopped by a signal. Control: the
- * other way round, it does not answer. */
+ * library's, so that the thread that forks can still be stopped by a signal. Control: in the
+ * other order it does not answer the signal. */
 #include "tests/support/fixture.h"
 #include "tests/support/fork_order.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: orders of events in which state is handed from one to another, each made
- * certain by a gate in a call of the seam: memory that goes to another tracker while a
- * helper is late, and a collect that times out beside a scan that passes over new memory.
- * Nothing is lost. Controls: each rule taken out loses a card. */
+ * Description: orders of events in which state is handed over, each forced by a gate in a call
+ * of the seam: memory that goes to another tracker while a helper is late, and a collect that
+ * times out beside a scan that passes over new memory. Nothing is lost. Controls: without any
+ * one of the rules a card is lost. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -20,7 +20,7 @@
 static _Atomic bool passed;
 static _Atomic uintptr_t gate_start, gate_end;
 
-/* The first helper that comes. */
+/* The first helper that arrives. */
 static long scan_with_late_helper(int fd, struct pm_scan_arg *arg)
 {
 	bool stops = gate_stops_me() && !atomic_load(&gate_reached);
@@ -39,7 +39,7 @@ static long scan_with_late_helper(int fd, struct pm_scan_arg *arg)
 
 /* ---- A late helper, and memory that goes to another tracker -------------------------- */
 
-#define PIECE 16 /* cards to a call */
+#define PIECE 16 /* cards for each call */
 
 static struct cardmark *other;
 static struct cardmark_table *other_table;
@@ -62,7 +62,7 @@ static struct cardmark *open_sharing(unsigned threads)
 	return live_open_options(&options);
 }
 
-/* Of cm, which is open and has a table. */
+/* Makes a helper of cm late; cm is open and has a table. */
 static void make_a_helper_late(void)
 {
 	enum cardmark_collected result = CARDMARK_EXACT;
@@ -158,14 +158,14 @@ static void the_first_tracker_closes_meanwhile(void)
 	card = card_at_gate();
 	write_card(card);
 	let_it_through();
-	/* What it owes stays owed when it is gone. */
+	/* Its debt remains after it is closed. */
 	cardmark_table_delete(&table);
 	cardmark_close(&cm);
 	CHECK_EQ(live_collect(other, other_table), CARDMARK_GUESSED);
 	CHECK(card_dirty(other_table, card));
 }
 
-/* Control: a tracker that believes to have seen every helper come back. */
+/* Control: a tracker that wrongly believes that every helper has returned. */
 static void forgetting_that_it_came_back_loses_the_card(void)
 {
 	size_t card;
@@ -213,8 +213,8 @@ static bool in_regions(size_t card)
 	return false;
 }
 
-/* Cards below half are old, the others new; where the collect times out, and where the scan
- * is then: before it comes to what is new, or when it has passed over that. */
+/* Cards below half are old, the others new. The collect times out while the scan is still at
+ * the old ones. */
 static bool reported_by_either(bool broken)
 {
 	size_t half = CARDS / 2, card = half + 7;
@@ -257,7 +257,7 @@ static void a_collect_that_times_out_beside_a_scan(void)
 	CHECK(reported_by_either(false));
 }
 
-/* Control: the scan is not told. */
+/* Control: the scan does not learn of the collect. */
 static void a_scan_that_is_not_told_loses_the_card(void)
 {
 	CHECK(!reported_by_either(true));

@@ -14,7 +14,7 @@
 static void held_cards_are_in_every_answer(void)
 {
 	set_up();
-	/* Bytes, not cards: all of a card that is touched. */
+	/* Holds are in bytes: each touched card is held as a whole. */
 	CHECK_EQ(cardmark_hold(cm, card_at(5) + 100, live_card), 0);
 	for (int round = 0; round < 3; round++) {
 		want[5] = want[6] = true;
@@ -23,7 +23,7 @@ static void held_cards_are_in_every_answer(void)
 	}
 	CHECK_EQ(live_stats(cm).holds, 1);
 	CHECK_EQ(cardmark_release(cm, card_at(5) + 100, live_card), 0);
-	want[5] = want[6] = true; /* written until the release, for all anybody knows */
+	want[5] = want[6] = true; /* they may have been written until the release */
 	collect_and_compare();
 	collect_and_compare();
 	CHECK_EQ(live_stats(cm).holds, 0);
@@ -50,7 +50,7 @@ static void holds_count(void)
 	collect_and_compare();
 }
 
-/* More than there was room for at first, sixteen in each card. */
+/* More holds than the first array has room for, sixteen in each card. */
 static void hundreds_of_holds_are_kept(void)
 {
 	size_t n = 0;
@@ -128,7 +128,7 @@ static void a_scan_knows_held_cards_as_written(void)
 	}
 }
 
-/* What holds are for: a write that the page table never sees (R13). */
+/* The purpose of holds: a write that the page table never sees (R13). */
 static void a_write_through_another_mapping(bool hold)
 {
 	unsigned char *other;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: transparent huge pages in tracked ranges (R16): kept, an armed one is
- * split by its first write and only the card written is reported; or split when it is
- * tracked; or none made again. Splitting and collapsing lose nothing, and contents
- * stay. Where there are no huge pages the cases are skipped, or fail if
+ * Description: transparent huge pages in tracked ranges (R16): they are kept, and the first
+ * write to an armed one splits it, so that only the written card is reported; or they are
+ * split when tracked; or none are made again. Splitting and collapsing lose nothing, and
+ * contents stay. Where there are no huge pages the cases are skipped, or fail if
  * CARDMARK_REQUIRE names thp. */
 #include "tests/support/live.h"
 #include "tests/support/random.h"
@@ -90,8 +90,8 @@ static void map_huge(void)
 	memset(want, 0, sizeof want);
 }
 
-/* The huge pages that are there stay. khugepaged makes no new ones: it would between the split
- * and the arming, as it begins at once in a program that has just said MADV_HUGEPAGE. */
+/* Existing huge pages stay. khugepaged makes no new ones: it would do so between the split and
+ * the arming, because it begins at once in a program that has just called MADV_HUGEPAGE. */
 static void map_huge_once(void)
 {
 	map_huge();
@@ -135,7 +135,7 @@ static void collect_and_compare(void)
 	memset(want, 0, sizeof want);
 }
 
-/* What nobody wrote is as it was. */
+/* All other memory is as it was. */
 static void check_contents(void)
 {
 	for (size_t i = 0; i < cards; i++)
@@ -154,7 +154,7 @@ static long minor_faults(void)
 
 /* ---- Keep, split, never ------------------------------------------------------------ */
 
-/* Two cards of each huge page, and what that does to it. */
+/* Writes two cards of each huge page, and checks the effect on it. */
 static void write_to_each(const char *what)
 {
 	size_t before = huge_now();
@@ -199,7 +199,8 @@ static void never_again(void)
 	CHECK_EQ(huge_now(), 0);
 	check_contents();
 	write_to_each("never");
-	/* Emptied and filled again: MADV_HUGEPAGE was said, and we said no since. */
+	/* Emptied and filled again: the program asked for MADV_HUGEPAGE, and later we refused
+	 * it. */
 	CHECK(madvise(mem, cards * live_card, MADV_DONTNEED) == 0);
 	for (size_t i = 0; i < cards; i++) {
 		memset(mem + i * live_card, (int)(i % 255 + 1), live_card);
@@ -300,8 +301,8 @@ static size_t count_lost(void)
 	return lost;
 }
 
-/* MADV_COLLAPSE does at once what khugepaged does some day. A collapsed page may be
- * reported whole. */
+/* MADV_COLLAPSE does at once what khugepaged does later. A collapsed page may be reported
+ * whole. */
 static size_t collapse_at_random(enum cardmark_huge huge)
 {
 	uint64_t rng = random_seed(NULL);
@@ -342,8 +343,8 @@ static void collapsing_split_ones_loses_nothing(void)
 	CHECK_EQ(collapse_at_random(CARDMARK_HUGE_SPLIT), 0);
 }
 
-/* What docs/choosing.md says of memory that has been clean for long: armed small pages are not
- * collapsed, so it is untracked for that, and counts as written once. */
+/* docs/choosing.md on memory that has been clean for a long time: armed small pages are not
+ * collapsed, so it is untracked for the collapse, and counts as written once. */
 static void cold_memory_becomes_huge_again(void)
 {
 	size_t bytes = cards * live_card, huge;
@@ -355,7 +356,7 @@ static void cold_memory_becomes_huge_again(void)
 	write_card(7); /* in no answer yet */
 	CHECK_EQ(cardmark_untrack(cm, mem, bytes), 0);
 	CHECK(madvise(mem, bytes, MADV_HUGEPAGE) == 0);
-	/* Linux 6.1 refuses to, after uffd or soft-dirty; nothing may be lost then either. */
+	/* Linux 6.1 refuses that after uffd or soft-dirty. Even then nothing may be lost. */
 	if (madvise(mem, bytes, MADV_COLLAPSE) != 0)
 		tap_note("MADV_COLLAPSE is refused: error %d", errno);
 	CHECK(madvise(mem, bytes, MADV_NOHUGEPAGE) == 0); /* khugepaged makes no more of them */

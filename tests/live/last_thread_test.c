@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a process ends with the last thread of the program, although a tracker is open, and
- * its exit handlers may write and ask. Control: if the library never finds that no other thread is
- * left, a backend with a thread of its own keeps the process alive. */
+ * its exit handlers may write and ask. Control: if the library never notices that no other
+ * thread is left, a backend with a thread of its own keeps the process alive. */
 #include "tests/support/fixture.h"
 
 #include "tests/support/broken_os.h"
@@ -19,7 +19,7 @@ enum { LIMIT_S = 30, CONTROL_S = 2, STILL_THERE = -1 };
 
 static atomic_bool go;
 
-/* Runs in whatever thread is the last. */
+/* Runs in the last thread, whichever that is. */
 static void write_and_ask(void)
 {
 	for (size_t i = 0; i < CARDS; i++)
@@ -47,7 +47,7 @@ static void *write_later(void *arg)
 	(void)arg;
 	while (!atomic_load(&go))
 		(void)usleep(1000);
-	/* The first thread is gone; this one still needs what answers its writes. */
+	/* The first thread is gone. This one still needs its writes answered. */
 	(void)usleep(300000);
 	for (size_t i = 0; i < CARDS; i++)
 		live_store(card_at(i), 4);
@@ -79,8 +79,8 @@ _Noreturn static void end_unnoticed(void)
 	pthread_exit(NULL);
 }
 
-/* How a child ends that runs this. The thread that is left there blocks all signals, so an alarm
- * would not end it. */
+/* Returns how a child that runs this function ends. The thread that is left in it blocks all
+ * signals, so an alarm would not end it. */
 static int end_of(void (*run)(void), unsigned seconds)
 {
 	int status = STILL_THERE;

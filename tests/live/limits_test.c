@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a process with as many mappings as vm.max_map_count allows, and memory that
- * nobody can write to: the documented answer, in words that name the cause, nothing lost, and
- * memory as writable as before. */
+ * nobody can write to: the error is the documented one and its text names the cause, nothing
+ * is lost, and memory is as writable as before. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST_MAPPINGS 200000 /* more are not worth the time */
+#define MOST_MAPPINGS 200000 /* more would take too long */
 
 static size_t most_mappings(void)
 {
@@ -60,7 +60,7 @@ static void more_ranges_than_mappings(void *arg)
 	CHECK(live_collect(cm, table) != CARDMARK_ALL_DIRTY);
 	for (size_t i = 0; i < tracked; i++)
 		CHECK_EQ(cardmark_table_is_dirty(table, card_at(2 * i)), i % 97 == 0);
-	/* Once there is room again it goes on. */
+	/* Once there is room again, tracking works again. */
 	CHECK_EQ(cardmark_untrack(cm, mem, tracked * live_card), 0);
 	CHECK_EQ(cardmark_track(cm, card_at(n - 2), live_card, CARDMARK_TRACK_PRIVATE), 0);
 	stats = live_stats(cm);
@@ -77,7 +77,7 @@ static void the_words_name_the_limit(void)
 
 /* ---- Traps that can't be resolved card by card --------------------------------------------- */
 
-/* Leaves no mapping to be had. */
+/* Leaves no mapping free. */
 static void use_up_mappings(void)
 {
 	size_t n = 2 * most_mappings();
@@ -87,7 +87,8 @@ static void use_up_mappings(void)
 	for (size_t i = 1; i < n; i += 2)
 		if (mprotect(p + i * live_card, live_card, PROT_NONE) != 0) {
 			CHECK_EQ(errno, ENOMEM);
-			/* One that is left would do for a card at the end of a range. */
+			/* A single free mapping would be enough for a card at the end of a
+			 * range. */
 			while (mmap(NULL, live_card, i++ % 2 == 0 ? PROT_READ : PROT_NONE,
 				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 				;
@@ -128,7 +129,7 @@ static void write_without_mappings(void *arg)
 	store_all(7);
 }
 
-/* The ranges of two trackers in one mapping, which closing the one can't cut. */
+/* The ranges of two trackers in one mapping, which the close of the first one can't cut. */
 static void close_beside_another(void *written)
 {
 	struct cardmark *other;
@@ -147,7 +148,7 @@ static void close_beside_another(void *written)
 	(void)live_collect(cm, table);
 	use_up_mappings();
 	if (written != NULL) {
-		write_card(3); /* the handler has the same to do */
+		write_card(3); /* the handler must do the same */
 		live_store(card_at(CARDS - 1), 9);
 	}
 	cardmark_table_delete(&table);

@@ -1,4 +1,4 @@
-# Tests on this kernel. tests/live/NAME_test.c is a line here.
+# Tests on this kernel. Each tests/live/NAME_test.c has a line here.
 live_tests = \
 	tests/live/backoff_test \
 	tests/live/cancel_test \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: memory with holes is given back, and written, where /proc, descriptors or rights
- * are gone. */
+ * Description: memory with holes is given back, and can be written, without /proc, descriptors
+ * or rights. */
 #include "lib/backend/holes.h"
 #include "tests/support/random.h"
 #include "tests/support/taken_away.h"
@@ -70,7 +70,7 @@ static void collect_with_holes(void *arg)
 }
 EACH_WAY(collect_with_holes)
 
-/* A mapping that nobody can make writable, in the middle of what is to be. */
+/* A mapping that cannot be made writable, in the middle of memory that must become writable. */
 static void give_back_around_a_file(void *arg)
 {
 	int ro = open("/proc/self/exe", O_RDONLY);
@@ -90,7 +90,7 @@ static void give_back_around_a_file(void *arg)
 		if ((i < 20 || i >= 23) && (i < 40 || i >= 42))
 			live_store(card_at(i), 7);
 	CHECK_EQ(cm_os->writable((uintptr_t)card_at(21)), 0); /* as it was */
-	/* Nothing of it is left in anybody's hand. */
+	/* No tracker still holds any of it. */
 	CHECK_EQ(other == NULL ? 0
 			       : cardmark_track(other, mem, 20 * live_card, CARDMARK_TRACK_PRIVATE),
 		 0);
@@ -161,7 +161,7 @@ static void gives_back_card_by_card(void)
 	check_in(PROC, untrack_with_nothing_allowed);
 }
 
-/* The walk over what is mapped, against what was unmapped. */
+/* The walk over mapped memory, compared with what was unmapped. */
 static void holes_are_found(void)
 {
 	uint64_t rng = random_seed(NULL);
@@ -184,7 +184,7 @@ static void holes_are_found(void)
 			CHECK(munmap(p + first * live_card, n * live_card) == 0);
 			memset(mapped + first, false, n);
 		}
-		for (size_t k = random_below(&rng, 5); k > 0; k--) /* borders that are no holes */
+		for (size_t k = random_below(&rng, 5); k > 0; k--) /* borders without holes */
 			(void)mprotect(p + random_below(&rng, N) * live_card, live_card, PROT_READ);
 		while (cm_next_mapped(at, end, PROT_READ | PROT_WRITE, &run) > 0) {
 			for (; (uintptr_t)p + i * live_card < run.start; i++)

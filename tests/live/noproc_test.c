@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: programs that lose /proc, their last descriptor or their right to read /proc
- * while their memory is tracked: what is mapped anew is found, and what can't be asked is
- * never taken for nothing. */
+ * while their memory is tracked: new mappings are found, and memory that can't be asked about
+ * never counts as unmapped. */
 #include "tests/support/backends.h"
 #include "tests/support/taken_away.h"
 
@@ -46,12 +46,12 @@ static int file_of_cards(void)
 
 	CHECK(fd >= 0);
 	CHECK(unlink(path) == 0);
-	CHECK(fchmod(fd, 0666) == 0); /* mincore(2) tells who may write to it */
+	CHECK(fchmod(fd, 0666) == 0); /* so that mincore(2) reports its pages */
 	CHECK(ftruncate(fd, (off_t)(CARDS * live_card)) == 0);
 	return fd;
 }
 
-/* In memory no more, and its page table entry gone. */
+/* Waits until the card is not in memory and has no page table entry. */
 static void reclaim(size_t i)
 {
 	unsigned char in = 1;
@@ -74,7 +74,7 @@ static bool reclaimed_write_is_found(void)
 	CHECK(mmap(mem, CARDS * live_card, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
 	      mem);
 	live_store(card_at(2), 1);
-	(void)live_collect(cm, table); /* finds it anew */
+	(void)live_collect(cm, table); /* finds the new mapping */
 	CHECK(cardmark_table_is_dirty(table, card_at(2)));
 	(void)live_collect(cm, table);
 	live_store(card_at(3), 1);
@@ -93,7 +93,7 @@ static void replaced_by_a_file(void *arg)
 }
 EACH_WAY(replaced_by_a_file)
 
-/* Also where the kernel can be asked: uffd watches no file, and must not take its word. */
+/* Also where the kernel can be asked: uffd watches no file, and must not rely on its answer. */
 static void replaced_by_a_file_with_all_there(void *arg)
 {
 	(void)arg;
@@ -106,7 +106,7 @@ static void a_file_in_the_place_is_found_written(void)
 	check_in(RIGHTS, replaced_by_a_file_with_all_there);
 }
 
-/* It could be registered, and would then read as a hole once it is swapped out. */
+/* It could be registered, but would then read as a hole once it is swapped out. */
 static void shared_memory_in_the_place_is_not_watched(void)
 {
 	set_up();
@@ -119,7 +119,7 @@ static void shared_memory_in_the_place_is_not_watched(void)
 	}
 }
 
-/* The control: the error is kept from the library, and "nothing is mapped" told instead. */
+/* The control: the library gets "nothing is mapped" instead of the error. */
 static int vma_or_nothing(uintptr_t addr, struct cm_vma *out)
 {
 	if (cm_os_linux.vma_at(addr, out) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: traps where /proc, descriptors or rights are gone: writers go on, and a trap of the
- * program's own reaches it. */
+ * Description: traps without /proc, descriptors or rights: writers go on, and the program gets
+ * its own traps. */
 #include "tests/support/random.h"
 #include "tests/support/taken_away.h"
 
@@ -89,8 +89,8 @@ static int never_writable(uintptr_t addr)
 	return 0;
 }
 
-/* Made certain: untrack holds the handler's lock, and is about to give the card back, until
- * the writer has trapped and waits for that lock. */
+/* Forces that order: untrack is about to give the card back, and holds the handler's lock
+ * until the writer has trapped and waits for it. */
 static pthread_t writer;
 static atomic_bool held, waits;
 
@@ -130,7 +130,7 @@ static void untrack_before_a_late_trap(int (*writable)(uintptr_t addr))
 	os->mprotect = give_back_once_it_waits;
 	CHECK_EQ(cardmark_untrack(cm, mem, CARDS / 2 * live_card), 0);
 	CHECK(pthread_join(writer, NULL) == 0);
-	write_and_find(CARDS - 2); /* not if the program's handler, or none, took our place */
+	write_and_find(CARDS - 2); /* fails if the program's handler, or none, took our place */
 }
 
 static void late_trap(void *arg)
@@ -212,7 +212,7 @@ static void foreign_traps(void *arg)
 	take_away();
 	CHECK(mprotect(forbidden, live_card, PROT_READ) == 0);
 	must_trap(forbidden + 5);
-	/* Of what was tracked once, too. */
+	/* Also for memory that was tracked before. */
 	CHECK_EQ(cardmark_untrack(cm, card_at(10), 4 * live_card), 0);
 	CHECK(mprotect(card_at(11), live_card, PROT_READ) == 0);
 	must_trap(card_at(11) + 9);

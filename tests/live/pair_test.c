@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: two backends that watch the same writes disagree only by reporting too
- * much. They watch the same memory where the kernel lets them, else two mappings that
- * get the same stores. CARDMARK_TEST_SEED repeats a run. */
+ * much. They watch the same memory if the kernel allows it, otherwise two mappings that get
+ * the same stores. CARDMARK_TEST_SEED repeats a run. */
 #include "tests/support/fixture.h"
 
 #include "tests/support/backends.h"
@@ -85,7 +85,7 @@ static struct outcome run_pair(enum cardmark_backend a, enum cardmark_backend b,
 	watch(&o.w[1], b, first);
 	CHECK_EQ(cardmark_track(o.w[0].cm, first, CARDS * live_card, 0), 0);
 	error = cardmark_track(o.w[1].cm, first, CARDS * live_card, 0);
-	if (error == -EBUSY) { /* a userfaultfd each */
+	if (error == -EBUSY) { /* each has a userfaultfd */
 		o.same_memory = false;
 		o.w[1].mem = second;
 		error = cardmark_track(o.w[1].cm, second, CARDS * live_card, 0);
@@ -131,7 +131,7 @@ static void beside(enum cardmark_backend other)
 	for (size_t k = 0; k < 2; k++) {
 		CHECK_EQ(o.w[k].lost, 0);
 		if (o.w[k].precise)
-			CHECK_EQ(o.w[k].over, 0); /* nothing here excuses it */
+			CHECK_EQ(o.w[k].over, 0); /* nothing here allows it */
 	}
 }
 

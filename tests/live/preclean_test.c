@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what a preclean harvests is in the next answer, whatever comes in
- * between, and the pause then finds only what was written since. */
+ * Description: the cards that a preclean harvests are in the next answer, whatever comes in
+ * between, and the pause then finds only the cards written since. */
 #include "tests/support/fixture.h"
 
 #include "lib/tracker.h"
@@ -120,7 +120,7 @@ static void a_scan_knows_kept_cards_as_written(void)
 	CHECK(regions[0].start == (uintptr_t)card_at(3) && regions[0].end == (uintptr_t)card_at(6));
 	CHECK_EQ(regions[0].categories, CARDMARK_PAGE_WRITTEN);
 	CHECK(regions[1].start == (uintptr_t)card_at(20));
-	/* As an alternative, and as a label only. */
+	/* WRITTEN as an alternative, and only as a label. */
 	q = ask(CARDMARK_SCAN_GET, 0, CARDMARK_PAGE_WRITTEN, 0);
 	CHECK_EQ(q.pages, 4);
 	q = ask(CARDMARK_SCAN_GET, CARDMARK_PAGE_PRESENT, 0, CARDMARK_PAGE_WRITTEN);
@@ -259,7 +259,7 @@ static void nothing_is_lost_beside_a_mutator(void)
 	CHECK_EQ(lost, 0);
 }
 
-/* Joined to nothing, what a preclean took is lost: the control. */
+/* The control: cards that a preclean took are lost if they are not added to the answer. */
 static void forgetting_what_was_kept_loses(void)
 {
 	size_t lost = 0;

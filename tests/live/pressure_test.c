@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what the kernel does to memory behind the program's back: swaps it
- * out and in, merges equal pages (KSM), and backs it with huge TLB pages. Nothing
- * written is lost. Skipped where there is no swap, KSM or huge TLB page, unless
- * CARDMARK_REQUIRE names swap, ksm or hugetlb. */
+ * Description: the kernel changes memory behind the program's back: it swaps it out and in,
+ * merges equal pages (KSM), and backs it with huge TLB pages. No write is lost. Skipped where
+ * there is no swap, KSM or huge TLB page, unless CARDMARK_REQUIRE names swap, ksm or hugetlb. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -37,7 +36,7 @@ static void wait_a_little(void)
 	(void)nanosleep(&ts, NULL);
 }
 
-/* Ends the case: as failed where the machine is said to have it. */
+/* Ends the case: as failed if CARDMARK_REQUIRE says that the machine has it. */
 _Noreturn static void lacks(const char *what, const char *why)
 {
 	if (tap_required(what))
@@ -103,8 +102,8 @@ static size_t not_resident(unsigned char *p, size_t cards)
 	return n;
 }
 
-/* Where `gone` counts all of them. New pages wait in a list of the CPU that made
- * them, out of reach of all others: so from each CPU in turn. */
+/* Until `gone` counts all cards. New pages wait in a list of the CPU that made them, out of
+ * reach of all others: so it pages out from each CPU in turn. */
 static void page_out(unsigned char *p, size_t cards, size_t (*gone)(unsigned char *, size_t))
 {
 	cpu_set_t before, one;
@@ -269,7 +268,7 @@ static void a_query_for_swapped_cards(void)
 	exact_then_clean();
 }
 
-/* What reclaim does to shared memory's entries: it drops them. */
+/* Reclaim drops the page table entries of shared memory. */
 static void shared_memory_swapped_out(void)
 {
 	int fd = memfd_create("pressure", MFD_CLOEXEC);
@@ -287,7 +286,7 @@ static void shared_memory_swapped_out(void)
 	exact_then_clean();
 }
 
-/* R6: without SWAPPED in the mask, what was swapped out is not there. */
+/* R6: without SWAPPED in the mask, swapped-out cards are not in the answer. */
 static void masks_without_swapped_lose(void)
 {
 	size_t lost = 0;
@@ -502,7 +501,7 @@ static void huge_tlb_pages_are_refused_whole(void)
 	cm = live_open();
 	table = live_table(cm);
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-		/* Who says that it is a file's is told that first. */
+		/* With CARDMARK_TRACK_FILE that flag is refused first. */
 		bool other =
 			flags[i] == CARDMARK_TRACK_FILE && live_backend == CARDMARK_BACKEND_UFFD;
 		int error = other ? -EINVAL : -ENOTSUP;

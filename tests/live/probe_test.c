@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the first look at a backend while something is short: any call of it fails, once or
- * for a while; descriptors are used up. That decides nothing for good: the error names the cause,
- * and once the shortage is over the backend works. A backend that is refused later makes
- * the automatic choice go on. Every look is the first of its process. */
+ * Description: the first look at a backend during a shortage: any of its calls fails, once or
+ * for a while; descriptors are used up. That decides nothing for ever: the error names the
+ * cause, and once the shortage is over the backend works. If a backend is refused later, the
+ * automatic choice goes on to the next. Every look is the first of its process. */
 #include "tests/support/fixture.h"
 
 #include "tests/support/backends.h"
@@ -45,11 +45,11 @@ static struct cardmark_probe probe_of(enum cardmark_backend backend)
 	for (int i = 0; i < n; i++)
 		if (p[i].backend == backend)
 			return p[i];
-	CHECK(n < 0); /* it is in the table */
+	CHECK(n < 0); /* otherwise the backend is in the table */
 	return p[0];
 }
 
-/* It works like a backend that was never in need. */
+/* It works like a backend that never met a shortage. */
 static void check_works(void)
 {
 	struct cardmark_probe p;
@@ -75,7 +75,7 @@ static bool is_shortage(int error)
 	return error == -EMFILE || error == -ENOMEM;
 }
 
-/* Does a failure of this call for good leave no other way but to fail the open? */
+/* If this call always fails, must the open fail? */
 static bool is_needed(enum inject_call call)
 {
 	return call == INJECT_map || call == INJECT_open_self || call == INJECT_uffd_open ||
@@ -88,13 +88,13 @@ static void check_refusal(const struct inject_fault *f, int error)
 
 	if (error == -ENOTSUP || error == -EPERM || error == -EINVAL || *text == '\0')
 		tap_note("%d: %s", error, text);
-	/* A call that failed is no fact. */
+	/* A failed call must not decide that the backend cannot work. */
 	CHECK(error != -ENOTSUP && error != -EPERM && error != -EINVAL);
 	CHECK(*text != '\0');
 	if (!is_needed(f->call))
 		return;
 	CHECK_EQ(error == -ENOMEM, f->call == INJECT_map || is_shortage(f->error));
-	if (f->call != INJECT_map) /* whatever it says, there is no memory */
+	if (f->call != INJECT_map) /* any error of map means that there is no memory */
 		CHECK(strstr(text, f->error == -EMFILE   ? "(EMFILE)"
 				   : f->error == -ENOMEM ? "(ENOMEM)"
 							 : "(EINTR)") != NULL);
@@ -134,7 +134,7 @@ static void each_call_fails(int error, bool on)
 	for (unsigned i = 0; i < INJECT_COUNT; i++)
 		calls[i] = atomic_load(&inject->calls[i]);
 	for (unsigned i = 0; i < INJECT_COUNT; i++) {
-		/* The caller of close or wake learns nothing from an error. */
+		/* Callers of close and wake ignore errors. */
 		if (i == INJECT_close || !(inject_hows(i) & INJECT_BEFORE))
 			continue;
 		for (unsigned nth = 1; nth <= calls[i]; nth++) {
@@ -183,7 +183,7 @@ static void interrupted(void)
 	each_call_fails(-EINTR, false);
 }
 
-/* The control: a kernel that lies has done what it did, and that is kept. */
+/* The control: the kernel's calls succeed but do nothing. This finding is kept. */
 static void open_with_a_lie(void *arg)
 {
 	struct inject_fault f = { .call = live_backend == CARDMARK_BACKEND_PAGEMAP ? INJECT_scan
@@ -234,7 +234,7 @@ static void no_backend_for_lack_of_memory(void)
 static int taken[LIMIT];
 static size_t n_taken;
 
-/* Leaves the process so many. */
+/* Leaves the process that many descriptors. */
 static void take_descriptors(size_t leave_free)
 {
 	const struct rlimit limit = { LIMIT, LIMIT };
@@ -266,7 +266,7 @@ static void open_with_few(void *arg)
 	if (error < 0) {
 		CHECK_EQ(error, -ENOMEM);
 		CHECK(strstr(cardmark_last_error(), "EMFILE") != NULL);
-		/* What it needs itself is enough for its trial. */
+		/* The trial needs no more descriptors than the backend itself. */
 		CHECK(few < (live_backend == CARDMARK_BACKEND_PAGEMAP ? 2 : 8));
 		CHECK(live_backend != CARDMARK_BACKEND_ALLDIRTY);
 	} else if (few == 0) {
@@ -274,7 +274,7 @@ static void open_with_few(void *arg)
 		      live_backend == CARDMARK_BACKEND_MPROTECT);
 	}
 	cardmark_close(&cm);
-	/* The automatic choice takes what works, and says why it is not the best. */
+	/* The automatic choice takes a backend that works, and reports why it is not the best. */
 	CHECK_EQ(open_as(CARDMARK_BACKEND_AUTO, &cm), 0);
 	best = described(cm).backend;
 	if (few == 0)
@@ -398,7 +398,7 @@ static void a_handler_may_fork_in_the_trial(void)
 
 #define NEEDS_UFFD (LIVE_ONLY(PAGEMAP) | LIVE_ONLY(UFFD))
 
-/* As live_main(), but the first look is a child's: this process has none. */
+/* Like live_main(), but a child takes the first look: this process takes none. */
 int main(int argc, char **argv)
 {
 	static const struct live_case cases[] = {

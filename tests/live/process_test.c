@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what programs do to themselves: fork, raw clone, stopping a thread
+ * Description: programs that fork, that clone by a bare system call, and that stop a thread
  * inside the library. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
@@ -101,7 +101,7 @@ static void a_grandchild_too(void)
 	live_expect(table, mem, CARDS, want);
 }
 
-/* Behind the C library's back: no handlers run. */
+/* A bare clone, without the C library: no handlers run. */
 static void a_raw_clone_child_is_noticed(void)
 {
 	pid_t pid;
@@ -191,7 +191,7 @@ static void collect_while_a_thread_is_stopped_inside(void)
 	CHECK_EQ(cardmark_track(cm, more, live_card, 0), -EBUSY);
 	(void)sem_post(&go_on);
 	(void)pthread_join(thread, NULL);
-	/* The table stays: a monitor thread may be reading it, and it blocks no more. */
+	/* The table stays: a monitor thread may be reading it, and it no longer blocks. */
 	CHECK_EQ(thread_result, 0);
 	/* Nothing was harvested meanwhile, so nothing is lost. */
 	(void)live_collect(cm, table);

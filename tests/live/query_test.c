@@ -39,8 +39,8 @@ static void dirty(size_t i)
 	want[i] = true;
 }
 
-/* The answer of one complete query: regions ascend, touch only if they differ,
- * and say exactly want. */
+/* The answer of one complete query: regions ascend, touch only if they differ, and are exactly
+ * want. */
 static void compare(const struct cardmark_query *q)
 {
 	bool got[CARDS] = { false };
@@ -271,7 +271,7 @@ static void only_new_memory_may_be_left_out(void)
 	complete(&q);
 	CHECK_EQ(q.pages, live_can(CARDMARK_CAP_PRECISE) ? 1 : 100);
 	CHECK(q.count == 1 && q.regions[0].end <= (uintptr_t)mem + 100 * live_card);
-	q = question(CARDMARK_SCAN_GET); /* without the flag: all of the new too */
+	q = question(CARDMARK_SCAN_GET); /* without the flag: also all of the new memory */
 	complete(&q);
 	CHECK_EQ(q.pages, live_can(CARDMARK_CAP_PRECISE) ? 101 : 200);
 	q = question(CARDMARK_SCAN_GET_AND_CLEAR);
@@ -314,7 +314,7 @@ static void categories_present_swapped_and_file(void)
 	q.required = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_FILE;
 	complete(&q);
 	CHECK_EQ(q.pages, 0);
-	/* What is not present, as one region. */
+	/* Each run of absent pages is one region. */
 	q = question(CARDMARK_SCAN_GET);
 	q.required = 0;
 	q.excluded = CARDMARK_PAGE_PRESENT | CARDMARK_PAGE_SWAPPED;
@@ -324,7 +324,7 @@ static void categories_present_swapped_and_file(void)
 	CHECK_EQ(q.count, 2);
 }
 
-/* Whether WRITTEN is true of it differs; what PRESENT or SWAPPED leaves in does not. */
+/* WRITTEN may or may not be true of it; it is never PRESENT or SWAPPED. */
 static void what_was_never_touched_is_left_out_by_present(void)
 {
 	struct cardmark_query q;
@@ -354,7 +354,7 @@ static void what_was_never_touched_is_left_out_by_present(void)
 	complete(&q);
 	CHECK(contains(&q, 7) && contains(&q, 100));
 	CHECK(!live_can(CARDMARK_CAP_PRECISE) || !contains(&q, 50));
-	/* Whatever was said of the holes, what is written there next is found. */
+	/* Whatever was reported of the holes, the next write there is found. */
 	memset(want, 0, sizeof want);
 	dirty(200);
 	q = question(CARDMARK_SCAN_GET_AND_CLEAR);

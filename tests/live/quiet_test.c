@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what runs while the world is stopped calls no malloc: track,
- * untrack, collect, scan, table calls, and the traps, counted by a malloc of our
- * own. Table memory is our own too, and no helper thread where none is promised. */
+ * Description: calls that may run while the world is stopped use no malloc: track, untrack,
+ * collect, scan, table calls, and the traps, counted by a malloc of our own. Table memory is
+ * our own too, and backends that promise no helper thread have none. */
 #include "tests/support/backends.h"
 #include "tests/support/live.h"
 #include "tests/support/smaps.h"
@@ -77,7 +77,7 @@ static void check_mallocs(unsigned threads, bool verify)
 
 	if (!COUNTS_MALLOC)
 		tap_skip("malloc is the sanitizer's");
-	/* It counts at all. */
+	/* Check that it counts. */
 	before = atomic_load(&mallocs);
 	some = malloc(10);
 	free(some);
@@ -231,7 +231,7 @@ static void tables_take_no_huge_pages(void)
 	CHECK_EQ(cardmark_track(cm, mem, CARDS * live_card, 0), 0);
 	(void)live_collect(cm, live_table(cm));
 	CHECK_EQ(large_without_flag(), before);
-	/* Memory that does not say so is counted. */
+	/* Memory without the flag is counted. */
 	other = mmap(NULL, (size_t)4 << 20, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	live_own_memory(other, (size_t)4 << 20);
 	CHECK_EQ(large_without_flag(), before + 1);

@@ -63,8 +63,8 @@ static void moved_there_by_mremap(void)
 	replaced(30, 46);
 }
 
-/* What is moved is armed itself. Before 6.12.11 it stayed so, though nobody had it
- * registered any more. */
+/* The moved memory is armed itself. Before 6.12.11 it stayed armed, though it was no longer
+ * registered. */
 static void moved_from_one_place_to_another(void)
 {
 	set_up();
@@ -116,7 +116,7 @@ static void armed_memory_moved_there_and_written(void)
 	replaced(30, 46);
 }
 
-/* R9. Where the kernel leaves the bits, who believes them loses. */
+/* R9. If the kernel leaves the bits, a library that believes them loses cards. */
 static void believing_moved_bits_loses(void)
 {
 	size_t lost = 0;
@@ -136,7 +136,7 @@ static void believing_moved_bits_loses(void)
 	CHECK(lost > 0);
 }
 
-/* Moved to where nothing is tracked yet, written or not, and tracked there. */
+/* Moved to memory that is not tracked yet, with or without writes, and tracked there. */
 static void tracked_where_it_was_moved_to(void)
 {
 	unsigned char *other, *there;
@@ -278,7 +278,7 @@ static void exact_on(unsigned char *p)
 	live_expect_clean(table, p, CARDS);
 }
 
-/* What a shared library's data is: pages of a file, private once written. */
+/* Like the data of a shared library: pages of a file, private once written. */
 static void private_file_pages(void)
 {
 	exact_on(map_file(MAP_PRIVATE));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: other threads get at the address space in the middle of a long collect
- * or preclean (R10). The clock is a fake that runs fast, and a rest lasts until a
- * thread that maps and unmaps memory got through twice: so counts decide, not time. */
+ * Description: other threads can change the address space in the middle of a long collect or
+ * preclean (R10). The clock is a fake that runs fast, and a rest lasts until another thread
+ * has unmapped memory twice: so counts decide, not time. */
 #include "tests/support/backends.h"
 #include "tests/support/live.h"
 
@@ -38,7 +38,7 @@ static void *map_on(void *arg)
 	return NULL;
 }
 
-/* A millisecond for each look. */
+/* Each look advances it by a millisecond. */
 static uint64_t fast_clock(void)
 {
 	return atomic_fetch_add(&ticks, 1) * 1000000;
@@ -127,8 +127,8 @@ static void a_concurrent_collect_lets_others_in(void)
 	CHECK(atomic_load(&in_rests) >= 2 * rests);
 }
 
-/* The controls: nobody gets in where there is nothing to stop at, and a pause, in which
- * nobody waits, is not made longer. */
+/* The controls: a collect in one piece lets no other thread in, and a pause, in which no
+ * thread waits, is not made longer. */
 static void one_piece_lets_nobody_in(void)
 {
 	collect_in_pieces(CARDMARK_OPEN_CONCURRENT, 1);

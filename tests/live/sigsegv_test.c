@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the program's own SIGSEGV, which a trap backend must pass on as if it
- * were not there. */
+ * Description: a trap backend passes the program's own SIGSEGV on, as if the backend were not
+ * there. */
 #include "tests/support/broken_os.h"
 #include "tests/support/fixture.h"
 
@@ -66,7 +66,7 @@ static void a_foreign_fault_reaches_the_programs_handler(void)
 static volatile sig_atomic_t faults_seen, masked;
 static int watched_signal;
 
-/* Mends the fault instead of jumping out of it: it returns through our handler. */
+/* Repairs the fault instead of jumping out of it: it returns through our handler. */
 static void plain_handler(int sig)
 {
 	sigset_t now;
@@ -157,7 +157,7 @@ static void two_faults_with_resethand(void *arg)
 	fault_once();
 	CHECK_EQ(faults_seen, 1);
 	check_tracking();
-	fault_once(); /* nobody mends this one */
+	fault_once(); /* no handler repairs this one */
 }
 
 static void sent_and_ignored(void *arg)
@@ -171,7 +171,7 @@ static void sent_and_ignored(void *arg)
 	check_tracking();
 	forbidden = live_map(1);
 	if (arg != NULL)
-		fault_once(); /* the kernel lets nobody ignore this */
+		fault_once(); /* the kernel does not let a program ignore this */
 }
 
 static void resethand_and_ignore_end_as_the_kernel_would(void)
@@ -269,7 +269,7 @@ static void set_later(void *past_us)
 	CHECK_EQ(cardmark_sigaction(SIGKILL, &act, NULL), -EINVAL);
 	cardmark_close(&cm);
 	CHECK(sigaction(SIGSEGV, NULL, &old) == 0);
-	CHECK(old.sa_handler == SIG_IGN); /* what was set last is left behind */
+	CHECK(old.sa_handler == SIG_IGN); /* the handler set last stays */
 }
 
 static void a_handler_set_later_gets_its_own_faults(void)
@@ -279,14 +279,14 @@ static void a_handler_set_later_gets_its_own_faults(void)
 	if (TAP_TSAN || TAP_ASAN)
 		tap_skip("a sanitizer has a SIGSEGV handler of its own");
 	CHECK_EQ(tap_in_child(set_later, NULL), 0);
-	/* Set past us it gets those of a backend that has any. */
+	/* A handler set without cardmark_sigaction() gets the traps of a backend that has any. */
 	status = tap_in_child(set_later, out_of_fault);
 	CHECK_EQ(WEXITSTATUS(status), live_backend == CARDMARK_BACKEND_MPROTECT ? 7 : 0);
 }
 
 /* ---- A child that is cloned in the middle ---------------------------------------------- */
 
-#define MANY 20000 /* ranges, to move which takes a while */
+#define MANY 20000 /* ranges, which take a while to move */
 #define CLONES 300
 
 static atomic_bool stop;

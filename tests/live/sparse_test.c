@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a tracker over 64 GiB of which a few thousand cards are ever touched:
- * exactly those are reported, no page tables are built for the holes, and no more kernel
- * calls are made than for what is there. Takes a seed. */
+ * exactly those are reported, no page tables are built for the holes, and kernel calls are
+ * made only for the touched parts. Takes a seed. */
 #include "tests/support/broken_os.h"
 #include "tests/support/live.h"
 #include "tests/support/random.h"
@@ -17,7 +17,8 @@
 
 #define BYTES ((size_t)64 << 30)
 #define TOUCHED 3000
-/* What the library's own tables may need. One for each 2 MiB would be 128 MiB. */
+/* The limit for page tables of the library's own tables. One page table for each 2 MiB would
+ * be 128 MiB. */
 #define TABLES_KIB 512
 /* Two for each cluster of touched cards, and one for each GiB, or where the windows of 2 MiB
  * are walked, one for each of 32768. */
@@ -55,7 +56,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Has it PAGEMAP_SCAN? */
+/* Does this kernel have PAGEMAP_SCAN? */
 static bool kernel_scans(void)
 {
 	struct page_region region;
@@ -103,7 +104,7 @@ static void reports_what_was_touched_and_builds_nothing(void)
 	before = page_tables();
 	CHECK_EQ(cardmark_track(cm, mem, BYTES, 0), 0);
 	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
-	expect_touched(1); /* nothing of what was never touched */
+	expect_touched(1); /* no card that was never touched */
 	CHECK_EQ(live_collect(cm, table), CARDMARK_EXACT);
 	CHECK_EQ(cardmark_table_count(table), 0);
 	for (size_t i = 0; i < TOUCHED; i += 3)
@@ -150,7 +151,7 @@ static void control_without_a_jump_each_hole_is_walked(void)
 	CHECK(stats.kernel_calls > CALLS);
 }
 
-/* Asked as file memory is, every hole is armed. */
+/* Treated like file memory, every hole is armed. */
 static void control_holes_that_are_armed_cost_page_tables(void)
 {
 	const size_t bytes = (size_t)2 << 30;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a mutator's stack may be as small as PTHREAD_STACK_MIN (16 KiB on x86-64, and the
- * C library takes a part of it): the library's calls, and the traps, leave it room. Control: a call
- * that needs more is measured as such. */
+ * C library takes a part of it): the library's calls and the traps fit into it. Control: a
+ * call that needs more is measured as too deep. */
 #include <cardmark/process.h>
 
 #include "tests/support/backends.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define STACK ((size_t)256 << 10)
-/* Of 16 KiB, of which a thread begins with 5 here. */
+/* The most that a call may use of 16 KiB. A thread has used 5 KiB here before it begins. */
 #if defined(__x86_64__) && !defined(__clang__)
 #define MOST ((size_t)9 << 10)
 #else
@@ -96,7 +96,7 @@ static void *all_calls(void *arg)
 	(void)cardmark_untrack(cm, other + live_card, live_card);
 	(void)cardmark_stats(cm, &stats);
 	q.start = NULL;
-	(void)cardmark_scan(cm, &q); /* an error, with words */
+	(void)cardmark_scan(cm, &q); /* an error with its text */
 	/* Mapped anew, with a hole. */
 	CHECK(mmap(mem, live_card, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 		   -1, 0) == mem);

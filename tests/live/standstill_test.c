@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the process stands still for seconds (SIGSTOP, a frozen container) while one thread
- * waits for another that is inside the library. The time is no answer: the waiting call goes
- * on and succeeds. Controls: a thread that never comes back ends the
- * wait. */
+ * waits for another that is inside the library. The wait does not end by that time: the
+ * waiting call goes on and succeeds. Controls: if the thread never comes back, the wait ends. */
 #include "tests/support/backends.h"
 #include "tests/support/fixture.h"
 
@@ -22,9 +21,9 @@
 static _Atomic unsigned looks;
 static uint64_t leapt;
 
-/* Each look of the waiting thread but the first finds that three seconds are gone. The other
- * thread has no turn until the process has stood still a few times. Then the clock stands, for the
- * machine may be busy. */
+/* At each look of the waiting thread except the first, three seconds have passed. The other
+ * thread does not run until the process has stood still a few times. Then the clock stops,
+ * because the machine may be busy. */
 static uint64_t leaping_now(void)
 {
 	if (pthread_equal(pthread_self(), gate_keeper) && atomic_load(&gate_shut)) {
@@ -43,7 +42,7 @@ static uint64_t leaping_for_ever(void)
 	return cm_os_linux.now() + leapt;
 }
 
-/* Another thread is inside cardmark_track() and stops there; from now on the clock is this. */
+/* Stops another thread inside cardmark_track(), and uses this clock from now on. */
 static pthread_t stop_a_thread_inside(uint64_t (*now)(void))
 {
 	struct cm_os *os = broken_os_begin();
@@ -101,7 +100,7 @@ static void a_thread_that_never_comes_back(void)
 
 static _Atomic bool passed;
 
-/* The first helper that comes. */
+/* The first helper that arrives. */
 static long scan_with_late_helper(int fd, struct pm_scan_arg *arg)
 {
 	bool stops = gate_stops_me() && !atomic_load(&gate_reached);

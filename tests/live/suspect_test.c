@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: R18: on a kernel older than 6.9 pagemap works and is passed over, unless
- * it is asked for by name. The kernel's number is made up here. */
+ * Description: R18: on a kernel older than 6.9 pagemap works, but is chosen only by name. The
+ * kernel's version is faked here. */
 #include "tests/support/live.h"
 
 #include "tests/support/backends.h"

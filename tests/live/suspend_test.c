@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a suspended tracker uses nothing that a dump by CRIU refuses, says
- * that all is dirty, and comes back with everything dirty (R17). */
+ * Description: a suspended tracker uses nothing that a dump by CRIU refuses, reports
+ * everything as dirty, and comes back with everything dirty (R17). */
 #include "tests/support/fixture.h"
 
 #include <dirent.h>
@@ -60,7 +60,7 @@ static void suspended_it_uses_nothing_and_all_is_dirty(void)
 {
 	unsigned uffds, pagemaps, clears;
 
-	/* Of others in this process (a probe's leftovers would show here). */
+	/* Those of others in this process (what a probe left behind would show here). */
 	uffds = descriptors("[userfaultfd]");
 	pagemaps = descriptors("/pagemap");
 	clears = descriptors("/clear_refs");
@@ -92,7 +92,8 @@ static void it_comes_back_with_everything_dirty(void)
 	CHECK_EQ(cardmark_resume(cm), -EINVAL);
 }
 
-/* Written while suspended or before it: reported, also without a collect then. */
+/* Cards written before or while it is suspended are reported, even without a collect
+ * meanwhile. */
 static void nothing_written_around_it_is_lost(void)
 {
 	set_up();
@@ -146,7 +147,8 @@ static void a_scan_meanwhile_matches_everything(void)
 	CHECK(q.guessed);
 }
 
-/* Told by a collect, it is not new: a scan for what is not new has its writes. */
+/* Memory that a collect has reported is not new: a scan that ignores new memory has its
+ * writes. */
 static void what_a_collect_reported_meanwhile_is_not_new(void)
 {
 	unsigned char *late = live_map(8);

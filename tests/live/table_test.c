@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: card tables: runs say what is_dirty says; union, clear, growing
- * with the tracker, and outliving it. */
+ * Description: card tables: runs agree with is_dirty; union, clear, growing with the tracker,
+ * and outliving it. */
 #include "lib/tracker.h"
 #include "tests/support/live.h"
 
@@ -102,7 +102,7 @@ static void clear_and_clear_range(void)
 	CHECK_EQ(compare_views(table, mem), CARDS - 30);
 	CHECK_EQ(cardmark_table_clear_range(table, mem + 1, live_card), -EINVAL);
 	CHECK_EQ(cardmark_table_clear_range(table, mem, 1), -EINVAL);
-	/* Over the ends of what is tracked. */
+	/* Beyond the ends of the tracked memory. */
 	CHECK_EQ(cardmark_table_clear_range(table, NULL, (uintptr_t)mem + live_card), 0);
 	CHECK_EQ(cardmark_table_count(table), CARDS - 31);
 	cardmark_table_clear(table);
@@ -158,12 +158,12 @@ static void set_range(void)
 	cardmark_table_clear(table);
 	CHECK_EQ(cardmark_table_set_range(table, mem + 10 * live_card, 20 * live_card), 0);
 	CHECK_EQ(compare_views(table, mem), 20);
-	/* A byte of a card is that card. */
+	/* A byte of a card sets the whole card. */
 	CHECK_EQ(cardmark_table_set_range(table, mem + 41 * live_card - 1, 2), 0);
 	CHECK_EQ(compare_views(table, mem), 22);
 	CHECK(cardmark_table_is_dirty(table, mem + 40 * live_card));
 	CHECK(cardmark_table_is_dirty(table, mem + 41 * live_card));
-	/* A table has room for what is tracked, and says so of the rest. */
+	/* A table has room only for tracked memory, and returns an error for the rest. */
 	CHECK_EQ(cardmark_untrack(cm, mem + 60 * live_card, 10 * live_card), 0);
 	CHECK_EQ(cardmark_table_set_range(table, mem + 55 * live_card, 10 * live_card), -ENOENT);
 	CHECK_EQ(compare_views(table, mem), 27);
@@ -249,8 +249,8 @@ static void a_table_outlives_its_tracker(void)
 	cardmark_table_delete(NULL);
 }
 
-/* Untrack takes cards out of a table with the lock held, in the words that a union
- * writes: so a union takes it too, or does not read at all. */
+/* Untrack removes cards from a table under the lock, in the same machine words that a union
+ * writes. So a union takes the lock too, or does not read at all. */
 static void a_union_does_not_meet_an_untrack(void)
 {
 	unsigned char *mem = filled();

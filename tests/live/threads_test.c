@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a collect that several threads share finds what one finds; its helpers
- * are out of the way of signals, end with the tracker, are not expected in a fork
- * child, and are not waited for while somebody has stopped them. */
+ * Description: a collect that several threads share finds the same as one thread. Its helpers
+ * block all signals, end with the tracker, and are not expected in a fork child. The collect
+ * does not wait for helpers that are stopped. */
 #define CARDS 3000
 #include "tests/support/fixture.h"
 #include "tests/support/random.h"
@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PIECE 16 /* cards to a kernel call: there is something to share */
+#define PIECE 16 /* cards for each kernel call: so there is work to share */
 
 static struct cardmark *open_threads(unsigned threads)
 {
@@ -33,7 +33,7 @@ static void set_up_threads(unsigned threads)
 	set_up_on(open_threads(threads));
 }
 
-/* A helper may be late because the machine is busy: then there is more in it. */
+/* A helper may be late because the machine is busy: then more cards are reported. */
 static void expect(enum cardmark_collected result)
 {
 	size_t lost = 0;
@@ -165,7 +165,7 @@ static unsigned helpers_when(unsigned n)
 	unsigned found = 0;
 	pid_t tid;
 
-	/* They name themselves, and go a moment after they were joined. */
+	/* They set their own names, and disappear a moment after they were joined. */
 	for (unsigned i = 0; i < 500; i++) {
 		found = helpers(&tid, &blocked);
 		if (found == n)
@@ -196,7 +196,7 @@ static void helpers_block_every_signal(void)
 	for (int sig = 1; sig <= 64; sig++)
 		if (sig != SIGKILL && sig != SIGSTOP && (sig < 32 || sig >= SIGRTMIN))
 			CHECK(blocked >> (sig - 1) & 1);
-	/* As a collector does that stops the threads it knows of by signal. */
+	/* Like a collector that stops threads by a signal. */
 	CHECK(syscall(SYS_tgkill, getpid(), tid, SIGPWR) == 0);
 	write_card(5);
 	collect_and_expect();
@@ -216,7 +216,7 @@ static void in_the_child(void *arg)
 	CHECK_EQ(cardmark_suspend(cm), 0);
 	CHECK_EQ(cardmark_resume(cm), 0);
 	CHECK_EQ(live_stats(cm).threads, 1);
-	cardmark_close(&cm); /* waits for nobody */
+	cardmark_close(&cm); /* waits for no helper */
 }
 
 static void a_fork_child_has_no_helpers(void)
@@ -292,7 +292,7 @@ static void a_stopped_helper_is_not_waited_for(void)
 	CHECK(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0);
 	CHECK(waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status));
 	CHECK(write(down[1], "g", 1) == 1);
-	/* The process ends when its last thread has been waited for: by who traces it. */
+	/* The process ends only after its tracer, this process, has waited for the helper. */
 	CHECK(waitpid(tid, NULL, __WALL) == tid);
 	CHECK_EQ(tap_wait(pid), 0);
 	(void)close(up[0]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: which ranges are taken and which refused, that a refusal leaves
- * nothing half-registered, and that pieces may be removed and tracked again. */
+ * Description: which ranges are accepted and which refused; a refusal leaves nothing half
+ * registered; pieces may be removed and tracked again. */
 #include "tests/support/backends.h"
 #include "tests/support/live.h"
 
@@ -121,7 +121,7 @@ static void a_middle_piece_may_go_and_come_back(void)
 	(void)live_collect(cm, table);
 	live_expect(table, mem, CARDS, want);
 
-	/* Back again: whatever it holds counts as written. */
+	/* Tracked again: everything that it holds counts as written. */
 	CHECK_EQ(cardmark_track(cm, mem + 4 * live_card, 4 * live_card, 0), 0);
 	CHECK_EQ(live_stats(cm).ranges, 1);
 	(void)live_collect(cm, table);
@@ -170,7 +170,7 @@ static void data_from_before_tracking_is_dirty_once(void)
 
 static void adjacent_ranges_cost_one_kernel_call(void)
 {
-	const size_t n = ((size_t)3 << 20) / live_card; /* too few to be looked at first */
+	const size_t n = ((size_t)3 << 20) / live_card; /* too few for a look before the harvest */
 	unsigned char *one = live_map(n), *many = live_map(n);
 	struct cardmark *a = live_open(), *b = (live_may_open_another(), live_open());
 	struct cardmark_table *ta = live_table(a), *tb = live_table(b);
@@ -195,7 +195,7 @@ static void adjacent_ranges_cost_one_kernel_call(void)
 	live_expect_dirty(tb, many, n);
 }
 
-/* Kernels before 6.4 protect within one mapping a call. */
+/* Kernels before 6.4 protect only within one mapping in each call. */
 static void a_range_over_several_mappings(void)
 {
 	for (unsigned flags = 0; flags <= CARDMARK_TRACK_PRIVATE; flags++) {
@@ -281,8 +281,8 @@ static void memory_is_plain_again_after_close(void)
 	CHECK(mem[5 * live_card] == 3);
 }
 
-/* No userfaultfd can watch a plain file's mapping, and none gives back a range that one
- * is in. Whoever comes next finds what was kept: another tracker is refused it. */
+/* No userfaultfd can watch a plain file's mapping, or give back a range with such a mapping in
+ * it. If a range were kept, another tracker could not track it. */
 static void an_untrack_gives_back_what_is_beside_a_file(void)
 {
 	unsigned char *mem = live_map(CARDS);

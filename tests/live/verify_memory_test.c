@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a tracker that verifies itself leaves memory as it was, reads what the program may
- * not, and bears that its descriptors are closed. */
+ * Description: a tracker that verifies itself leaves memory as it was, reads memory that the
+ * program may not read, and works on if its descriptors are closed. */
 #include "tests/support/verifying.h"
 
 #include "lib/os/os.h"
@@ -48,7 +48,7 @@ static void a_piece_that_was_unmapped(void)
 	write_card(24);
 	(void)live_collect(cm, table);
 	CHECK_EQ(missed(), 0);
-	/* Where everything is reported, that it has gone is, too. */
+	/* Where everything is reported, the unmapped cards are reported, too. */
 	CHECK_EQ(live_stats(cm).verify_changed, live_can(CARDMARK_CAP_PRECISE) ? 2 : 6);
 	(void)live_map_at(card_at(20), 4);
 }
@@ -85,7 +85,7 @@ static void holes_stay_holes(void)
 	for (int round = 0; round < 3; round++)
 		(void)live_collect(cm, table);
 	CHECK_EQ(populated(mem, cards), 3);
-	/* A hole is known to be empty: what comes there has changed. */
+	/* A hole is known to be empty: data that appears there is a change. */
 	live_store(card_at(cards / 4), 1);
 	(void)live_collect(cm, table);
 	s = live_stats(cm);
@@ -98,7 +98,7 @@ static void holes_stay_holes(void)
 		CHECK_EQ(s.verify_false, 3 * cards - 1);
 }
 
-/* The page table of shared memory has markers where nobody ever looked. */
+/* The page table of shared memory has markers where no access ever was. */
 static void holes_of_shared_memory_too(void)
 {
 	const size_t cards = 4096;
@@ -110,7 +110,8 @@ static void holes_of_shared_memory_too(void)
 	live_own_memory(mem, cards * live_card);
 	live_store(card_at(0), 1);
 	live_store(card_at(cards / 2), 1);
-	/* In the file, not in the page table: nobody knows it, so it can't change. */
+	/* In the file, not in the page table: verify does not know it, so it can't be a
+	 * change. */
 	CHECK(pwrite(fd, "content", 7, 100 * (off_t)live_card) == 7);
 	cm = live_open_verifying(0);
 	table = live_table(cm);
@@ -160,14 +161,14 @@ static int open_but_not_mem(const char *name, int flags)
 							  : cm_os_linux.open_self(name, flags);
 }
 
-/* A report that goes by unchecked must not be held against the next. */
+/* After an unchecked report, the next one must not be blamed for its changes. */
 static void descriptors_that_cannot_be_had(void)
 {
 	struct cardmark_options options = CARDMARK_OPTIONS_INIT;
 	struct cardmark *none;
 	int fd = -1;
 
-	/* In use before threads start, and until they have ended. */
+	/* Put in place before threads start, and kept until they have ended. */
 	broken_os_begin()->open_self = open_but_not_mem;
 	mem_is_refused = false;
 	set_up_verifying(0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a tracker that verifies itself finds nothing missed where nothing is,
- * counts exactly, and leaves memory as it was. That it finds what is missed:
- * tests/soundness/random/verify_controls_test.c. */
+ * Description: a tracker that verifies itself reports no miss if there is none, counts
+ * exactly, and leaves memory as it was. tests/soundness/random/verify_controls_test.c shows
+ * that it finds misses. */
 #include "tests/support/verifying.h"
 
 #include "lib/os/os.h"
@@ -47,7 +47,7 @@ static void stores_and_the_kernel_s_writes(void)
 	CHECK_EQ(s.verify_missed, 0);
 	CHECK_EQ(s.verify_first_missed, 0);
 	CHECK_EQ(s.verify_checked, 6 * CARDS);
-	/* In the first round two kinds of write meet nowhere, in the others neither. */
+	/* No two kinds of write ever meet in a card. */
 	CHECK_EQ(s.verify_changed, live_can(CARDMARK_CAP_KERNEL_WRITES) ? 20 : 10);
 	if (live_can(CARDMARK_CAP_PRECISE))
 		CHECK_EQ(s.verify_false, 0);
@@ -67,7 +67,7 @@ static void false_positives_are_counted(void)
 	s = live_stats(cm);
 	CHECK_EQ(s.verify_changed, 1);
 	CHECK_EQ(s.verify_false, live_can(CARDMARK_CAP_PRECISE) ? 5 : CARDS - 1);
-	/* Guessed and held is reported, too. */
+	/* Guessed and held cards are reported, too. */
 	CHECK_EQ(cardmark_hold(cm, card_at(30), 2 * live_card), 0);
 	(void)live_collect(cm, table);
 	CHECK_EQ(live_stats(cm).verify_false - s.verify_false,
@@ -114,8 +114,8 @@ static void memory_mapped_anew(void)
 	CHECK(live_stats(cm).verify_changed >= 8);
 }
 
-/* A card that is emptied is not written, unless the tracker was told so; and one
- * that was read afterwards has a page again. */
+/* An emptied card counts as written only if the tracker was opened so. A card that was read
+ * afterwards has a page again. */
 static void emptied_cards(void)
 {
 	for (int as_write = 0; as_write < 2; as_write++) {
@@ -129,7 +129,7 @@ static void emptied_cards(void)
 		CHECK(cardmark_table_is_dirty(table, card_at(8)));
 		for (size_t i = 4; i < 12 && as_write; i++)
 			CHECK(cardmark_table_is_dirty(table, card_at(i)));
-		/* Some backends call it written once it was read. */
+		/* Some backends report it as written after it was read. */
 		changed += cardmark_table_is_dirty(table, card_at(6));
 		write_card(5); /* from nothing */
 		write_card(6); /* from the zero page */
@@ -218,7 +218,7 @@ static void scan(enum cardmark_scan_op op, unsigned flags, size_t from, size_t n
 	CHECK_EQ(cardmark_scan(cm, &q), 0);
 }
 
-/* What a scan has taken and told is not in the collect. */
+/* The collect does not have the cards that a scan has taken and reported. */
 static void cards_cleared_by_a_scan(void)
 {
 	set_up_verifying(0);
@@ -328,7 +328,7 @@ static void a_collect_that_could_not_tell_compares_nothing(void)
 	CHECK_EQ(missed(), 0);
 }
 
-/* So much deeper, what is there is none of our frames' yet. */
+/* At this depth the stack holds no frame of ours yet. */
 __attribute__((noinline)) static void collect_deeper(size_t bytes)
 {
 	unsigned char room[bytes];
@@ -355,8 +355,7 @@ static void *collect_on_tracked_stack(void *arg)
 	return NULL;
 }
 
-/* Between harvest and comparison our own frames are written, on the stack we are
- * called on. */
+/* Between harvest and comparison our own frames are written, on the caller's tracked stack. */
 static void a_stack_that_is_tracked(void)
 {
 	const size_t bytes = (size_t)4 << 20; /* the thread sanitizer takes 0.8 MiB of it */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What tests of the query on another process share: that process, with all kinds of memory, and
+ * Shared by tests of the query on another process: that process, with all kinds of memory, and
  * a question about it. */
 #ifndef CM_TESTS_VIEW_H
 #define CM_TESTS_VIEW_H
@@ -87,7 +87,7 @@ static inline void furnish(void)
 	touch_some(arena + ARENA_PAGES * live_card, HOLE_PAGES, 4000);
 }
 
-/* A child that becomes what fn makes of it, then waits to be killed. */
+/* A child that runs fn, then waits to be killed. */
 static inline pid_t spawn(void (*fn)(void))
 {
 	int ready[2];
@@ -126,7 +126,7 @@ static inline void reap(void)
 	target = 0;
 }
 
-/* What the case before left, however it ended; and an arena. */
+/* Cleans up after the case before, however it ended, and makes an arena. */
 static inline void start(size_t cards)
 {
 	broken_os_end();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the query on another process that ends, becomes another program, or may not be
- * looked at; and on the wrong arguments. */
+ * looked at; and the query with wrong arguments. */
 #include "tests/live/view.h"
 
 #include <errno.h>

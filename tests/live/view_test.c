@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the query on another process, compared for random masks with what its
- * pagemap entries and mappings say. Takes a seed. */
+ * Description: the query on another process, compared for random masks with its pagemap
+ * entries and mappings. Takes a seed. */
 #include "tests/live/view.h"
 #include "tests/support/smaps.h"
 
@@ -15,7 +15,7 @@ struct page {
 };
 
 static struct page pages[SPAN_PAGES];
-static uint64_t comparable; /* categories that entries tell */
+static uint64_t comparable; /* categories that entries show */
 
 /* The frame of the zero page, 0 if this process may not see frames. */
 static uint64_t zero_frame(void)
@@ -93,7 +93,7 @@ static uint64_t random_categories(unsigned one_in)
 	return c & comparable;
 }
 
-/* Masks that can match, most of them such as people use. */
+/* Masks that can match, most of them like those in real use. */
 static void random_masks(struct cardmark_query *q)
 {
 	q->required = random_categories(8);
@@ -108,7 +108,7 @@ static void random_masks(struct cardmark_query *q)
 
 static size_t n_regions;
 
-/* All answers to q, asked in bites of the given sizes. */
+/* All answers to q, asked in pieces of the given sizes. */
 static void ask(struct cardmark_query q, size_t capacity, size_t max_pages)
 {
 	uintptr_t end = (uintptr_t)q.start + q.len;
@@ -214,7 +214,7 @@ static void control_a_lost_region_is_noticed(void)
 	CHECK(differences(&q) > 0);
 }
 
-/* What the target's own tracker sees is as if nobody had looked. */
+/* The target's own tracker does not notice that another process has looked. */
 static int told[2];
 
 static void report_after_being_looked_at(void)
@@ -305,7 +305,7 @@ static void the_whole_address_space_can_be_asked(void)
 	CHECK(found);
 }
 
-/* A dense process is looked at in bounded pieces, a hole in one. */
+/* Dense memory is looked at in bounded pieces, a hole in one. */
 static unsigned long most_pages, scans;
 
 static long measuring_scan(int fd, struct pm_scan_arg *arg)

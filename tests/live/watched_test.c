@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the seam's uffd_watched() tells what a userfaultfd watches from what it
- * does not, wherever the page without access lies that it needs. */
+ * Description: the seam's uffd_watched() distinguishes memory that a userfaultfd watches from
+ * other memory, wherever the page without access that it needs lies. */
 #include "lib/os/os.h"
 #include "tests/support/live.h"
 
