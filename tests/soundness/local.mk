@@ -1,6 +1,6 @@
 # Random programs, failing calls and stopped threads, against oracles.
 # events/: every event that writes. faults/: kernel calls that fail or stop. random/: random
-# programs and writers. A test NAME_test.c is a line here.
+# programs and writers. Each test NAME_test.c has a line here.
 soundness_tests = \
 	tests/soundness/events/events_mappings_test \
 	tests/soundness/events/events_test \

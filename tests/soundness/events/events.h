@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One case for each thing that can happen to tracked memory. Whatever was written is in the
- * report, and tracking goes on. The line "cell" of each case says how:
+ * One case for each thing that can happen to tracked memory. Every write is in the report, and
+ * tracking goes on. The line "cell" of each case shows the result:
  * tests/soundness/events/table.sh makes the table of docs/soundness.md from them. */
 #ifndef CM_TESTS_EVENTS_H
 #define CM_TESTS_EVENTS_H
@@ -20,7 +20,8 @@ static bool usable[CARDS]; /* may be written in the second round */
 
 struct event {
 	const char *name;
-	const char *(*happen)(void); /* marks in want what it wrote; NULL, or why it could not */
+	const char *(*happen)(void); /* marks the cards that it wrote in want; returns NULL, or
+				      * why it could not */
 	unsigned needs;              /* enum cardmark_capability */
 	enum memory memory;
 };
@@ -47,7 +48,7 @@ static inline unsigned char *map_kind(enum memory kind)
 	return p;
 }
 
-/* Lost: none. Returns how many cards more than what was written. */
+/* Checks that none is lost. Returns the number of cards reported but not written. */
 static inline size_t more_than_written(const char *when)
 {
 	size_t lost = 0, more = 0;

@@ -76,7 +76,7 @@ static const char *armed_moved_onto(void)
 	return NULL;
 }
 
-/* The new part is tracked by whoever grew the memory. */
+/* The program that grew the memory tracks the new part. */
 static const char *grown(void)
 {
 	unsigned char *area =

@@ -170,7 +170,7 @@ static const char *spawn(void)
 
 /* ---- Descriptors ---------------------------------------------------------------- */
 
-/* Only those above what tests use for themselves. */
+/* Only descriptors above those that tests use for themselves. */
 #define OURS 200
 
 static const char *descriptors_closed(void)

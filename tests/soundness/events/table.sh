@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Makes the tables of docs/soundness.md from what tests/soundness/events/events_test and
-# events_mappings_test printed:
-# a table for each backend, a row for each event, a column for each kernel.
+# Makes the tables of docs/soundness.md from the output of tests/soundness/events/events_test and
+# events_mappings_test: a table for each backend, a row for each event, a column for each kernel.
 # Usage: table.sh LABEL=LOG...   (LOG: a .log or .tap file that has the lines; a LABEL may have several)
 set -eu
 [ $# -gt 0 ] || {

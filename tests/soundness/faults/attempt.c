@@ -26,11 +26,11 @@ static int reap(pid_t pid, bool hung)
 		(void)kill(-pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	(void)kill(-pid, SIGKILL); /* what it may have left behind */
+	(void)kill(-pid, SIGKILL); /* processes that it may have left behind */
 	return status;
 }
 
-/* Reads what the child complains of until its end. False: it does not end. */
+/* Reads the child's complaints until it ends. False: it does not end. */
 static bool listen_to(int fd, char *text, size_t size, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };

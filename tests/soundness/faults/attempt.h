@@ -10,12 +10,12 @@
 
 struct verdict {
 	enum outcome outcome;
-	char text[512]; /* what it complains of */
+	char text[512]; /* its complaints */
 };
 
 extern const char *const outcome_names[]; /* of enum outcome */
 
-/* The child and all it leaves behind are killed after the time: then it hung. */
+/* After this time the child and all its processes are killed: then it hung. */
 struct verdict attempt(void (*act)(void), enum cardmark_backend backend, unsigned capabilities,
 		       const struct inject_fault *fault, int timeout_ms);
 

@@ -45,7 +45,7 @@ bool duel_fits(const struct duel *d, unsigned capabilities, bool one_tracker)
 /* ---- Both -------------------------------------------------------------------------------------
  */
 
-/* Each page is written by one of them, once. */
+/* Each page is written once, by one of them. */
 static void store_some(size_t first)
 {
 	if (!trial_can(CARDMARK_CAP_CONCURRENT) || duel.call->closes)
@@ -171,7 +171,7 @@ static bool is_exact(size_t dirty)
 		cardmark_table_count(stage.call_table) == dirty);
 }
 
-/* The uffd monitor may come to see what has failed only now. */
+/* The uffd monitor may notice the failure only now. */
 static void becomes_exact(void)
 {
 	bool exact = false;

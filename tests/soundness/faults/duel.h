@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two threads at one tracker: a call of ours, one kernel call of which stops its thread, and
- * what goes on meanwhile. A page that is written must be in an answer that ends after it was
- * written; memory is at the end as it should be, and the answers become exact again. */
+ * Two threads use one tracker: a call of ours, in which one kernel call stops its thread, and
+ * other actions meanwhile. A written page must be in an answer that ends after the write. At
+ * the end memory is as it should be, and the answers become exact again. */
 #ifndef CM_TESTS_DUEL_H
 #define CM_TESTS_DUEL_H
 
@@ -15,8 +15,8 @@ enum duel_place { DUEL_HERE, DUEL_FORK_CHILD, DUEL_RAW_CHILD, DUEL_PLACES };
 /* For controls. */
 enum duel_fault {
 	DUEL_SOUND,
-	DUEL_FORGETS,       /* the next tracker does not pay what a late helper owes */
-	DUEL_READS_NOTHING, /* what fails does so to the end */
+	DUEL_FORGETS,       /* the next tracker ignores the debt of a late helper */
+	DUEL_READS_NOTHING, /* a call that fails keeps failing to the end */
 	DUEL_INHERITS       /* a child asks through the descriptors that it has inherited (R5) */
 };
 
@@ -26,7 +26,7 @@ struct duel_side {
 	unsigned places;      /* bits: 1 << enum duel_place */
 	bool second, handler; /* opens a second tracker; is a signal handler */
 	bool clones;          /* by clone(2), without the C library */
-	bool closes, asks;    /* leaves no tracker; needs one that is there */
+	bool closes, asks;    /* leaves no tracker; needs an open one */
 	void (*run)(void);
 };
 
@@ -42,7 +42,7 @@ struct duel {
 
 extern struct duel duel;
 
-/* Do these two go together? */
+/* Can these two be combined? */
 bool duel_fits(const struct duel *d, unsigned capabilities, bool one_tracker);
 /* In a process of its own, after trial_begin() and inject_begin(). */
 void duel_act(void);

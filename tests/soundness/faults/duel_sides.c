@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sides of a duel: calls that are stopped, and what goes on meanwhile. */
+ * The sides of a duel: calls that are stopped, and the actions meanwhile. */
 #include "tests/soundness/faults/duel_stage.h"
 
 #include "lib/backend/owed.h"
@@ -34,7 +34,7 @@ bool duel_worked(const char *call, int error)
 	return false;
 }
 
-/* "All is dirty" harvests nothing: what was written is due still. */
+/* "All is dirty" harvests nothing: the written pages are still due. */
 static void take_answer(const struct cardmark_table *table, enum cardmark_collected result)
 {
 	if (result == CARDMARK_ALL_DIRTY)
@@ -83,13 +83,13 @@ static void take_with(unsigned flags)
 	}
 }
 
-/* Due before it is there: who asks in a handler of this thread may have it at once. */
+/* Due before the write is done: a question in a handler of this thread may report it at once. */
 void duel_track(size_t from, size_t to)
 {
 	set_due(from, to, true);
 	if (!duel_worked("cardmark_track",
 			 cardmark_track(stage.cm, page(from), (to - from) * stage.card, 0)) ||
-	    atomic_load(&stage.ignoring)) /* then the scan may take it without telling */
+	    atomic_load(&stage.ignoring)) /* then the scan may take it without reporting it */
 		set_due(from, to, false);
 }
 
@@ -109,7 +109,7 @@ static void hold_for_a_while(size_t i)
 		;
 }
 
-/* What is suspended is dirty as a whole, and so it is when it comes back. */
+/* While suspended, everything is dirty, and so it is after the resume. */
 static void suspend_for_a_while(void)
 {
 	if (!duel_worked("cardmark_suspend", cardmark_suspend(stage.cm)))
@@ -161,8 +161,8 @@ static void ask_about(void)
 
 /* ---- Children ------------------------------------------------------------------------- */
 
-/* What was due at the fork is in a child's first answer, or the one after it. Of what its
- * parent is just untracking it need not be told. */
+/* Pages that were due at the fork are in a child's first answer, or the one after it. Pages
+ * that the parent is just untracking need not be. */
 void duel_look_in_child(void)
 {
 	for (int n = 0; n < 2; n++)
@@ -190,7 +190,7 @@ void duel_await_child(pid_t pid)
 	if (WIFSIGNALED(status))
 		trial_fail("a child died of signal %d", WTERMSIG(status));
 	if (status != 0)
-		_exit(1); /* it has said why */
+		_exit(1); /* it has reported why */
 }
 
 pid_t duel_clone_without_handlers(void)
@@ -307,7 +307,7 @@ static void nothing(void)
 static void other_collect(void)
 {
 	(void)duel_collect_with(stage.cm, stage.other_table);
-	/* Whatever it said, it told of what was new. */
+	/* Whatever its result, it reported the new pages. */
 	atomic_store(&stage.ignoring, false);
 }
 
@@ -326,7 +326,7 @@ static void other_hold(void)
 	hold_for_a_while(6);
 }
 
-/* All that were stopped go on by themselves, but for those that ended with a child. */
+/* All stopped threads go on by themselves, except those that ended with a child. */
 void duel_await_stopped(void)
 {
 	for (int n = 0; n < 3000; n++) {
@@ -336,8 +336,8 @@ void duel_await_stopped(void)
 	}
 }
 
-/* A call that waits for a late helper comes back without it: the memory goes to another
- * tracker then. */
+/* A call that waits for a late helper returns without it. Then the memory goes to another
+ * tracker. */
 static void take_over(void)
 {
 	struct cardmark_options o = options(1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a duel's sides (duel_sides.c) and its frame (duel.c) share. */
+ * Shared by a duel's sides (duel_sides.c) and its frame (duel.c). */
 #ifndef CM_TESTS_DUEL_STAGE_H
 #define CM_TESTS_DUEL_STAGE_H
 
@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Pages: what was asked for once, what is new, and what is not tracked yet. */
+/* Pages: those reported before, new ones, and those not tracked yet. */
 #define OLD 32
 #define NEW 56
 #define PAGES 64

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: fault injection. Each scenario runs again and again in a fresh
- * process, each time with one other kernel call failing: every function of the
- * seam, every call of it, without and after its effect (R3), once or from then
- * on. Nothing may be lost, crash, hang, leak, or go wrong without an error, and
- * once the fault is gone the answers become exact again. Controls show that the
- * frame sees each of these.
+ * Description: fault injection. Each scenario runs many times, each time in a fresh process
+ * and with another kernel call failing: every function of the seam, every call of it, without
+ * and after its effect (R3), once or from then on. Nothing may be lost, crash, hang, leak, or
+ * go wrong without an error, and once the fault is gone the answers become exact again.
+ * Controls show that the frame notices each of these.
  *
  * PROGRAM [BACKEND] [--all] [--seed=N] [--only=SCENARIO] [--fault=CALL,N,HOW,ERRNO,ON]
  * --all, or CARDMARK_INJECT=all: every error for every call, and no sampling.
- * CARDMARK_INJECT=N: at most N runs a scenario (400; at least 12). */
+ * CARDMARK_INJECT=N: at most N runs for each scenario (400; at least 12). */
 #include "tests/soundness/faults/attempt.h"
 #include "tests/soundness/faults/scenarios.h"
 #include "tests/soundness/faults/sweep.h"
@@ -68,15 +67,15 @@ static bool is_more_of_the_same(enum inject_call call, unsigned nth, unsigned co
 	return call == INJECT_fd_is && nth > 32 && nth + 32 < count;
 }
 
-/* "It is closed" is an answer. Given for a descriptor that is open it is a lie that no
- * kernel tells: who believes it leaves a userfaultfd open, which keeps its memory. */
+/* EBADF means "it is closed". No kernel returns that for an open descriptor: a caller that
+ * believes it leaves a userfaultfd open, which keeps its memory. */
 static bool is_a_lie(enum inject_call call, int error)
 {
 	return call == INJECT_fd_id && error == -EBADF;
 }
 
-/* Calls fn for each fault that the counted calls allow. In the quick mode one error
- * for each place, another one each time. */
+/* Calls fn for each fault that the counted calls allow. In the quick mode each place gets one
+ * error, a different one each time. */
 static void for_each_fault(const unsigned *counts, const struct scenario *s,
 			   void (*fn)(const struct scenario *s, const struct inject_fault *f,
 				      struct tally *tally),
@@ -118,7 +117,7 @@ static void count_fault(const struct scenario *s, const struct inject_fault *f, 
 	tally->planned++;
 }
 
-/* Sanitized children take their time. */
+/* Sanitized children are slow. */
 #define MOST (TAP_ASAN || TAP_TSAN ? 60ul : 400ul)
 #define LEAST 12ul /* more than those that must be reached */
 #define REACHED 5ul
@@ -126,7 +125,7 @@ static void count_fault(const struct scenario *s, const struct inject_fault *f, 
 static void sample_fault(const struct scenario *s, const struct inject_fault *f,
 			 struct tally *tally)
 {
-	/* Each place is as likely, and as many run as may. */
+	/* Each place is equally likely, and as many run as allowed. */
 	if (!sweep.all && random_below(&rng, tally->planned--) >= sweep.most - tally->run)
 		tally->left_out++;
 	else
@@ -173,8 +172,8 @@ static void expect(const struct bad_scenario *s)
 		 NULL);
 }
 
-/* The call by which each backend learns of writes, with its failures kept from
- * the library: as one that takes an error for "clean". */
+/* The call by which each backend learns of writes, with its failures hidden from the library:
+ * like a library that takes an error for "clean". */
 static void errors_taken_as_clean(void (*act)(void), const char *whose)
 {
 	struct inject_fault f = { .how = INJECT_AFTER, .error = -EFAULT, .lie = true };

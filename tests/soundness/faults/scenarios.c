@@ -66,7 +66,7 @@ static void probe(void)
 					   cardmark_backend_name(probes[i].backend));
 	}
 	inject_stop();
-	/* Whatever it found: what it calls usable tells every write. */
+	/* Whatever it found: each backend that it calls usable reports every write. */
 	trial_open(0);
 	trial_store_all(0, TRIAL_PAGES);
 	trial_track(0, TRIAL_PAGES);
@@ -84,7 +84,7 @@ static void pieces(void)
 	trial_track(6, 8);
 	trial_collect();
 	trial_store(3);
-	trial_track(4, 12); /* over both, and what is between */
+	trial_track(4, 12); /* over both and the gap between them */
 	trial_store(13);
 	trial_collect();
 	trial_untrack(5, 7);
@@ -269,7 +269,7 @@ static void tables(void)
 	finish();
 }
 
-/* A collector, and two others that ask now and then. */
+/* A collector, and two other consumers that ask now and then. */
 static void two_consumers(void)
 {
 	begin_armed(0);
@@ -296,7 +296,7 @@ void scenario_consumers(void)
 	finish();
 }
 
-/* What else takes from the tracker, and leaves it to them. */
+/* Other calls that take from the tracker leave the consumers' cards to them. */
 static void consumers_beside_others(void)
 {
 	begin_armed(0);
@@ -347,7 +347,7 @@ static void consumers_in_a_child(void)
 	finish();
 }
 
-/* ---- Bad ones: the frame must see what is wrong with them ----------------------- */
+/* ---- Bad ones: the frame must notice what is wrong with them ----------------------- */
 
 static void crashes(void)
 {
@@ -412,7 +412,7 @@ const struct bad_scenario bad_scenarios[] = {
 	{ "hangs", hangs, 0, HUNG, "" },
 	{ "leaks a descriptor", leaks_a_descriptor, 0, COMPLAINED, "descriptors" },
 	{ "leaks a mapping", leaks_a_mapping, 0, COMPLAINED, "mappings" },
-	/* Where everything is dirty, nothing can be taken. */
+	/* If everything is dirty, nothing can be taken. */
 	{ "takes a consumer's answer from another", takes_from_others, CARDMARK_CAP_PRECISE,
 	  COMPLAINED, "in a consumer's answer" },
 };

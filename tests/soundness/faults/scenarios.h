@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the fault injection runs: uses of the library, each in a process of its
- * own, and bad ones that the frame must see. */
+ * What the fault injection runs: uses of the library, each in a process of its own, and bad
+ * ones that the frame must notice. */
 #ifndef CM_TESTS_SCENARIOS_H
 #define CM_TESTS_SCENARIOS_H
 
@@ -33,7 +33,8 @@ enum outcome { FINE, COMPLAINED, CRASHED, HUNG };
 extern const struct bad_scenario bad_scenarios[];
 extern const size_t n_bad_scenarios;
 
-/* Those in which an error taken as clean must show: to the tracker, and to consumers. */
+/* The scenarios in which an error taken as clean must be noticed: for the tracker, and for
+ * consumers. */
 void scenario_collect(void);
 void scenario_consumers(void);
 

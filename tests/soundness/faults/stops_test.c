@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: kernel calls that stop their thread. One call of ours runs in which one kernel
- * call, before or after its effect, stops its thread for 30 ms, the caller's or a helper's;
- * and meanwhile another thread writes, asks, forks or takes the memory over, or a signal
- * handler runs in the thread that is stopped. Nothing may be lost, crash or hang. Then the
- * same in fork children, and for each scenario of inject_test. Controls: a rule that is
- * broken is found.
+ * Description: kernel calls that stop their thread. In one call of ours one kernel call stops
+ * its thread, the caller's or a helper's, for 30 ms, before or after its effect. Meanwhile
+ * another thread writes, asks, forks or takes the memory over, or a signal handler runs in the
+ * stopped thread. Nothing may be lost, crash or hang. Then the same in fork children, and for
+ * each scenario of inject_test. Controls: a broken rule is found.
  *
  * PROGRAM [BACKEND] [--all] [--seed=N] [--only=WHAT] [--stop=CALL,N,HOW]
  * --all, or CARDMARK_STOPS=all: every place. CARDMARK_STOPS=N: at most N places for each
@@ -30,9 +29,9 @@
 #define WORKERS 12 /* they sleep for most of their time */
 #define MOST_JOBS 1000
 #define STOP_MS 30
-#define HANDLER_STOP_MS 4 /* the handler runs then or not at all */
+#define HANDLER_STOP_MS 4 /* the handler runs during the stop or not at all */
 #define TIMEOUT_MS 30000
-/* Of each job, in the quick mode. Sanitized children take their time. */
+/* Of each job, in the quick mode. Sanitized children are slow. */
 #define PLACES (TAP_ASAN ? 3ul : 12ul)
 #define MOST_NTH 100
 
@@ -136,7 +135,7 @@ static void try_all(const struct job *j, const unsigned *counts, struct result *
 				try_stop(j, &f, r);
 }
 
-/* Each function that is called is as likely, then each of its calls. */
+/* Each called function is equally likely, then each of its calls. */
 static void try_some(const struct job *j, const unsigned *counts, uint64_t *rng, struct result *r)
 {
 	struct inject_fault f = stop_of(j);
@@ -281,7 +280,7 @@ static void print_jobs(void)
 			stopped += run.results[to].stopped;
 		print_line(from, to);
 	}
-	/* Runs that stopped nobody prove nothing. */
+	/* Runs that stopped no thread prove nothing. */
 	if (sweep.only == NULL)
 		tap_line(stopped > run.n, sweep.name, "most runs stop somebody", NULL);
 }
@@ -358,7 +357,7 @@ static void inherited_descriptors(enum duel_place place)
 	tap_line(loses(&j, &none), sweep.name, name, NULL);
 }
 
-/* The failures of what each backend learns of writes by, kept from the library. */
+/* The failures of the call by which each backend learns of writes, hidden from the library. */
 static void errors_taken_as_clean(void)
 {
 	struct job j = make("collect", "stores", DUEL_HERE, 1, DUEL_SOUND);
@@ -371,7 +370,7 @@ static void errors_taken_as_clean(void)
 		f.call = INJECT_mprotect;
 		f.how = INJECT_BEFORE;
 	} else if (sweep.backend != CARDMARK_BACKEND_PAGEMAP) {
-		/* What is not read stays as it is, and may be read later. */
+		/* Unread events stay, and may be read later. */
 		f.call = INJECT_pread;
 		f.on = true;
 		j.duel.fault = DUEL_READS_NOTHING;
@@ -398,7 +397,7 @@ static void run_controls(void)
 		tap_line((int)v.outcome == s->outcome, sweep.name, name, NULL);
 	}
 	if (sweep.backend == CARDMARK_BACKEND_ALLDIRTY)
-		return; /* loses nothing, whatever is broken */
+		return; /* loses nothing, whichever rule is broken */
 	errors_taken_as_clean();
 	if (sweep.backend != CARDMARK_BACKEND_PAGEMAP)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What inject_test and stops_test share: they try scenarios, each with one kernel call after
- * another that fails or stops, on one backend:
+ * Shared by inject_test and stops_test, which try scenarios on one backend. In each run
+ * another kernel call fails or stops:
  *
  * PROGRAM [BACKEND] [--all] [--seed=N] [--only=WHAT] [--fault=PLACE or --stop=PLACE] */
 #ifndef CM_TESTS_SWEEP_H
@@ -25,16 +25,16 @@ struct sweep {
 
 extern struct sweep sweep;
 
-/* variable: "all", or a number in place of most. option: how a place is given. False: they are
- * wrong. */
+/* variable: "all", or a number that replaces most. option: the option that names a place.
+ * False: wrong arguments. */
 bool sweep_read_arguments(int argc, char **argv, const char *variable, unsigned long most,
 			  const char *option);
 
-/* Can the backend be tested here? If not, that is a line. Asked in a child, so that this
- * process stays one that has not probed. */
+/* Can the backend be tested here? If not, prints a line. Tried in a child, so that this
+ * process has not probed. */
 bool sweep_usable(void);
 
-/* So that what a process keeps for good is there before anything is counted. */
+/* Makes everything that a process keeps for ever, before anything is counted. */
 bool sweep_warm_up(void);
 
 /* "CALL,N,HOW" and maybe more. How many characters are read; 0: there is no such call. */

@@ -60,7 +60,7 @@ void trial_begin(enum cardmark_backend backend, unsigned capabilities, int repor
 	t.report = report;
 	t.card = cardmark_card_size();
 	t.descriptors = count_descriptors();
-	/* A page without access on each side: no neighbour merges with it. */
+	/* A page without access on each side, so that no neighbour merges with it. */
 	p = mmap(NULL, (TRIAL_PAGES + 2) * t.card, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		trial_fail("no memory for the trial");
@@ -84,7 +84,7 @@ static bool in_closed_list(int error)
 static char before_call[320];
 static unsigned failed_calls;
 
-/* Another text than any that the call can leave. */
+/* Sets an error text that the next call cannot leave. */
 void trial_start_call(void)
 {
 	enum cardmark_backend unused;
@@ -107,11 +107,12 @@ bool trial_over(const char *call, int error)
 		trial_fail("%s fails without a fault: %s", call, cardmark_last_error());
 	if (failed_calls++ != 0 && t.cold && inject->fault.on &&
 	    (error == -ENOTSUP || error == -EPERM)) {
-		/* Failing each time it was tried, to the probe it is a kernel without. */
+		/* If the call fails at every try, the probe takes the kernel for one without
+		 * it. */
 		trial_end(2);
 		_exit(0);
 	}
-	/* The monitor may come to see what failed only now. */
+	/* The monitor may notice the failure only now. */
 	if (failed_calls > (t.backend == CARDMARK_BACKEND_UFFD ? 2 : 1))
 		trial_fail("%s still fails: %s", call, cardmark_last_error());
 	if (inject->fault.on)
@@ -307,8 +308,8 @@ void trial_is_child(void)
 	t.guesses = trial_guesses();
 }
 
-/* The uffd backend starts no thread while the world is stopped: a fork child whose
- * monitor could not be started is all dirty for good. */
+/* The uffd backend starts no thread while the world is stopped: a fork child whose monitor
+ * could not be started stays all dirty for ever. */
 static bool may_stay_inexact(void)
 {
 	return t.child && t.backend == CARDMARK_BACKEND_UFFD &&
@@ -340,7 +341,7 @@ static bool is_well(void)
 
 void trial_heal(void)
 {
-	/* The monitor may come to see what failed only after this. */
+	/* The monitor may notice the failure only after this. */
 	int rounds = t.backend == CARDMARK_BACKEND_UFFD ? 3 : 1;
 	bool well = false;
 
@@ -361,7 +362,7 @@ void trial_end(int more)
 	enum inject_call call = inject->fault.call;
 	bool failed = atomic_load_explicit(&inject->fired, memory_order_relaxed) != 0;
 
-	/* What can't be unmapped, or is not known to be ours, stays. */
+	/* Memory that can't be unmapped, or is not known to be ours, stays. */
 	if (now > t.descriptors && !(failed && call == INJECT_fd_is))
 		trial_fail("%d descriptors are left open", now - t.descriptors);
 	if (atomic_load_explicit(&inject->maps, memory_order_relaxed) > more &&

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Consumers in a trial: each has an account of its own of what is due to it. */
+ * Consumers in a trial: each has its own list of pages that are due to it. */
 #include "tests/soundness/faults/trial_state.h"
 
 void trial_consumer_new(size_t k)
@@ -22,7 +22,7 @@ void trial_consumers_take_from_others(void)
 	t.takes_from_others = true;
 }
 
-/* What was asked for of [from, to) is in the table. */
+/* The due pages of [from, to) must be in the table. */
 static void check_answer(struct trial_consumer *c, size_t from, size_t to)
 {
 	c->extra = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a trial asks: what is due must be in the answer, and an answer that was guessed is counted.
+ * The questions of a trial: all due pages must be in the answer, and a guessed answer must be
+ * counted.
  */
 #include "tests/soundness/faults/trial_state.h"
 
@@ -34,7 +35,7 @@ static void count_guess(const char *call, bool guessed)
 	t.guesses = guesses;
 }
 
-/* Must page i, emptied since it was last reported, be in a collect? */
+/* Must a collect report page i, which was emptied since its last report? */
 static bool emptied_is_due(size_t i)
 {
 	return t.discard_is_write && t.gone[i];
@@ -54,7 +55,7 @@ static void check_table(const struct cardmark_table *table, const char *call)
 	}
 }
 
-/* All that was reported is due no more. */
+/* Reported pages are no longer due. */
 static void settle(void)
 {
 	for (size_t i = 0; i < TRIAL_PAGES; i++) {
@@ -74,7 +75,8 @@ static void collect_into(struct cardmark_table *table)
 	if (cardmark_table_all_dirty(table) != (t.result == CARDMARK_ALL_DIRTY))
 		trial_fail("a collect says %d of a table that is%s all dirty", (int)t.result,
 			   cardmark_table_all_dirty(table) ? "" : " not");
-	/* All dirty: nothing was harvested, and all is due still. Suspended: as well. */
+	/* All dirty: nothing was harvested, and everything is still due. The same while
+	 * suspended. */
 	if (t.result != CARDMARK_ALL_DIRTY && !t.suspended)
 		settle();
 	count_guess("a collect", t.result != CARDMARK_EXACT);
@@ -118,7 +120,7 @@ void trial_tables(void)
 	cardmark_table_delete(&second);
 }
 
-/* Asks for [from, to), region by region, and says which pages are in the answer. */
+/* Asks for [from, to), region by region, and notes which pages are in the answer. */
 static void ask(struct cardmark_query *q, size_t from, size_t to, bool *reported)
 {
 	struct cardmark_region regions[3];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of a trial share. */
+ * Shared by the parts of a trial. */
 #ifndef CM_TESTS_TRIAL_STATE_H
 #define CM_TESTS_TRIAL_STATE_H
 
@@ -30,7 +30,8 @@ struct trial {
 	enum cardmark_collected result;
 	size_t extra;     /* pages of the last collect that were not due */
 	uint64_t guesses; /* counted until the last answer */
-	/* A consumer's answer counted one, which the tracker's own next collect may still tell. */
+	/* A consumer's answer counted one, which the tracker's own next collect may still
+	 * report. */
 	bool guess_is_kept;
 	bool child, cold;
 	unsigned threads;
@@ -55,8 +56,8 @@ static inline void set_due(size_t i, bool due)
 
 /* Before a call that may fail. */
 void trial_start_call(void);
-/* Is the call over? If it failed it must have failed well, and is made again: the
- * fault was for one time, or is gone from now on. */
+/* Is the call over? If it failed, it must have failed as the contract allows, and is repeated:
+ * the fault was for one time, or is gone from now on. */
 bool trial_over(const char *call, int error);
 
 #define DO(call, expression)                                                                       \
@@ -69,7 +70,7 @@ uint64_t trial_guesses(void);
 
 /* All consumers ask. */
 void trial_consumers_collect(void);
-/* Had each one's last answer no more than was due? */
+/* Did each one's last answer have no more than the due pages? */
 bool trial_consumers_exact(void);
 void trial_consumer_delete(size_t k);
 

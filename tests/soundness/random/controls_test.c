@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: negative controls. Each breaks one rule underneath the library
- * and passes only if the property test then finds lost writes: a property test
- * that finds nothing wrong with these would prove nothing. Their sound twins,
- * with the same failures reported honestly, must lose nothing (R3). */
+ * Description: negative controls. Each breaks one rule underneath the library and passes only
+ * if the property test then finds lost writes. A property test that misses these would prove
+ * nothing. Their sound twins, which report the same failures correctly, must lose nothing
+ * (R3). */
 #include "tests/soundness/random/world.h"
 
 #include "tests/support/broken_os.h"
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define SECONDS 1.0
-#define MOST_SEEDS 30 /* a busy machine gets through little in a second */
+#define MOST_SEEDS 30 /* a busy machine does little in a second */
 
 static struct world_counts run(void (*break_rule)(struct cm_os *os), unsigned threads,
 			       uint64_t seed)

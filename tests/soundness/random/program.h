@@ -127,22 +127,22 @@ struct program {
 	uint32_t vec;
 	uint32_t crew; /* threads in a collect */
 	uint32_t backoff;
-	uint32_t consumer; /* is there a second one who asks? */
+	uint32_t consumer; /* is there a second consumer? */
 	uint32_t huge;     /* enum cardmark_huge */
 	uint32_t verify;   /* enum cardmark_verify */
-	uint32_t faults;   /* one kernel call in so many fails, 0: none */
+	uint32_t faults;   /* one kernel call in this many fails, 0: none */
 	uint32_t n;
 	struct op op[PROGRAM_OPS];
 };
 
-/* What there is to know of a kind of operation. */
+/* The properties of a kind of operation. */
 struct op_info {
 	const char *name;
 	uint32_t operands;       /* 1 << enum operand */
 	const char *const *hows; /* names of O_HOW */
 	unsigned hows_n;
-	/* Not made for a backend without all of these; without `tracked_needs` it is
-	 * only done to memory that is not tracked. */
+	/* Made only for a backend with all of these. Without `tracked_needs` it is only done
+	 * to untracked memory. */
 	unsigned needs, tracked_needs;
 	unsigned weight; /* how often, of the sum of all */
 };
@@ -166,7 +166,7 @@ enum verdict {
 	VERDICT_WRONG, /* an answer or an error that breaks the contract otherwise */
 	VERDICT_DIED,  /* of a signal */
 	VERDICT_HUNG,
-	VERDICT_BROKEN /* the tester itself could not go on */
+	VERDICT_BROKEN /* the test program itself could not go on */
 };
 
 struct counts {
@@ -188,14 +188,14 @@ const char *verdict_name(enum verdict v);
 void counts_add(struct counts *sum, const struct counts *c);
 void counts_print(const char *who, const struct counts *c);
 
-/* For controls: called after each preclean, and after each collect. */
+/* For controls: these are called after each preclean and after each collect. */
 extern void (*program_after_preclean)(struct cardmark *cm);
 extern void (*program_after_collect)(struct cardmark *cm); /* each of the tracker's own */
 
 /* ---- Making smaller ------------------------------------------------------------ */
 
-/* Takes away what is not needed to fail in the same way. Returns how often it ran
- * the program. */
+/* Removes everything that is not needed to fail in the same way. Returns how often it ran the
+ * program. */
 unsigned program_shrink(struct program *p, enum cardmark_backend backend, enum verdict verdict,
 			unsigned most_runs);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * A second consumer of the same tracker, and what the oracle asks of its answers: whatever
- * differs from what was there when it last asked is in them, whoever else asked meanwhile,
- * and however (collects, precleans and scans beside writers among them).
+ * A second consumer of the same tracker, and the oracle's check of its answers: they have
+ * every page that differs from its contents at the last answer, even if others asked meanwhile
+ * in any way (by collects, precleans, or scans beside writers).
  *
- * It asks while the other threads are idle, so hashes are exact, and of private memory, whose
- * contents no other mapping changes. */
+ * It asks while the other threads are idle, so hashes are exact. It asks only about private
+ * memory, whose contents no other mapping changes. */
 #include "tests/soundness/random/program_state.h"
 
 #include "tests/support/broken_os.h"
 
-/* It has been told of nothing: what holds data is new to it. */
+/* Nothing was reported to it yet: every page with data is new to it. */
 static void forget_told(struct run *r)
 {
 	for (size_t i = 0; i < PROGRAM_PAGES; i++)
@@ -37,7 +37,7 @@ static void judge(struct run *r, size_t i)
 	bool dirty = cardmark_table_is_dirty(r->consumer_table, page_at(r, i));
 	uint64_t now = p->told;
 	bool known = contents(r, i, &now);
-	/* Emptied is not written, unless that is the question. */
+	/* Emptied does not count as written, unless the tracker was opened so. */
 	bool emptied = now == r->zero_hash && !r->discard_is_write;
 
 	atomic_fetch_add_explicit(&r->board->checked, 1, memory_order_relaxed);

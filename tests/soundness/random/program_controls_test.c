@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: negative controls of the random programs. Each breaks one rule
- * underneath the library; programs must find the loss within a bounded number of
- * seeds, and the shrinker make one of a few operations of it. */
+ * Description: negative controls of the random programs. Each breaks one rule underneath the
+ * library. Programs must find the loss within a bounded number of seeds, and the shrinker must
+ * reduce the program to a few operations. */
 #include "tests/soundness/random/program.h"
 
 #include "lib/tracker.h"
@@ -17,7 +17,7 @@
 #define FEW 12
 #define SHRINK_RUNS 1500
 
-/* However the case before ended. */
+/* Cleans up, however the case before ended. */
 static struct cm_os *start_sound(void)
 {
 	program_after_preclean = NULL;
@@ -32,7 +32,7 @@ static void find_from(uint64_t first, struct program *p)
 		struct outcome out;
 
 		program_make(p, seed, OPS, 0, live_capabilities);
-		p->faults = 0; /* they would put a seam of their own in place */
+		p->faults = 0; /* these would install a seam of their own */
 		broken_os_seed(seed);
 		program_run(p, live_backend, &out);
 		CHECK(out.verdict != VERDICT_BROKEN);
@@ -45,7 +45,7 @@ static void find_from(uint64_t first, struct program *p)
 	tap_fail(__FILE__, __LINE__, "no seed found it");
 }
 
-/* With the rule kept it loses nothing: what was found is the broken rule. */
+/* With the rule intact the program loses nothing: so the broken rule was found. */
 static void sound_again(const struct program *p)
 {
 	struct outcome out;
@@ -177,7 +177,7 @@ static void taken_from_a_consumer(void)
 	sound_again(&program);
 }
 
-/* What the shrinker prints is what was found. */
+/* A printed program reads back as the same program. */
 static void a_program_survives_its_text(void)
 {
 	static struct program again;

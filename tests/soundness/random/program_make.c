@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Makes a program from a seed. Most of what it does falls on a few pages, so that
- * operations meet. */
+ * Makes a program from a seed. Most operations use the same few pages, so that they meet. */
 #include "tests/soundness/random/program.h"
 
 #include "tests/support/random.h"
@@ -35,7 +34,7 @@ static struct op *add(struct maker *m, enum op_kind kind)
 	return op;
 }
 
-/* A few pages, mostly; now and then all around, or one huge page. */
+/* Mostly a few pages; sometimes a large range around them, or one huge page. */
 static void choose_place(struct maker *m, struct op *op)
 {
 	if (one_in(m, 24)) {
@@ -68,7 +67,7 @@ static void choose_write(struct maker *m, struct op *op)
 	}
 }
 
-/* What a user would ask, mostly. */
+/* Mostly questions that a user would ask. */
 static void choose_masks(struct maker *m, struct op *op)
 {
 	static const uint32_t some[] = { CARDMARK_PAGE_PRESENT,  CARDMARK_PAGE_SWAPPED,
@@ -191,7 +190,7 @@ static enum op_kind choose_kind(struct maker *m)
 	}
 }
 
-/* What is always needed: a piece of memory, tracked, with something in it. */
+/* Always needed: a piece of tracked memory with data in it. */
 static void choose_beginning(struct maker *m)
 {
 	struct op *op = add(m, OP_MAP);
@@ -218,8 +217,8 @@ static void make_room(struct maker *m, enum op_kind kind)
 	choose_place(m, op);
 }
 
-/* A second one who asks, in every other program. With numbers of its own: what a seed makes of
- * the rest is as it was. */
+/* A second consumer in every other program. It has random numbers of its own, so that the rest
+ * of each seed's program stays the same. */
 static void put_consumer(struct program *p)
 {
 	static struct program with;

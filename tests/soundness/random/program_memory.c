@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The interpreter's changes of mappings, and the model of what they do to
- * contents. All are done with the other threads idle. */
+ * The interpreter's changes of mappings, and a model of their effect on contents. All are done
+ * with the other threads idle. */
 #include "tests/soundness/random/program_state.h"
 
 #include "tests/support/backends.h"
@@ -46,12 +46,12 @@ static const int advice[ADVISE_KINDS] = {
 
 /* ---- The model --------------------------------------------------------------- */
 
-/* Something else than a write changed what is there. */
+/* Something other than a write changed the contents. */
 static void forget_writes(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
 
-	if (p->unsure) /* nobody knows which contents the last answer stood for */
+	if (p->unsure) /* it is not known which contents the last answer stood for */
 		p->hash = r->zero_hash;
 	p->must = p->pending = p->unsure = false;
 	atomic_store_explicit(&p->period, 0, memory_order_relaxed);
@@ -63,7 +63,8 @@ void zapped(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
 	uint64_t now = r->zero_hash;
-	/* If nobody knows whether it held anything of its own, neither if it lost it. */
+	/* If it is not known whether it held anything of its own, it is not known whether it
+	 * lost it. */
 	bool guess = p->unsure && p->object >= 0;
 
 	if (p->shared)
@@ -76,7 +77,7 @@ void zapped(struct run *r, size_t i)
 	p->hash = now;
 }
 
-/* A file's page shows the file again, and only who sees new mappings sees that. */
+/* A file's page shows the file again. Only a backend that sees new mappings sees that. */
 static void unguarded(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
@@ -86,7 +87,7 @@ static void unguarded(struct run *r, size_t i)
 	p->guard = false;
 }
 
-/* A new mapping: what it holds is dirty. */
+/* A new mapping: its contents count as dirty. */
 static void mapped_anew(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
@@ -123,7 +124,7 @@ static bool any_tracked(const struct run *r, struct span s)
 	return false;
 }
 
-/* What a backend's capabilities rule out for memory that it tracks. */
+/* Operations that a backend's capabilities rule out for memory that it tracks. */
 static bool allowed(const struct run *r, const struct op *op, struct span s)
 {
 	unsigned needs = op_info[op->kind].tracked_needs;
@@ -141,8 +142,8 @@ static bool all_private(const struct run *r, struct span s)
 	return true;
 }
 
-/* File or shared memory that a userfaultfd may watch. If calls fail at random, an untrack
- * may have let go of nothing. */
+/* File or shared memory that a userfaultfd may watch. If calls fail at random, an untrack may
+ * have released nothing. */
 static bool may_be_armed_file(const struct run *r, struct span s)
 {
 	return (any_tracked(r, s) || r->p->faults != 0) && !all_private(r, s);
@@ -292,7 +293,7 @@ static bool do_remap(struct run *r, const struct op *op, struct span s)
 			   into) == into) {
 			note_moved(r, i, dest + (i - s.from), end - i, stays);
 		} else {
-			/* It may have unmapped what it was to replace. */
+			/* It may have unmapped the memory that it should replace. */
 			(void)munmap(into, (end - i) * r->card);
 			note_unmapped(r, dest + (i - s.from), dest + (end - s.from));
 		}
@@ -372,7 +373,7 @@ static void advised(struct run *r, size_t i, enum advise_how how)
 		p->hash = r->zero_hash;
 		break;
 	default:
-		break; /* contents are the same; what MADV_FREE does later, the hash tells */
+		break; /* contents are the same; the hash shows what MADV_FREE does later */
 	}
 }
 
@@ -395,7 +396,7 @@ static bool do_advise(struct run *r, const struct op *op, struct span s)
 			advised(r, i, how);
 		return true;
 	}
-	/* It may have done part of it: so page by page. */
+	/* It may have done only part: so page by page. */
 	for (size_t i = s.from; i < s.to; i++)
 		if (madvise(page_at(r, i), r->card, advice[how]) == 0)
 			advised(r, i, how);
@@ -409,8 +410,8 @@ static bool do_lock(struct run *r, const struct op *op, struct span s)
 
 	if (!all_mapped(r, s))
 		return false;
-	/* Nor is there an end to bringing in an armed page of a disk file that a hole was
-	 * punched into (6.18 at least). */
+	/* Bringing in an armed page of a disk file with a punched hole does not end either
+	 * (6.18 at least). */
 	if (op->v[O_HOW] == 0 && may_be_armed_file(r, s))
 		return false;
 	if (op->v[O_HOW] == 0)

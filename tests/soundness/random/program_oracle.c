@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The oracle. It knows of each page whether it has to be in the next answer: by
- * the writes that it watched begin and end (must), and by its hash.
+ * The oracle. It knows of each page whether it must be in the next answer: from the writes
+ * that it saw begin and end (must), and from the page's hash.
  *
  * With the other threads idle both are exact. With them running, see world.c: a
  * hash that differs means a store before or after the instant at which the collect
  * took the page, so the page is in this report or in the next (pending); a write
  * that began and ended between two collects has to be in the second.
  *
- * Contents are read so that looking changes nothing: holes of private memory are
- * not touched, shared memory is read through another mapping. A page of zeros is
- * clean for a collector (R7). For a tracker with DISCARD_IS_WRITE it differs from
- * what it was. */
+ * Contents are read in a way that changes nothing: holes of private memory are not touched,
+ * shared memory is read through another mapping. A page of zeros is clean for a collector
+ * (R7). For a tracker with DISCARD_IS_WRITE it differs from its old contents. */
 #include "tests/soundness/random/program_state.h"
 
 #include "tests/support/page_hash.h"
@@ -71,7 +70,7 @@ bool contents(const struct run *r, size_t i, uint64_t *hash)
 	return n == (ssize_t)r->card;
 }
 
-/* From now on; what a scan reported before is another matter. */
+/* From now on; earlier reports by a scan do not count. */
 void must_report(struct run *r, size_t i)
 {
 	struct page *p = &r->page[i];
@@ -113,7 +112,7 @@ void lose(struct run *r, size_t i, const char *rule)
 
 /* ---- Collect -------------------------------------------------------------------- */
 
-/* What the last answer makes of one tracked page. */
+/* The effect of the last answer on one tracked page. */
 static void judge(struct run *r, size_t i, unsigned t, bool others_run, bool held, uint64_t period)
 {
 	struct page *p = &r->page[i];
@@ -123,8 +122,8 @@ static void judge(struct run *r, size_t i, unsigned t, bool others_run, bool hel
 	uint64_t now = p->hash;
 
 	known = contents(r, i, &now);
-	/* Emptied before anybody was told that it held data (MADV_FREE takes effect when it
-	 * likes): for a snapshot, too, it is as it was. */
+	/* Emptied before any answer reported its data (MADV_FREE takes effect at any time): it
+	 * has not changed, for a snapshot either. */
 	if (known && now == r->zero_hash && p->object < 0 &&
 	    (!r->discard_is_write || p->hash == r->zero_hash)) {
 		p->must = p->pending = logged = false;
@@ -166,7 +165,7 @@ static void judge(struct run *r, size_t i, unsigned t, bool others_run, bool hel
 	r->in_table[t][i] = dirty && !cardmark_table_all_dirty(r->table[t]);
 }
 
-/* The library's own hashes must not find what this oracle does not. */
+/* The library's own hashes must find nothing that this oracle does not find. */
 static void compare_with_verify(struct run *r)
 {
 	struct cardmark_stats stats = { .size = sizeof stats };
@@ -226,8 +225,8 @@ static void discarded(struct run *r, unsigned t)
 		bool there = cardmark_table_is_dirty(r->table[t], page_at(r, i));
 
 		r->in_table[t][i] = p->tracked && there;
-		/* Zeros that go leave zeros: no matter, and a zero page may count as
-		 * emptied already. */
+		/* Dropped zeros leave zeros: no difference. A zero page may already count as
+		 * emptied. */
 		if (p->tracked && !there && p->populated && is_private(r, i) && !has_data(r, i) &&
 		    p->hash != r->zero_hash)
 			lose(r, i, "held data, was emptied, and is not among the discarded");
@@ -244,7 +243,7 @@ static void discarded(struct run *r, unsigned t)
 
 /* ---- Ranges, holds, tables --------------------------------------------------------- */
 
-/* Would the manual have it succeed? */
+/* Should it succeed, by the manual? */
 static bool trackable(const struct run *r, struct span s)
 {
 	for (size_t i = s.from; i < s.to; i++) {
@@ -271,7 +270,7 @@ static bool do_track(struct run *r, const struct op *op)
 	int error;
 
 	(void)running(r, op);
-	/* What was written before counts by what it left. */
+	/* Earlier writes count by the contents that they left. */
 	for (size_t i = s.from; i < s.to; i++)
 		atomic_store_explicit(&r->page[i].period, 0, memory_order_relaxed);
 	error = cardmark_track(r->cm, page_at(r, s.from), (s.to - s.from) * r->card,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The interpreter: one program, in a process of its own, from the first operation
- * to the last answer. Operations that cannot be done in the state they meet are
- * passed over, so that any part of a program is a program. */
+ * to the last answer. Operations that are impossible in the current state are skipped, so that
+ * any part of a program is a program. */
 #include "tests/soundness/random/program_state.h"
 
 #include "lib/tracker.h"
@@ -31,7 +31,7 @@
 #define FIRST_OF_OURS 900
 #define FIRST_OF_LIBRARY 200
 #define MOST_DEPTH 2
-#define PROGRAM_SECONDS 40 /* one that takes longer hangs */
+#define PROGRAM_SECONDS 40 /* a longer run counts as hung */
 
 /* Far from where the kernel puts mappings, so that nothing of the library's comes
  * to lie in a hole of ours; in the sanitizers' memory for programs. */
@@ -115,7 +115,7 @@ static int open_tracker(struct run *r)
 	options.backoff = r->p->backoff;
 	options.huge = (enum cardmark_huge)r->p->huge;
 	options.verify = (enum cardmark_verify)r->p->verify;
-	broken_os_pause(true); /* what fails here is no matter of soundness */
+	broken_os_pause(true); /* a failure here does not matter for soundness */
 	error = cardmark_open(&r->cm, &options);
 	for (unsigned t = 0; t < PROGRAM_TABLES && error == 0; t++)
 		error = cardmark_table_new(&r->table[t], r->cm);
@@ -274,10 +274,10 @@ static bool do_spawn(struct run *r, const struct op *op)
 
 static bool do_files(struct run *r, const struct op *op)
 {
-	unsigned seen = 0; /* nobody else has any up there */
+	unsigned seen = 0; /* there are no other descriptors up there */
 	int null;
 
-	/* uffd's monitor may close a descriptor at any time, and says so to nobody. */
+	/* uffd's monitor may close a descriptor at any time, and does not report it. */
 	if (TAP_TSAN && r->backend == CARDMARK_BACKEND_UFFD)
 		return false;
 	quiesce(r);

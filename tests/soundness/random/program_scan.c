@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The full query and what the oracle asks of its answers: a page that has to be
- * reported and surely matches the masks is there, none is called clean, and a scan
- * that clears takes what it reports out of the next answer. */
+ * The full query, and the oracle's check of its answers: every page that must be reported and
+ * surely matches the masks is there, no such page is called clean, and pages reported by a
+ * clearing scan need not be in the next answer. */
 #include "tests/soundness/random/program_state.h"
 
 #include "lib/os/uapi.h"
@@ -20,7 +20,7 @@ struct scan {
 	bool others_run, clears, ignore_new;
 };
 
-/* Of a page that was written: what categories it has for sure, and has not. */
+/* The categories that a written page surely has, and surely has not. */
 static enum match match(const struct run *r, const struct cardmark_query *q, size_t i)
 {
 	const struct page *p = &r->page[i];
@@ -63,7 +63,7 @@ static void taken(struct run *r, const struct scan *s, size_t i)
 
 	p->must = false; /* this thread's writes are done */
 	if (s->others_run) {
-		p->reported = true; /* the next answer may do without */
+		p->reported = true; /* the next answer may omit it */
 		return;
 	}
 	p->pending = false;
@@ -92,8 +92,8 @@ static void judge(struct run *r, const struct scan *s, size_t i)
 	}
 	if (!s->clears)
 		return;
-	/* Whoever clears beside writers gives up what they write meanwhile, also to pages
-	 * that were holes, and did not match, a moment before. */
+	/* A clear beside writers gives up their writes meanwhile, also to pages that were
+	 * holes a moment before and did not match. */
 	if (region != NULL ||
 	    ((m != MATCH_NO || s->others_run) && (s->q.op == CARDMARK_SCAN_CLEAR || may_be_new)))
 		taken(r, s, i);
@@ -123,7 +123,7 @@ static void check_form(struct run *r, const struct scan *s)
 		     s->q.max_pages);
 }
 
-/* One call. Where to go on; 0: not at all. */
+/* One call. Returns where to go on; 0: nowhere. */
 static uintptr_t ask(struct run *r, struct scan *s, uintptr_t at, uintptr_t end)
 {
 	int error;
@@ -134,7 +134,7 @@ static uintptr_t ask(struct run *r, struct scan *s, uintptr_t at, uintptr_t end)
 	s->q.capacity = 1 + s->op->v[O_CAPACITY] % REGIONS;
 	error = cardmark_scan(r->cm, &s->q);
 	if (error < 0) {
-		/* Masks are random: those that cannot be are refused. */
+		/* Masks are random: impossible ones are refused. */
 		if (error != -EINVAL && error != -ENOTSUP)
 			fail(r, VERDICT_WRONG, "scan: %s", cardmark_last_error());
 		return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Makes a failing program smaller: without pieces of it, from halves down to single
- * operations, then with simpler operands, until nothing more can go. */
+ * Makes a failing program smaller: removes pieces of it, from halves down to single
+ * operations, then makes operands simpler, until nothing more can be removed. */
 #include "tests/soundness/random/program.h"
 
 #include <string.h>
@@ -36,7 +36,7 @@ static bool try(struct shrinker *s, const struct program *candidate)
 		if (out.verdict != s->verdict)
 			continue;
 		*s->best = *candidate;
-		/* What comes after the failure is not needed. */
+		/* Operations after the failure are not needed. */
 		if (out.op + 1 < s->best->n)
 			s->best->n = out.op + 1;
 		return true;
@@ -114,7 +114,7 @@ static bool simplify_header(struct shrinker *s)
 	return any;
 }
 
-/* Everything moved down, as one: pages are often only together what they are. */
+/* Moves everything down together: pages often depend on each other. */
 static bool move_down(struct shrinker *s)
 {
 	static struct program c;

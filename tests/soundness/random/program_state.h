@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the interpreter's files share: the model of memory, and the oracle's notes
- * on each page. */
+ * Shared by the interpreter's files: the model of memory, and the oracle's notes on each page. */
 #ifndef CM_TESTS_PROGRAM_STATE_H
 #define CM_TESTS_PROGRAM_STATE_H
 
@@ -18,21 +17,21 @@
 
 struct page {
 	bool mapped, readable, writable, guard, wiped_by_fork, gone_by_fork;
-	bool shared;   /* what the page tables show is the object's own page */
+	bool shared;   /* the page tables show the object's own page */
 	int object;    /* -1: anonymous memory */
 	uint32_t slot; /* page of the object */
 
 	/* The oracle's. */
 	bool tracked;
-	bool fresh;     /* may count as new: not cleared since it was tracked */
-	bool must;      /* has to be in the next answer */
-	bool pending;   /* changed while somebody was collecting: this answer or the next */
-	bool unsure;    /* the hash may be of something written after the last answer */
-	bool reported;  /* by a clearing scan while others wrote: before the next answer */
-	bool populated; /* held data when it was last reported */
-	unsigned since; /* the operation that set must */
-	uint64_t hash;  /* at the last answer */
-	uint64_t told;  /* the hash at the consumer's last answer */
+	bool fresh;              /* may count as new: not cleared since it was tracked */
+	bool must;               /* has to be in the next answer */
+	bool pending;            /* changed during a collect: in this answer or the next */
+	bool unsure;             /* the hash may be of something written after the last answer */
+	bool reported;           /* by a clearing scan while others wrote: before the next answer */
+	bool populated;          /* held data when it was last reported */
+	unsigned since;          /* the operation that set must */
+	uint64_t hash;           /* at the last answer */
+	uint64_t told;           /* the hash at the consumer's last answer */
 	_Atomic uint64_t period; /* last one in which a write began and ended; + 1 */
 };
 
@@ -51,7 +50,7 @@ struct worker {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	const struct op *queue[QUEUE];
-	unsigned first, waiting; /* waiting counts the one at work */
+	unsigned first, waiting; /* waiting includes the one at work */
 	int pipe[2];
 	unsigned char buf[WRITE_MOST];
 };
@@ -87,7 +86,8 @@ struct run {
 	struct worker worker[PROGRAM_THREADS];
 	/* Even between collects, odd while one runs. */
 	_Atomic uint64_t epoch;
-	/* Written by who pins pages first and copies later (R13), read by who clears. */
+	/* Written by a thread that pins pages first and copies later (R13), read by a thread
+	 * that clears. */
 	pthread_rwlock_t pins;
 	uint64_t zero_hash;
 	unsigned op;    /* index of the one at work */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: random programs, checked after every answer; first those that once
- * failed. A program that fails is made smaller and printed.
+ * Description: random programs, checked after every answer; the ones that failed in the past
+ * run first. A program that fails is made smaller and printed.
  *
  * PROGRAM [BACKEND] [--seed=N] [--ops=N] [--threads=N] [--seconds=S] [--seeds=K]
  *         [--backend=B] [--print] [--no-shrink]
@@ -174,7 +174,7 @@ static void run_random(const struct cardmark_probe *probe)
 	counts_print(settings.name, &sum);
 	(void)snprintf(name, sizeof name, "random programs from seed %llu",
 		       (unsigned long long)settings.seed);
-	/* Programs that changed nothing, or were not asked about, prove nothing. */
+	/* Programs that changed nothing, or had no answer, prove nothing. */
 	tap_line(fine && sum.lost == 0 && sum.changed > 0 && sum.collects > 0, settings.name, name,
 		 NULL);
 }

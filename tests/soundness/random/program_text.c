@@ -47,7 +47,7 @@ static const char *const files_hows[] = { "close", "null", "other" };
 #define PLACE (B(O_PAGE) | B(O_PAGES))
 #define WHILE B(O_RUNNING)
 
-/* The operations, and what they ask of a backend:
+/* The operations, and the capabilities that they need:
  *   running and preclean  CONCURRENT: get-and-clear while others write
  *   map .. resize of what is tracked  REMAP
  *   protect of what is tracked  MPROTECT
@@ -90,7 +90,7 @@ const struct op_info op_info[OP_KINDS] = {
 	[OP_FORK] = { "fork", B(O_HOW) | WHILE, HOWS(fork_hows), 0, 0, 6 },
 	[OP_SPAWN] = { "spawn", PLACE | B(O_HOW) | B(O_SEED), HOWS(spawn_hows), 0, 0, 3 },
 	[OP_FILES] = { "files", B(O_HOW) | B(O_FROM), HOWS(files_hows), 0, 0, 4 },
-	/* Put among the others when a program is made. */
+	/* Mixed with the others when a program is made. */
 	[OP_CONSUMER] = { "consumer", B(O_HOW), HOWS(consumer_hows), 0, 0, 0 },
 	[OP_WAIT] = { "wait", 0, NO_HOWS, 0, 0, 4 },
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The interpreter's writers: each way to write to memory, and threads that do it
- * while the first one goes on. */
+ * The interpreter's writers: each way to write to memory, and threads that write while the
+ * first one goes on. */
 #include "tests/soundness/random/program_state.h"
 
 #include "tests/support/random.h"
@@ -23,7 +23,7 @@ bool may_write(const struct run *r, size_t i)
 {
 	const struct page *p = &r->page[i];
 
-	/* A child's writes to shared memory are the parent's from behind (R13). */
+	/* A child's writes to shared memory reach the parent unseen by its page table (R13). */
 	return p->mapped && p->writable && !p->guard && !(p->shared && r->depth > 0);
 }
 
@@ -72,8 +72,8 @@ TAP_RACY __attribute__((noinline)) static void add_atomically(unsigned char *to,
 						memory_order_relaxed);
 }
 
-/* How many bytes, or -1: refused. The kernel's writes by bare calls: two at once to
- * the same bytes are meant, and TSan looks into the C library's. */
+/* Returns how many bytes, or -1: refused. The kernel's writes are by bare calls: two at once
+ * to the same bytes are intended, and TSan checks those of the C library. */
 static ssize_t write_now(struct worker *me, enum write_how how, unsigned char *to, size_t len,
 			 uint64_t rng)
 {
@@ -135,7 +135,7 @@ static void note(struct worker *me, uintptr_t start, uintptr_t end, uint64_t e1,
 	size_t last = (end - 1 - (uintptr_t)r->base) / r->card;
 
 	if (e1 != e2 || e1 % 2 != 0)
-		return; /* which answer has it, only the hash can tell */
+		return; /* only the hash shows which answer has it */
 	for (size_t i = first; i <= last; i++) {
 		if (me->id == 0)
 			must_report(r, i);
@@ -144,7 +144,7 @@ static void note(struct worker *me, uintptr_t start, uintptr_t end, uint64_t e1,
 	}
 }
 
-/* How far from at one may write, len at most. */
+/* The number of bytes that may be written from at on, at most len. */
 static size_t room(const struct run *r, size_t page, size_t offset, size_t len)
 {
 	size_t end = offset + len, have = 0;
@@ -246,8 +246,8 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* Waits for it: a thread on its way is in ASan's allocator, whose lock a child forked
- * then would find taken for ever. */
+/* Waits for it: a starting thread is in ASan's allocator. A child forked then would find that
+ * lock taken for ever. */
 static void start(struct worker *w)
 {
 	w->runs = false;

@@ -49,7 +49,7 @@ static void run_seed(const char *backend, const struct world_options *options)
 		 ull(c.refused), ull(c.collects), ull(c.concurrent_collects), ull(c.guessed),
 		 ull(c.scans), ull(c.checked), ull(c.changed), ull(c.reported), ull(c.over),
 		 ull(c.lost));
-	/* A run that saw nothing proves nothing. */
+	/* A run that checked nothing proves nothing. */
 	tap_line(c.lost == 0 && c.changed > 0 && c.collects > 3, backend, name, NULL);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: negative controls of verify mode. Each breaks a rule underneath the
- * library, or writes as no page tracker can see (R13), and passes only if the
- * tracker itself finds what was missed, says where, and reports it all the same. */
+ * Description: negative controls of verify mode. Each breaks a rule underneath the library, or
+ * writes in a way that no page tracker can see (R13), and passes only if the tracker itself
+ * finds the missed card, prints its place, and reports it as dirty. */
 #include "tests/support/verifying.h"
 
 #include "tests/soundness/random/world.h"
@@ -71,7 +71,7 @@ static void lose_two_and_find_them(void)
 	CHECK_EQ(times_said("\n"), 2);
 	expect_named(card_at(7), mem, CARDS);
 	expect_named(card_at(20), mem, CARDS);
-	/* The program goes on with what it should have been told. */
+	/* The program goes on with the answer that it should have got. */
 	live_expect(table, mem, CARDS, want);
 	memset(want, 0, sizeof want);
 }
@@ -84,8 +84,8 @@ static void arming_without_a_harvest(void)
 	end_broken();
 }
 
-/* Where writers may run a change can belong to the next report, if the backend says
- * that it is written. It does not. */
+/* If writers may run, a change can belong to the next report, if the backend reports it as
+ * written. It does not. */
 static void arming_without_a_harvest_while_writers_may_run(void)
 {
 	set_up_over_sound_os(CARDMARK_OPEN_CONCURRENT);
@@ -152,7 +152,7 @@ static void an_error_taken_as_clean(void)
 	end_broken();
 }
 
-/* Emptied cards are a snapshot's business: nobody looks for holes here. */
+/* Only snapshots need emptied cards: this tracker does not look for holes. */
 static long scan_finds_no_holes(int fd, struct pm_scan_arg *arg)
 {
 	if ((arg->category_inverted & PAGE_IS_PRESENT) == 0)
@@ -246,7 +246,7 @@ static void the_first_ten_are_named_and_the_end_sums_up(void)
 		       cardmark_backend_name(live_backend));
 	CHECK_EQ(times_said(line), 1);
 	CHECK_EQ(times_said("\n"), 1);
-	/* Nothing to say where nothing was missed. */
+	/* Nothing missed, nothing printed. */
 	set_up_verifying(0);
 	write_card(1);
 	(void)live_collect(cm, table);
@@ -256,7 +256,7 @@ static void the_first_ten_are_named_and_the_end_sums_up(void)
 	CHECK_EQ(times_said("\n"), 0);
 }
 
-/* A reader that is stopped must not stop the collector: the counters tell. */
+/* A stopped reader of the log must not stop the collector: the counters still show the misses. */
 static void a_full_pipe_is_not_waited_for(void)
 {
 	char junk[4096] = { 0 };
@@ -299,7 +299,7 @@ static void a_fork_child_reads_its_own_memory(void)
 {
 	set_up_over_sound_os(0);
 	CHECK_EQ(tap_in_child(child_loses_and_finds, NULL), 0);
-	write_card(7); /* the parent is none the wiser */
+	write_card(7); /* the parent is not affected */
 	(void)live_collect(cm, table);
 	CHECK_EQ(missed(), 0);
 	end_broken();
@@ -338,7 +338,7 @@ static void by_an_inherited_descriptor_nothing_is_found(void)
  * ---------------------------------------------------------------------------- */
 
 static int mem_fd = -1;
-static unsigned char *store_to; /* at the next look at memory: a writer that runs */
+static unsigned char *store_to; /* a running writer, at the next look at memory */
 
 static int remember_mem(const char *name, int flags)
 {
@@ -368,7 +368,7 @@ static void set_up_with_a_writer(unsigned open_flags)
 	set_up_verifying(open_flags);
 }
 
-/* After the harvest, before the comparison: strictly, it should have stood still. */
+/* After the harvest, before the comparison: strictly, the writer should not run then. */
 static void a_writer_that_does_not_stop(void)
 {
 	set_up_with_a_writer(0);
@@ -395,7 +395,7 @@ static void a_writer_that_need_not_stop(void)
 	end_broken();
 }
 
-/* What one report owes the next must be in it. */
+/* Cards that one report leaves to the next must be in the next. */
 static void a_writer_that_is_forgotten_by_the_next_report(void)
 {
 	set_up_with_a_writer(CARDMARK_OPEN_CONCURRENT);
@@ -412,7 +412,7 @@ static void a_writer_that_is_forgotten_by_the_next_report(void)
 /* ---- The property test, with the tracker as its own oracle
  * ------------------------------------------ */
 
-#define MOST_SEEDS 30 /* a busy machine gets through little in a second */
+#define MOST_SEEDS 30 /* a busy machine does little in a second */
 
 static struct world_counts run_broken(uint64_t seed)
 {

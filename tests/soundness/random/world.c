@@ -13,8 +13,8 @@
  * between s(k-1) and s(k) means a store between them. If it came before c(k),
  * report k has p. If it came after, report k+1 has it. So p must be in report k
  * or k+1; which one the hash can't tell. The writers' log can: a write that
- * began and ended between collects k-1 and k must be in report k. Both rules
- * count as lost what breaks them, and neither can raise a false alarm.
+ * began and ended between collects k-1 and k must be in report k. A page that breaks one of
+ * these rules counts as lost. Neither rule can raise a false alarm.
  *
  * process_vm_writev pins its pages first and copies later, which no page-table
  * tracker can see (R13); it waits for the collect to end. */
@@ -34,7 +34,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* However slow the machine: a run that saw nothing proves nothing. */
+/* However slow the machine is: a run that checked nothing proves nothing. */
 #define LEAST_COLLECTS 10
 
 /* ---- Ranges that come and go ------------------------------------------------------ */
@@ -51,8 +51,8 @@ static void unlock_slots(struct world *w, size_t from, size_t to)
 		(void)pthread_mutex_unlock(&w->slot[s].lock);
 }
 
-/* Forgets a page's past: from here on it has to be reported if it differs from
- * zero, because whatever a new range holds counts as written. */
+/* Forgets a page's past: from here on it must be reported if it differs from zero, because
+ * everything in a new range counts as written. */
 static void page_is_new(struct world *w, size_t i)
 {
 	w->page[i].hash = w->zero_hash;
@@ -72,7 +72,7 @@ static void track(struct world *w, size_t from, size_t to)
 
 	w->counts.busy += error == -EBUSY;
 	if (error == -EBUSY || (error < 0 && w->options.faulty))
-		return; /* what was tracked still is */
+		return; /* the tracked memory stays tracked */
 	if (error < 0) {
 		tap_note("track of pages %zu..%zu: %s", from, to, cardmark_last_error());
 		w->counts.lost++; /* never for memory like this */
@@ -107,8 +107,8 @@ static void unmap_slot(struct world *w, size_t s)
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
 }
 
-/* Puts other memory in the place of a tracked piece, without a word. Whatever
- * the new memory holds, now or later, has to be reported if it is not zero. */
+/* Puts other memory in the place of a tracked piece, without a call of the library. All
+ * contents of the new memory, now or later, must be reported if not zero. */
 static void replace(struct world *w, size_t from, size_t to)
 {
 	size_t len = (to - from) * w->card;
@@ -225,7 +225,7 @@ static void note_reports(struct world *w, const struct cardmark_table *table)
 			w->page[i].reported = true;
 }
 
-/* Part of the answer by a query that clears; the rest is the collect's. */
+/* Gets a part of the answer by a clearing query; the collect gets the rest. */
 static void scan_some(struct world *w)
 {
 	struct cardmark_region regions[48];
@@ -354,7 +354,7 @@ static int open_tracker(struct world *w)
 
 	options.backend = w->options.backend;
 	options.flags = CARDMARK_OPEN_NO_ENV;
-	/* Small pieces, or there is nothing to share. */
+	/* Small pieces, otherwise there is nothing to share. */
 	options.chunk_bytes = w->options.seed % 2 || w->options.threads > 1 ? 50 * w->card : 0;
 	options.threads = w->options.threads;
 	options.backoff = w->options.seed % 3 == 1 ? 2 : 0;
@@ -363,7 +363,7 @@ static int open_tracker(struct world *w)
 	if (w->options.verify && w->options.backend != CARDMARK_BACKEND_SOFTDIRTY)
 		options.flags |= CARDMARK_OPEN_CONCURRENT;
 	options.verify = w->options.verify ? CARDMARK_VERIFY_HASH : CARDMARK_VERIFY_OFF;
-	/* A call that fails here is an open that fails, and no more. */
+	/* A call that fails here only makes the open fail. */
 	broken_os_pause(true);
 	error = cardmark_open(&w->cm, &options);
 	broken_os_pause(false);
@@ -403,7 +403,7 @@ static void run_writers_and_rounds(struct world *w)
 	while ((cm_now_seconds() < end || w->counts.collects < LEAST_COLLECTS) &&
 	       (w->options.rounds == 0 || w->counts.collects < w->options.rounds))
 		round_of(w);
-	/* What is pending still has to come. */
+	/* Pending pages must still be reported. */
 	world_stop_writers(w);
 	collect(w);
 	check(w, false, atomic_load_explicit(&w->epoch, memory_order_relaxed) / 2);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The soundness oracle: random writes over ranges that come and go, page hashes
- * on one side, what a tracker reports on the other. */
+ * The soundness oracle: random writes over ranges that come and go; page hashes are compared
+ * with a tracker's reports. */
 #ifndef CM_TESTS_WORLD_H
 #define CM_TESTS_WORLD_H
 
@@ -13,7 +13,7 @@ struct world_options {
 	enum cardmark_backend backend;
 	uint64_t seed;
 	double seconds;
-	uint64_t rounds; /* stop after so many collects, if not 0 */
+	uint64_t rounds; /* stop after this many collects, if not 0 */
 	bool remap;      /* replace tracked memory, where the backend can tell */
 	bool never_concurrent;
 	bool verify;      /* the tracker verifies itself */

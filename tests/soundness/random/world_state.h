@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the two files of the oracle share: its state, and its writers. */
+ * Shared by the two files of the oracle: its state, and its writers. */
 #ifndef CM_TESTS_WORLD_STATE_H
 #define CM_TESTS_WORLD_STATE_H
 
