@@ -45,7 +45,7 @@ static void uses_what_is_free_but_makes_the_heap_no_larger(void)
 	was.free = 100 * MB;
 	least = cm_gc_cadence_next(&c, &any, &was).least;
 	CHECK(least > 50 * MB && least < 100 * MB);
-	/* It grew where without incremental mode it would have been collected. */
+	/* The heap grew where a collection would have come without incremental mode. */
 	was.grown = 40 * MB;
 	least = cm_gc_cadence_next(&c, &any, &was).least;
 	CHECK(least < 40 * MB);
@@ -115,7 +115,7 @@ static unsigned partials_of(const struct cm_gc_cadence_limits *l, uint64_t full_
 		was.ns = was.full ? full_ns : partial_ns;
 		plan = cm_gc_cadence_next(&c, l, &was);
 		CHECK(!plan.bare || plan.full);
-		/* Nothing was armed by the one before: it must mark everything. */
+		/* The collection before armed nothing: this one must mark everything. */
 		was.full = plan.full;
 		partials += !plan.full;
 		*bare += plan.bare;
@@ -171,7 +171,7 @@ static void the_program_may_say_which_are_full(void)
 	l.kinds = false;
 	CHECK_EQ(partials_of(&l, 1 * MS, 2 * MS, 100, &bare), 100);
 	CHECK_EQ(bare, 0);
-	/* Way B cannot do without arming. */
+	/* Way B must always arm. */
 	l = any;
 	l.bare = false;
 	(void)partials_of(&l, 1 * MS, 2 * MS, 100, &bare);

@@ -169,7 +169,7 @@ static void counting_agrees_with_an_array(void)
 	CHECK_EQ(cm_cards_init(&high), 0);
 	CHECK_EQ(cm_cards_init(&dirty), 0);
 	CHECK_EQ(cm_cards_reserve(&dirty, base, base + N * card), 0);
-	/* Of a track that failed half-way: there is room in one of them alone. */
+	/* Like after a track that failed half-way: only one of them has room. */
 	CHECK_EQ(cm_cards_reserve(&low, base << 1, (base << 1) + card), 0);
 	CHECK_EQ(cm_cards_reserve(&low, base, base + N * card), 0);
 	CHECK_EQ(cm_cards_reserve(&high, base, base + N * card), 0);
@@ -191,7 +191,7 @@ static void counting_agrees_with_an_array(void)
 					 2 * cm_cards_test(&high, base + i * card),
 				 count[i]);
 	}
-	/* The summaries, too: clearing by them leaves nothing. */
+	/* The summaries are right, too: clearing by them leaves nothing. */
 	cm_cards_clear_all(&low);
 	cm_cards_clear_all(&high);
 	CHECK_EQ(cm_cards_count(&low) + cm_cards_count(&high), 0);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the composed query (lib/backend/composed.c) over a fake pagemap
- * answers, stops and arms as a walk page by page does, and reports what it
- * cannot read. */
+ * answers, stops and arms like a walk page by page, and reports the pages that it cannot read. */
 #include "lib/backend/backend.h"
 #include "lib/os/os.h"
 
@@ -272,7 +271,7 @@ static void a_guess_does_not_pass_max_pages(void)
 	CHECK(cm_sink_full(&s));
 }
 
-/* Who asks for clean pages gets none that nobody knows of. */
+/* A question for clean pages gets no page whose state is unknown. */
 static void a_guess_never_says_clean(void)
 {
 	struct cardmark_region v[1];

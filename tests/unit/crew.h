@@ -20,14 +20,14 @@ static struct cm_os fake_os, os;
 static pthread_mutex_t kernel = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t caller;
 
-/* A gate in the helpers' way, before or after the kernel does what they ask. */
+/* A gate that holds the helpers, before or after the kernel does their call. */
 enum gate { OPEN, BEFORE, AFTER };
 static _Atomic int gate;
 static _Atomic unsigned waiting; /* helpers at the gate */
 static bool await_helper;        /* the caller's scans wait until one is there */
-static _Atomic uint64_t jump_ns; /* how far the clock goes on for each look at it */
+static _Atomic uint64_t jump_ns; /* how far each look advances the clock */
 static _Atomic uint64_t clock_ns;
-static _Atomic bool asleep; /* nobody wakes up */
+static _Atomic bool asleep; /* no sleeper wakes up */
 static _Atomic unsigned sleepers;
 
 #define LOCKED(type, call)                                                                         \
@@ -86,8 +86,7 @@ static inline long gated_scan(int fd, struct pm_scan_arg *arg)
 	return n;
 }
 
-/* Stands still, or goes on by each look at it: nobody is late because the machine is
- * busy. */
+/* Stands still, or advances at each look: so no helper is late because the machine is busy. */
 static inline uint64_t test_now(void)
 {
 	uint64_t jump = atomic_load(&jump_ns);

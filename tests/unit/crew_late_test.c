@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: helpers of a harvest that come too late, when they clear what was written since,
- * on a fake kernel. With a negative control: a harvest that forgets what a late helper has in
- * hand. */
+ * Description: helpers of a harvest that come too late and clear later writes, on a fake
+ * kernel. With a negative control: a harvest that forgets the unit of a late helper. */
 #include "lib/backend/pagemap.h"
 
 #include <errno.h>
 
 /* ---- A harvest without the rule ---------------------------------------------- */
 
-/* Knows who has come back, and reports nothing for them. */
+/* Knows which helpers have returned, and reports nothing for them. */
 static size_t forget(uint64_t *seen)
 {
 	const struct cm_ranges none = { .n = 0 };
@@ -80,8 +79,8 @@ static bool kernel_says_clean(size_t page)
 	return fake.page[page].protected;
 }
 
-/* The heart of the matter: it clears a card that was written after the report in
- * which its unit stood as a whole. The kernel calls the card clean from then on. */
+/* The main case: the late helper clears a card that was written after the report that had its
+ * whole unit. From then on the kernel shows the card as clean. */
 static void what_a_late_helper_clears_is_reported(void)
 {
 	struct cm_unit *u;
@@ -102,7 +101,7 @@ static void what_a_late_helper_clears_is_reported(void)
 	close_all();
 }
 
-/* It has cleared, and keeps what it found to itself. */
+/* The helper has cleared its unit, but has not reported it yet. */
 static void a_unit_is_owed_in_every_report_until_its_helper_is_back(void)
 {
 	struct cm_unit *u;
@@ -146,7 +145,7 @@ static void a_query_finds_what_is_owed(void)
 	struct cm_sink sink = { .v = regions, .cap = 8, .max_pages = SIZE_MAX };
 	uintptr_t resume = 0;
 	cm_backend_pagemap.scan(b, &all, &all.v[0], &present, CARDMARK_SCAN_GET, &sink, &resume);
-	CHECK(!sink.guessed); /* has nothing to do with writes */
+	CHECK(!sink.guessed); /* the question is not about writes */
 	CHECK_EQ(sink.pages, 4000);
 	close_all();
 }
@@ -159,7 +158,7 @@ static void what_is_owed_and_untracked_is_not_reported(void)
 	cm_ranges_remove(&all, u->start, u->end);
 	let_through();
 	(void)harvest_all();
-	CHECK_EQ(compare().extra, 0); /* compare() fails on what is not tracked */
+	CHECK_EQ(compare().extra, 0); /* compare() fails if an untracked page is reported */
 	close_all();
 }
 
@@ -170,7 +169,7 @@ static size_t lose_by_racing(uint64_t *rng, bool break_rule)
 	size_t lost = 0, guessed = 0;
 	unsigned long rounds = random_rounds(20, 6);
 
-	/* On a busy machine helpers get little done, and few are late: longer then. */
+	/* On a busy machine helpers do little, and few are late: then it runs longer. */
 	for (unsigned round = 0; round < rounds || (guessed <= 20 && round < 100 * rounds);
 	     round++) {
 		open_with(2 + round % 4, 20 + random_below(rng, 60), 8 + random_below(rng, 60));
@@ -193,7 +192,7 @@ static size_t lose_by_racing(uint64_t *rng, bool break_rule)
 		lost += compare().lost;
 		close_all();
 	}
-	CHECK(guessed > 20); /* or nobody was late */
+	CHECK(guessed > 20); /* otherwise no helper was late */
 	return lost;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a harvest shared out among threads, on a fake kernel: the same result
- * as by one, whatever fails; and helpers that do not come. */
+ * Description: a harvest shared out among threads, on a fake kernel: the same result as by one
+ * thread, whatever fails; and helpers that do not come. */
 #include "tests/unit/crew.h"
 
 #include <errno.h>
@@ -132,7 +132,7 @@ static void helpers_that_sleep_on_are_not_waited_for(void)
 	while (atomic_load(&sleepers) != 3)
 		(void)sched_yield();
 	atomic_store(&asleep, true);
-	atomic_store(&gate, BEFORE); /* whoever comes is not let through */
+	atomic_store(&gate, BEFORE); /* no helper is let through */
 	for (unsigned i = 0; i < 20; i++) {
 		write_pages(i * 100, i * 300 + 7);
 		exact();

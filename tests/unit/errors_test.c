@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: the words for what the kernel refused: each names the error as manual pages do, and
- * what has none of its own is said to be unexpected. A call that fails leaves the program's errno
- * as it was. */
+ * Description: the texts for errors of the kernel: each names the error as manual pages do,
+ * and an error without a text of its own is called unexpected. A failed call leaves the
+ * program's errno as it was. */
 #include "lib/errors.h"
 #include "lib/os/os.h"
 #include "lib/os/uapi.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: hashes of cards: no change of a bit, a word or an order goes unseen,
- * the bits are mixed, and the sparse array keeps what was put there and touches
- * nothing else. */
+ * Description: hashes of cards: every change of a bit, a word or an order changes the hash,
+ * the bits are mixed, and the sparse array keeps its values and touches nothing else. */
 #include "lib/hashes.h"
 
 #include "cardmark/cardmark.h"
@@ -71,7 +70,7 @@ static void every_bit_counts(void)
 	}
 }
 
-/* What collectors see: one word stored, whatever the value. */
+/* The usual case for collectors: one word is stored, with any value. */
 static void no_word_is_missed(void)
 {
 	uint64_t seed = random_seed(NULL);

@@ -1,4 +1,4 @@
-# Tests with fakes in place of the kernel. tests/unit/NAME_test.c is a line here.
+# Tests with fakes in place of the kernel. Each tests/unit/NAME_test.c has a line here.
 unit_tests = \
 	tests/unit/cadence_test \
 	tests/unit/cards_test \

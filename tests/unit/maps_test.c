@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: what the text of /proc/PID/maps says of an address (lib/os/maps.c): by
- * hand, by random texts, and by this process's own against the kernel's query. */
+ * Description: what the text of /proc/PID/maps shows for an address (lib/os/maps.c): with
+ * texts by hand, with random texts, and with this process's own text compared with the
+ * kernel's query. */
 #include "lib/os/maps.h"
 
 #include "tests/support/random.h"
@@ -102,7 +103,8 @@ static void lines_may_be_of_any_length(void)
 	CHECK_EQ(close(fd), 0);
 }
 
-/* What is not the list of mappings says nothing of them: above all not that there are none. */
+/* A text that is not the list of mappings is an error: above all it does not mean that nothing
+ * is mapped. */
 static void half_a_text_is_no_answer(void)
 {
 	static const char *const texts[] = {

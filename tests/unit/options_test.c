@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: options, their environment, backend names, errors and the probe's
- * table: defaults, bounds, who overrides whom, and a reason for every refusal. */
+ * table: defaults, bounds, which setting overrides which, and a reason for every refusal. */
 #include "lib/tracker.h"
 #include "tests/support/backends.h"
 #include "tests/support/unit.h"

@@ -14,7 +14,7 @@
 #define BASE ((uintptr_t)1 << 40)
 #define STEP ((uintptr_t)1 << 20)
 
-/* No memory is there: the list only knows numbers. The end tells the start. */
+/* No memory is there: the list only knows numbers. The start can be computed from the end. */
 static uintptr_t start_of(unsigned i)
 {
 	return BASE + i * STEP;
@@ -84,7 +84,8 @@ static void *change(void *arg)
 	return NULL;
 }
 
-/* Never one mapping's start with another's end, nor without one that stays. */
+/* A reader never sees one mapping's start with another's end, and always sees a mapping that
+ * stays. */
 static void a_reader_beside_changes_sees_whole_mappings(void)
 {
 	unsigned first[2] = { 0, 50 };

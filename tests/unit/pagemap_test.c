@@ -64,7 +64,7 @@ static size_t harvest(void)
 	return cm_backend_pagemap.harvest(b, &all, CM_ALL, &cards);
 }
 
-/* Nothing that was written is missing; returns what was reported beyond it. */
+/* Checks that no written page is missing. Returns the number of other pages reported. */
 static size_t compare(void)
 {
 	size_t extra = 0;
@@ -104,7 +104,8 @@ static void reports_what_was_written_and_clears(void)
 
 static void adjacent_pieces_are_one_call(void)
 {
-	const size_t pieces = ((size_t)3 << 20) / FAKE_PAGE; /* less than is looked at first */
+	const size_t pieces = ((size_t)3 << 20) / FAKE_PAGE; /* too little for a look before the
+							      * harvest */
 	unsigned calls;
 
 	open_with(FAKE_PAGES, 512);
@@ -142,7 +143,8 @@ static void a_failed_get_and_clear_reports_its_whole_piece(void)
 	}
 }
 
-/* Over what is clean it looks, which is cheap, and takes only what it found. */
+/* Where memory is clean it looks first, which is cheap, and then takes only the pages it
+ * found. */
 static void looks_before_it_takes(void)
 {
 	unsigned calls;
@@ -150,7 +152,7 @@ static void looks_before_it_takes(void)
 	open_with(FAKE_PAGES, 512);
 	add(0, 4000, CM_KIND_PRIVATE);
 	write_pages(0, 4000);
-	exact(); /* all of it is written: the look was in vain, and once is not repeated */
+	exact(); /* all of it is written: the look did not help, and is not repeated at once */
 	write_pages(7, 8);
 	calls = fake.calls[FAKE_SCAN];
 	exact();
@@ -166,7 +168,7 @@ static void looks_before_it_takes(void)
 	CHECK_EQ(fake.calls[FAKE_SCAN] - calls, 1);
 	for (size_t i = 0; i < 4000; i += 40)
 		write_pages(i, i + 1);
-	exact(); /* more than a look has room for */
+	exact(); /* more regions than a look has room for */
 	close_all();
 }
 
@@ -215,7 +217,7 @@ static void a_failed_look_loses_nothing(void)
 	}
 }
 
-/* Its entries say clean, but nobody watches it: a look has to fail over it. */
+/* Its entries show it as clean, but it is not watched: a look must fail there. */
 static void a_look_is_not_deceived_by_memory_moved_in(void)
 {
 	open_with(FAKE_PAGES, 512);
@@ -267,7 +269,7 @@ static void memory_mapped_anew_is_dirty_and_registered_again(void)
 }
 
 /* Before 6.12.11 mremap dropped the registration of what it moved, and left the mark:
- * written there, it has the mark and no longer faults. */
+ * after a write it keeps the mark and no longer faults. */
 static void memory_moved_in_with_its_protection_is_not_clean(void)
 {
 	open_with(FAKE_PAGES, 512);

@@ -18,7 +18,7 @@
 #undef cm_now_ns
 #undef cm_cpu_ns
 
-static uint64_t clock_ns, away_ns; /* of that we had no processor */
+static uint64_t clock_ns, away_ns; /* the part of it without a processor */
 
 static uint64_t cm_now_ns(void)
 {
@@ -43,7 +43,7 @@ struct program {
 	uint64_t blocks;      /* heap */
 	uint64_t read_ns;     /* dirty bits, for each block, and */
 	uint64_t walk_ns;     /* its header, and */
-	uint64_t finish_ns;   /* what comes after a stop; in thousandths */
+	uint64_t finish_ns;   /* work after a stop; in thousandths */
 	uint64_t unit_ns;     /* a unit of marking, on average */
 	unsigned units_each;  /* of them for each dirty block */
 	unsigned dirty_share; /* of a thousand allocations */
@@ -59,7 +59,7 @@ struct model {
 	uint64_t random;
 	bool paced, full, collecting;
 	uint64_t dirty, told; /* blocks */
-	uint64_t away;        /* we have no processor for so long, from the next unit on */
+	uint64_t away;        /* how long we have no processor, from the next unit on */
 	uint64_t walk_left, walk_unit, units_left;
 	int deficit, rate;
 	unsigned attempts;
@@ -331,7 +331,7 @@ static void within_the_target(const struct program *p)
 	CHECK(with.longest_stop <= TARGET + MS / 2);
 	CHECK(with.longest_wait <= TARGET + MS);
 	CHECK_EQ(with.waits_over, 0);
-	/* The model is one in which the target can be missed. */
+	/* In this model the target can be missed. */
 	CHECK(without.longest_wait > TARGET + MS);
 }
 
@@ -345,7 +345,8 @@ static void a_middle_heap_keeps_the_target(void)
 	within_the_target(&middle);
 }
 
-/* Longer than the target: no stop in vain, and none much longer than the walk. */
+/* The walk is longer than the target: few stops give up, and none is much longer than the
+ * walk. */
 static void a_long_walk_is_not_tried_again_and_again(void)
 {
 	uint64_t seed = random_seed(unit_seed);
@@ -360,8 +361,8 @@ static void a_long_walk_is_not_tried_again_and_again(void)
 	CHECK(without.stops > 8 * without.collections);
 }
 
-/* Everything is dirty at each stop, and a fork waits for the end of a collection: it is let
- * through by the first stop that begins after its patience. */
+/* Everything is dirty at each stop, and a fork waits for the end of a collection: the first
+ * stop that begins after its waiting time lets it through. */
 static void a_fork_does_not_wait_for_the_target(void)
 {
 	static const struct program busy = { 25000, 10, 30, 12, 11000, 8, 1000, 20000 };
@@ -373,7 +374,7 @@ static void a_fork_does_not_wait_for_the_target(void)
 	m.dirty = m.p.blocks;
 	fork_begins();
 	stop();
-	CHECK(m.collecting); /* given up: it has all the time that others have */
+	CHECK(m.collecting); /* given up: the limit for this stop is still the usual one */
 	clock_ns += FORK_WAITS_NS;
 	m.dirty = m.p.blocks;
 	stop();
@@ -438,7 +439,7 @@ static void a_full_collection_that_fits_is_one_stop(void)
 
 	run(&tiny, true, random_seed(unit_seed), &r);
 	card_ns = 10000; /* as in a program with few objects a block, and long chains */
-	CHECK_EQ(stops_of_a_full_one(0), 1); /* the first of all is tried */
+	CHECK_EQ(stops_of_a_full_one(0), 1); /* the very first one is tried */
 	CHECK_EQ(stops_of_a_full_one(2 * MS), 1);
 	CHECK(stops_of_a_full_one(20 * MS) > 1);
 }
@@ -452,7 +453,7 @@ static void a_stop_goes_on_after_it_had_no_processor(void)
 	m.away = 50 * MS;
 	CHECK_EQ(stops_of_a_full_one(2 * MS), 1);
 	CHECK(m.r.longest_stop > 50 * MS);
-	CHECK(need_ns < TARGET); /* what others took is not learned */
+	CHECK(need_ns < TARGET); /* time that other processes took is not learned */
 	CHECK(least_need() < TARGET);
 }
 

@@ -64,7 +64,7 @@ static void categories_are_this_kernels(void)
 	end();
 }
 
-/* Before 6.16 a scan crashed the kernel there. */
+/* Before 6.16 a scan of such memory crashed the kernel. */
 static void memory_that_is_gone_at_open_is_not_scanned(void)
 {
 	fake_kernel_begin();

@@ -42,7 +42,7 @@ static void drop(struct cm_ranges *r, size_t from, size_t to)
 		model[i] = 0;
 }
 
-/* Ranges wanted: as few as can say what the model says. */
+/* The expected ranges: as few as can describe the model. */
 static void compare(const struct cm_ranges *r)
 {
 	size_t wanted = 0;

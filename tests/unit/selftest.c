@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a check that fails, fails: the frames of the unit and the live
- * tests are run with failing checks inside and must say so. */
+ * Description: a check that fails, fails: the frames of the unit and the live tests are run
+ * with failing checks inside and must report them. */
 #include "tests/support/backends.h"
 #include "tests/support/live.h"
 #include "tests/support/unit.h"
@@ -53,7 +53,7 @@ static void lost_card(void)
 	live_backend = CARDMARK_BACKEND_ALLDIRTY;
 	(void)live_armed(mem, 2, &table);
 	cardmark_table_clear(table);
-	live_expect(table, mem, 2, both); /* nothing collected: must be seen as lost */
+	live_expect(table, mem, 2, both); /* nothing was collected: must be noticed as lost */
 }
 
 /* Runs program(arg) with its output in buf. */

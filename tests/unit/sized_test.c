@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: structs of <cardmark/cardmark.h> and what <cardmark/process.h> takes that begin
- * with their size: shorter, longer, and longer with something set that the library does not
- * know. Those of the adapters: tests/boehm/sized_test.c, tests/jemalloc/sized_test.c. */
+ * Description: structs of <cardmark/cardmark.h>, and those that <cardmark/process.h> takes,
+ * that begin with their size: shorter, longer, and longer with an unknown member set. Those of
+ * the adapters: tests/boehm/sized_test.c, tests/jemalloc/sized_test.c. */
 #include "cardmark/process.h"
 #include "tests/support/sized.h"
 

@@ -183,8 +183,8 @@ static struct cm_sink scan(size_t from, size_t to, enum cardmark_scan_op op,
 	return s;
 }
 
-/* Written before it was tracked, and cleared by somebody since; and the file that tells is
- * not there at first. */
+/* Pages written before the track, and cleared by another program since; and the file of KSM
+ * does not exist at first. */
 static void starts_with_all_that_holds_data(void)
 {
 	k.vma_soft = false;
@@ -292,7 +292,7 @@ static void stolen_descriptors_are_opened_again(void)
 	REPORTED(5);
 }
 
-/* The reason that is told is why it cannot be opened, not that it is not open. */
+/* The reported reason is why the file cannot be opened, not that it is closed. */
 static void none_to_be_had_says_why(void)
 {
 	(void)harvest();
@@ -328,18 +328,18 @@ static void what_ksm_may_have_merged_is_written(void)
 		REPORTED(5, 900);
 		k.ksm = "ksm_rmap_items 0\n";
 		CHECK_EQ(scan(0, 100, CARDMARK_SCAN_GET, v, 8).pages, 1);
-		CHECK_EQ(harvest(), 1); /* it was, since we last looked */
+		CHECK_EQ(harvest(), 1); /* it was merged, since the last look */
 		REPORTED(5, 900);
 		CHECK_EQ(harvest(), 0);
 		CHECK_EQ(cm_cards_count(&into), 0);
 	}
 }
 
-/* Once there was a file that tells, its absence is no answer. */
+/* If the file existed once, its absence later proves nothing. */
 static void ksm_that_cannot_be_asked_any_more_is_not_absent(void)
 {
 	k.ksm = "0\n";
-	CHECK_EQ(ops->rebuild(b, &all), 0); /* finds it */
+	CHECK_EQ(ops->rebuild(b, &all), 0); /* finds the file */
 	(void)harvest();
 	store(3);
 	k.ksm = NULL;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: how a userfaultfd is come by, on a fake kernel: by the system call, and from the
- * device where the call is refused. Every combination of failures: what is short is never called
- * unsupported or refused, and each cause has a sentence of its own, which says what to do. */
+ * Description: how a userfaultfd is obtained, on a fake kernel: by the system call, and from
+ * the device where the call is refused. Every combination of failures: a shortage is never
+ * reported as unsupported or refused, and each cause has a sentence of its own with the
+ * remedy. */
 #include "lib/backend/backend.h"
 #include "lib/backend/userfaultfd.h"
 #include "tests/support/fake_kernel.h"
@@ -105,7 +106,7 @@ static void who_refuses_is_found_out(void)
 	fake_kernel_end();
 }
 
-/* ENOSYS is what a kernel says that has no such call, and what Podman's filter says. */
+/* ENOSYS comes from a kernel without the call, and from Podman's filter. */
 static void a_filter_is_told_from_a_kernel_without_it(void)
 {
 	world(-ENOSYS, -ENOENT);
@@ -143,7 +144,7 @@ static void why_the_device_is_no_way_out(void)
 	fake_kernel_end();
 }
 
-/* Not refused, but older: EINVAL is of the features, by either way. */
+/* Not refused, but too old: EINVAL is about the features, in both ways. */
 static void an_old_kernel_is_too_old(void)
 {
 	world(0, 0);
@@ -212,7 +213,7 @@ static void judge(int call, int device, int got)
 	CHECK(why != NULL && *why != '\0');
 	if (got != -EPERM && strstr(why, "hides") == NULL)
 		return;
-	/* With what to do, and what probe.c adds fits as well. */
+	/* The text has the remedy, and has room for the text that probe.c adds. */
 	CHECK(asked && strstr(why, "allow ") != NULL);
 	CHECK((size_t)snprintf(reason, sizeof reason, "%s: not permitted (EPERM)", why) <
 	      sizeof reason);
