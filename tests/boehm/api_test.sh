@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: the one-call interface, with the shared libgc in both ways and with a
-# static libgc (way B), and under the preload object, which has the last word.
+# static libgc (way B), and under the preload object, whose settings win.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 api()
@@ -55,8 +55,8 @@ else
 	fail "static: does not compile: $(head -1 "$scratch/cc")"
 fi
 
-# Its heap is found in /proc/self/maps, where our own memory is, too: whoever takes that for heap
-# reports its own bits, and verify mode tells.
+# Its heap is found in /proc/self/maps, where our own memory is, too: an adapter that takes our
+# memory for heap reports its own bits, and verify mode notices.
 if ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I"$srcdir/include" -o "$scratch/statics" "$srcdir/tests/boehm/statics.c" \
 	-L"$lib" -L"$builddir/lib/.libs" -l:libgc.a -lcardmark-gc -lcardmark -Wl,-rpath,"$lib" \
 	-Wl,-rpath,"$builddir/lib/.libs" -l:libgc.a -lpthread -ldl 2>"$scratch/cc"; then

@@ -8,10 +8,10 @@
  *   scan: every third get-and-clear clears, and then fails
  *   register: nothing can be registered
  *   close: both descriptors are closed before every hundredth get-and-clear
- *   reuse: the same, and their numbers are other files'
+ *   reuse: the same, and their numbers then belong to other files
  *   lag: the monitor thread of libgc's synchronous mode stands still before it unprotects
- *     the page of break_uffd_at(), until that is protected anew or 200 ms are over; who
- *     protects it stands still until it is unprotected: so that happens in a stop
+ *     the page of break_uffd_at(), until that is protected anew or 200 ms are over; the
+ *     thread that protects it waits until it is unprotected: so that happens in a stop
  *
  * Only blind breaks libgc's trial at its start too, whose pages are few. When the process
  * ends, it prints what it saw. */
@@ -142,7 +142,7 @@ static bool is_monitor(void)
 	       strcmp(name, "GC-uffdwp") == 0;
 }
 
-/* Where the program wants the monitor to lag; where it does so now. */
+/* Where the program wants the monitor to lag; where it lags now. */
 static _Atomic uint64_t lag_page, lags_at;
 
 void break_uffd_at(const void *page);

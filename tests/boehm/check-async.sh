@@ -78,7 +78,7 @@ on()
 		shift
 	done
 	shift
-	{ # the shell itself reports what was killed
+	{ # the shell itself reports killed programs
 		timeout 60 env LD_LIBRARY_PATH="$libs" GC_ENABLE_INCREMENTAL=1 GC_PRINT_STATS=1 \
 			"${settings[@]}" "$@" >"$dir/out" 2>&1 </dev/null
 		got=$?
@@ -95,7 +95,7 @@ asynchronous()
 	grep -q '^Using asynchronous userfaultfd' "$dir/out"
 }
 
-# What on() ran has lost nothing, and its back end was ours (yes) or another one (no).
+# The program that on() ran has lost nothing, and its back end was ours (yes) or another one (no).
 keeps()
 {
 	local what=$1 ours=$2 had=no
@@ -110,7 +110,7 @@ keeps()
 	fi
 }
 
-# Memory that was taken away may also crash or hang it.
+# Objects freed too early may also crash or hang it.
 loses()
 {
 	local lost
@@ -179,7 +179,7 @@ check_failures()
 		[[ $(value failed:) -gt 0 ]] || fail "$how: nothing failed"
 		[[ $how != scan || $(value failed:) -lt $(value scans:) ]] || fail "$how: all failed"
 	done
-	# After descriptors were taken away, there are others.
+	# After the descriptors were closed, new ones are opened.
 	on "$libs" LD_PRELOAD="$dir/breakuffd.so" BREAK_UFFD=close -- "${torture[@]}"
 	if [[ $(value opened:) -gt 2 && $(value failed:) -lt $(($(value scans:) / 2)) ]]; then
 		pass "descriptors are opened again: $(value opened:) times"
@@ -210,8 +210,8 @@ compile()
 		"$@" -o "$to/libgc.so.1" "$from/extra/gc.c" -lpthread -ldl >"$dir/compile.log" 2>&1
 }
 
-# break_rule NAME EXPRESSION [VAR=VALUE...] -- PROGRAM...: sed's expression must change something,
-# and then objects must be lost
+# break_rule NAME EXPRESSION [VAR=VALUE...] -- PROGRAM...: sed's expression must change the
+# source, and then objects must be lost
 break_rule()
 {
 	local name=$1 expression=$2
@@ -293,7 +293,7 @@ check_head()
 # ------------------------------------------------------------------------------------------
 
 printf 'check-async: seed %s\n' "$seed"
-# What check-patches.sh has built will do.
+# Reuses the builds of check-patches.sh.
 for place in "$build/libgc-patches/all" "$build/libgc/async"; do
 	[[ -n $prefix ]] || ! grep -qs '^03-' "$place/series" || prefix=$place
 done

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: the negative control of the torture program: with a share of the
-# dirty cards called clean it must lose objects, or it proves nothing.
+# Description: the negative control of the torture program: with a share of the dirty cards
+# reported as clean it must lose objects, otherwise it proves nothing.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 for way in A B; do

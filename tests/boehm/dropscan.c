@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A kernel that loses writes, to be preloaded: of what a get-and-clear over more than
- * a megabyte finds, one region in five is armed and not told. The probe's few pages
- * are left alone. */
+ * A kernel that loses writes, to be preloaded: when a get-and-clear covers more than a
+ * megabyte, one region in five is armed but not reported. The probe's few pages are left
+ * alone. */
 #include "lib/os/uapi.h"
 
 #include <dlfcn.h>
@@ -19,7 +19,7 @@ static void drop(struct pm_scan_arg *arg, int *n)
 	struct page_region *v = (struct page_region *)(uintptr_t)arg->vec;
 	int kept = 0;
 
-	/* A full vector would be asked for the rest. */
+	/* After a full vector the caller asks for the rest. */
 	if ((uint64_t)*n >= arg->vec_len)
 		return;
 	for (int i = 0; i < *n; i++)

@@ -2,9 +2,9 @@
  *
  * Description: read(2) into old memory of the collected heap. A collector that
  * protects its heap makes the kernel fail with EFAULT, as no signal handler runs
- * for the kernel's own writes. Also checks that what was read is kept: pointers
- * arrive through the pipe and the collector must see them.
- * Prints "reads: N efault: N lost: N"; exit status 0 whatever they are. */
+ * for the kernel's own writes. Also checks that the objects read are kept: pointers arrive
+ * through the pipe, and the collector must see them. Prints "reads: N efault: N lost: N"; exit
+ * status 0 whatever they are. */
 #include <gc.h>
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: reports survive how a program ends: by signals that it does not handle, by _exit, in
-# forked children; and there are reports before the end, at intervals and on request. A signal may
-# come anywhere. CARDMARK_TEST_SEED chooses when.
+# Description: reports survive how a program ends: by signals that it does not handle, by _exit,
+# in forked children. There are also reports before the end, at intervals and on request. A signal
+# may come at any point. CARDMARK_TEST_SEED chooses when.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 use_command
 inmalloc=$top/tests/boehm/.libs/inmalloc.so
@@ -73,7 +73,7 @@ else
 	fail "the control: a report on a stack of 16 KiB"
 fi
 
-# Inside malloc nothing of ours may call it.
+# Inside malloc our code must not call malloc.
 for n in 1000 1500 2000; do
 	run 143 env LD_PRELOAD="$inmalloc" "$cardmark" run --stats=in.json --trace=in.trace --log=in.log --summary -- \
 		env INMALLOC=$((n + seed % 500)) "$program" collect 3 malloc 3000
@@ -83,7 +83,7 @@ done
 run 88 env LD_PRELOAD="$inmalloc" "$cardmark" run --stats=in.json -- env INMALLOC=1500 "$program" handle 15 malloc 3000
 said 'malloc inside malloc' "the control: a handler that calls malloc is found out"
 
-# Anywhere: in a stop, in an allocation, while reports are written.
+# At any point: in a stop, in an allocation, while reports are written.
 whole=0 i=0
 while [ $i -lt 20 ]; do
 	i=$((i + 1))
@@ -211,7 +211,7 @@ run 1 "$cardmark" stats $other
 said "process $other cannot be asked: it was not started by cardmark run" "one that was not started so is said"
 run 1 "$cardmark" stats 4194304
 said 'there is no process 4194304' "a process that is not there is said"
-# A thread of another name may have the number by now: nothing happens to it.
+# A thread of another name may have got the number: it is left alone.
 kill -URG $other
 kill -0 $other || fail "SIGURG ended a program"
 check "$(grep -c interrupted live.out)" 0 "no system call of the program was interrupted"

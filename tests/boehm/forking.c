@@ -51,7 +51,7 @@ static unsigned missing(const struct node *n, unsigned depth, uint64_t number)
 		     : 0;
 }
 
-/* Somewhere in the tree a new one takes the place of an old one that was the same. */
+/* A new tree replaces an equal old one somewhere in the tree. */
 static void replace(struct node *root, uint64_t *random)
 {
 	unsigned down = 4 + (unsigned)random_below(random, DEPTH - 8);

@@ -27,7 +27,7 @@ for order in before after loaded; do
 	done
 done
 settings="CARDMARK_BACKEND=auto CARDMARK_PAUSE_TARGET=3 CARDMARK_GC_TEST_NO_FORK_ORDER=1"
-# One run in seven does not meet it: the control has a dozen runs.
+# One run in seven misses the case: so the control has a dozen runs.
 for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
 	forking "$hooks" loaded
 	[ "$got" -lt 128 ] || break

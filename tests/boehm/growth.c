@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: allocates the same each time: prints how often it was collected, and the
- * free space divisor that it sees, or sets (argument). */
+ * Description: allocates the same each time. Prints the number of collections, and the free
+ * space divisor that it sees, or sets (argument). */
 #include <gc.h>
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: in incremental mode libgc collects less often than by itself, unless the user says
-# otherwise; a program sees the divisor that it set, and a larger one counts.
+# Description: in incremental mode libgc collects less often than by itself, unless the user sets
+# a divisor. A program sees the divisor that it set, and a larger one has an effect.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 unset GC_FREE_SPACE_DIVISOR
 
@@ -10,7 +10,7 @@ number()
 	sed -n "s/.*$1: *\\([0-9]*\\).*/\\1/p" "$scratch/out" | tail -1
 }
 
-# check DIVISOR LEAST MOST [ARG]: the collections are so many per cent of $plain
+# check DIVISOR LEAST MOST [ARG]: the collections, in per cent of $plain, are in this range
 check()
 {
 	share=$(($(number collections) * 100 / plain))
@@ -32,7 +32,7 @@ for mode in auto libgc-mprotect; do
 	check 6 $((less * 110 / plain)) 160
 done
 
-# measured WANT BACKEND: is what a fault costs on it another number than the usual one?
+# measured WANT BACKEND: does the measured cost of a fault on it differ from the usual one?
 measured()
 {
 	under CARDMARK_BACKEND=$2 CARDMARK_STATS="$scratch/stats" -- "$bin/growth" || return

@@ -11,7 +11,7 @@ unsigned long module_events(void);
 
 static unsigned long events;
 static GC_on_collection_event_proc before;
-/* Through a pointer: what was in the slot when the library was loaded. */
+/* Through a pointer: the function that the slot had when the library was loaded. */
 static void (*volatile set)(GC_on_collection_event_proc) = GC_set_on_collection_event;
 static GC_on_collection_event_proc (*volatile get)(void) = GC_get_on_collection_event;
 
@@ -39,7 +39,7 @@ void module_set(void)
 	set(on_event);
 }
 
-/* Over what is there, if that is another: it may be one that calls this one. */
+/* Replaces the callback that is there, unless that is this one: it may call this one. */
 void module_chain(void)
 {
 	if (get() == on_chained)

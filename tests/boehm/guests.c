@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: programs that do what real ones do to a process behind our back, and
- * keep young objects alive through old ones meanwhile. Prints "lost: N"; exit status
- * 1 if N is not 0, 3 if what the program did was undone. Prints the seed, too.
+ * Description: programs that change the process behind our back, like real ones, and meanwhile
+ * keep young objects alive through old ones. Prints "lost: N"; exit status 1 if N is not 0, 3
+ * if a change by the program was undone. Prints the seed, too.
  *
  * guests SCENARIO MODULE SEED
  *   events     sets its own callbacks of the collector, before and after heap exists
@@ -135,7 +135,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	if (before.sa_flags & SA_SIGINFO)
 		before.sa_sigaction(sig, info, context);
 	else
-		signal(sig, SIG_DFL); /* nobody before us: the access dies of it */
+		signal(sig, SIG_DFL); /* there was no handler before: the access ends the process */
 }
 
 static void set_handler(void)
@@ -150,12 +150,13 @@ static volatile bool crash_expected;
 
 static void on_crash(int sig)
 {
-	if (!crash_expected) /* as what was lost may bring it about */
+	if (!crash_expected) /* for example because of a lost object */
 		_exit(128 + sig);
 	siglongjmp(out_of_crash, 1);
 }
 
-/* Alternately by each of the calls that programs use; 2 if it is not told who was there. */
+/* By each of the calls that programs use, in turn; 2 if the call does not return the handler
+ * before. */
 static int set_reporter(int round)
 {
 	struct sigaction act = { .sa_handler = on_crash }, old = { .sa_handler = SIG_ERR };
@@ -311,7 +312,7 @@ __attribute__((noinline)) static void start_coroutine(void)
 /* libgc 8.2. */
 static void (*set_stackbottom)(void *thread, const struct GC_stack_base *bottom);
 
-/* On the coroutine's stack the collector is told that it is the thread's. */
+/* On the coroutine's stack, the collector is told that this is the thread's stack. */
 static void visit(struct GC_stack_base *theirs, const struct GC_stack_base *own)
 {
 	set_stackbottom(NULL, theirs);

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: programs that get in our way lose no object: they set callbacks of the
-# collector and a SIGSEGV handler of their own, close all descriptors, load an object
-# that sets callbacks past us, and have coroutines (guests.c). Each has a control that
-# must lose. And a program that never collects, and one that loads libgc late.
+# Description: programs that interfere with the adapter lose no object: they set callbacks of the
+# collector and a SIGSEGV handler of their own, close all descriptors, load an object that sets
+# callbacks past us, and have coroutines (guests.c). Each has a control that must lose. And a
+# program that never collects, and one that loads libgc late.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}
 module=$bin/.libs/guestmod.so
@@ -63,7 +63,7 @@ for way in A B; do
 	[ "$(value stops:)" -gt 0 ] || before_8_2 || fail "$what: its stop function was not called"
 done
 
-# What jumps out of the collector leaves us as we were: the module is noticed, stalls are
+# A jump out of the collector does no harm: after it the module is noticed, and stalls are
 # recorded.
 for way in A B; do
 	for scenario in chain alternate oom finalizer warn event resize stop; do
@@ -80,7 +80,7 @@ for way in A B; do
 	done
 done
 
-# Set past us, a handler that takes every fault for a crash ends the program.
+# Without our defence, a handler that takes every fault for a crash ends the program.
 more=CARDMARK_GC_TEST_NO_SIGNAL_DEFENCE=1
 for way in A B; do
 	guest mprotect $way reporter || continue
@@ -91,7 +91,7 @@ for way in A B; do
 	fi
 done
 
-# Set past us, one that passes faults to the one before gets ours, and loses none.
+# Without our defence, a handler that passes faults on gets our faults, and loses none.
 keeps mprotect A handler && [ "$(value faults:)" -eq 0 ] && fail "$what: its handler saw no fault"
 
 # Way B is fed by a callback that the module replaces.

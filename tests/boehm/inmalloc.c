@@ -23,7 +23,7 @@ static void check(bool inside)
 
 void *malloc(size_t size)
 {
-	/* volatile: for the compiler raise() calls nothing back */
+	/* volatile: because for the compiler raise() calls nothing back */
 	static volatile bool inside;
 	static long calls, at;
 	const char *s;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: objects of every kind that libgc knows, which live long, and of which some are
- * written to between any two collections: what each of them points to is reachable from there
- * alone. libgc reads each kind in its own way.
+ * Description: long-lived objects of every kind that libgc knows. Some of each are written to
+ * between any two collections: the objects that they point to are reachable only from there.
+ * libgc reads each kind in its own way.
  *
  * kinds [-s SEED] [-d SECONDS] [-f] [-o]
  *   -f  fork children that go on
- *   -o  none that libgc marks from unmarked: if its mark stack overflows, it does not
+ *   -o  without the kinds that libgc marks from unmarked: not done if its mark stack overflows
  * Prints "lost KIND: N" for each kind and "lost: N"; status 1 if N is not 0. */
 #include "common/clock.h"
 #include "common/random.h"
@@ -28,26 +28,26 @@
 #define WRITES 12           /* into each, a round */
 #define WORD sizeof(uintptr_t)
 
-/* Makes a holder of so many words whose slot is at the word. */
+/* Makes a holder of `words` words whose slot is at word `slot`. */
 typedef void *make_fn(size_t words, size_t slot);
 
 struct kind {
 	const char *name;
 	make_fn *make;
 	size_t least, most; /* words */
-	bool hidden;        /* the slot has a pointer that its mark procedure alone understands */
+	bool hidden;        /* only its mark procedure understands the pointer in the slot */
 	uintptr_t *holder[HOLDERS];
 	size_t slot[HOLDERS];
 	uint64_t id[HOLDERS], lost;
 };
 
 static uint64_t state = 1;
-static GC_word first_bit[1] = { 2 }; /* of a bitmap: the second word alone */
+static GC_word first_bit[1] = { 2 }; /* of a bitmap: only the second word */
 static GC_descr second_word;
 static int hidden_kind, short_kind, kept_kind, keeping_kind;
 #define HELD 64
 static volatile uintptr_t *held[HELD];
-static uint64_t kept_lost, kept_seen; /* what unmarked objects should have kept */
+static uint64_t kept_lost, kept_seen; /* objects that unmarked ones should have kept */
 static double seconds = 2;
 static bool forks, only_marked;
 
@@ -121,8 +121,8 @@ static struct GC_ms_entry *mark_hidden(GC_word *object, struct GC_ms_entry *top,
 	return hidden ? GC_MARK_AND_PUSH((void *)~hidden, top, limit, (void **)object) : top;
 }
 
-/* libgc marks from objects of this kind though nothing points to them, until they have been here:
- * what they point to must be whole. */
+/* libgc marks from objects of this kind, though nothing points to them, until this function
+ * has run: the objects that they point to must be whole. */
 static int GC_CALLBACK look_at_kept(void *object)
 {
 	uintptr_t *p = object, *kept;
@@ -142,12 +142,12 @@ static int GC_CALLBACK let_go(void *object)
 	return 0;
 }
 
-/* What is kept is of such a kind, too, as libgc sweeps these at once, in order: memory that was not
- * kept is empty before what should have kept it is looked at. But blocks that are empty
- * altogether come first: so some of the keeping objects are held. */
+/* The kept objects are of such a kind, too. libgc sweeps these kinds at once, in order: an
+ * object that was not kept is empty before its keeping object is looked at. But completely
+ * empty blocks come first: so some of the keeping objects are held. */
 static void make_keeping(unsigned n)
 {
-	/* The compiler takes what no one points to for dead. */
+	/* The compiler takes an object without a pointer to it for dead. */
 	volatile uintptr_t *kept = GC_generic_malloc(4 * WORD, kept_kind);
 	volatile uintptr_t *p = GC_generic_malloc(4 * WORD, keeping_kind);
 

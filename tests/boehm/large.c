@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: objects that are reachable from the pages of large old objects alone, which
- * are written to here and there between collections, and looked for afterwards.
+ * Description: objects that are reachable only from pages of large old objects. Those are
+ * written to here and there between collections, and then the program looks for its objects.
  *
  * large [-s SEED] [-d SECONDS] [-w WRITES] [-t THREADS] [-f] [-p | -P]
  *   -w  into each array between two looks (few pages, or more than are kept apart)
  *   -f  fork children that go on
- *   -p  sets a GC_push_other_roots of its own, -P past whoever watches, again and again
+ *   -p  sets a GC_push_other_roots of its own, again and again; -P does so unseen by the adapter
  * Prints "lost: N" and how often its own function was called; status 1 if N is not 0. */
 #ifndef GC_THREADS
 #define GC_THREADS
@@ -76,7 +76,7 @@ static void write_to(struct worker *w, int a)
 		struct object *o = new_object();
 
 		w->ids[a][i] = o->id;
-		w->array[a][i] = o; /* and libgc is not told, as by most programs */
+		w->array[a][i] = o; /* like most programs, without telling libgc */
 	}
 }
 

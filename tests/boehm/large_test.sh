@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: of a large object only the dirty pages are marked from, and nothing is lost,
-# whatever the backend, the way, a target, and who else sets GC_push_other_roots; when
-# those pages are forgotten, objects are lost.
+# whatever the backend, the way, a target, and other users of GC_push_other_roots. If those pages
+# are forgotten, objects are lost.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}
 echo "# seed $seed"

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2034
 # SPDX-License-Identifier: MIT
-# What the tests of the Boehm adapter share. Sourced, never run. A test is a
-# shell script: exit 0 passed, 1 failed, 77 skipped. The programs run under the
-# preload object, told what to do by the environment as `cardmark run` does it.
+# Shared by the tests of the Boehm adapter. Sourced, never run. A test is a shell script: exit 0
+# passed, 1 failed, 77 skipped. The programs run under the preload object, told what to do by the
+# environment as `cardmark run` does it.
 
 builddir=${CARDMARK_BUILDDIR:-.}
 srcdir=${CARDMARK_SRCDIR:-.}
@@ -152,16 +152,17 @@ value()
 	sed -n "s/.*$1 *\\([0-9][0-9]*\\).*/\\1/p" "$scratch/out" | tail -1
 }
 
-# lost_objects: has the program that under() ran lost some? Memory that was taken away may also crash it.
+# lost_objects: has the program that under() ran lost some? Objects freed too early may also crash
+# it.
 lost_objects()
 {
 	lost=$(value lost:)
 	[ "${lost:-0}" -gt 0 ] || [ "$got" -ge 128 ]
 }
 
-# loses VAR=VALUE... -- PROGRAM [ARGS...]: a control. With what is broken objects must be lost, if
-# not with the first seed, then with one of nine more: on a busy machine a run has few collections,
-# and one of 140 runs lost none. What is not broken loses none with any seed.
+# loses VAR=VALUE... -- PROGRAM [ARGS...]: a control. With the broken rule objects must be lost,
+# if not with the first seed, then with one of nine more: on a busy machine a run has few
+# collections, and one of 140 runs lost none. Without the breakage no seed loses any.
 loses()
 {
 	broken=
@@ -192,7 +193,7 @@ finish()
 	exit 0
 }
 
-# Not every system has the archive. Where it is there, what is linked with it must compile.
+# Not every system has the archive. If it exists, programs must link with it.
 has_static_libgc()
 {
 	[ -f "$(${CC:-cc} -print-file-name=libgc.a)" ] && return

@@ -34,7 +34,7 @@ static void *load(void *file)
 	return NULL;
 }
 
-/* Slow ones, each of which looks whether its callbacks are in place. */
+/* Slow allocations, in each of which the adapter checks its callbacks. */
 static void allocate(int n)
 {
 	static void *some;
@@ -54,7 +54,7 @@ static bool waited(void)
 
 int main(int argc, char **argv)
 {
-	/* As an object that is loaded later finds them. */
+	/* The functions as an object that is loaded later finds them. */
 	void (*set)(GC_on_collection_event_proc) = NULL;
 	GC_on_collection_event_proc (*get)(void) = NULL, before, theirs;
 	void (*module_set)(void) = NULL;

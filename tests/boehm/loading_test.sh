@@ -4,7 +4,7 @@
 # and its calls are redirected after that, however it is linked. Without that ld.so dies.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
-# link NAME FLAGS...: the module, as the compiler makes it with these
+# link NAME FLAGS...: builds the module with these flags
 link()
 {
 	name=$1

@@ -15,7 +15,7 @@ static int implementation(void)
 	return 1;
 }
 
-/* Nothing is called here: what it would call may not be relocated yet. */
+/* Calls no function here: it may not be relocated yet. */
 __attribute__((used)) static int (*resolve(void))(void)
 {
 	in_resolver = 1;

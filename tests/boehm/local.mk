@@ -108,7 +108,7 @@ tests_boehm_latelibgc_LDADD = -ldl
 
 tests_boehm_loading_CFLAGS = $(boehm_cflags)
 tests_boehm_loading_LDADD = $(BDWGC_LIBS) $(PTHREAD_LIBS) -ldl
-# What it loads uses two variables of it.
+# The module that it loads uses two of its variables.
 tests_boehm_loading_LDFLAGS = $(AM_LDFLAGS) -rdynamic
 
 tests_boehm_pace_CFLAGS = $(boehm_cflags)

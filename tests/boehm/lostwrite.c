@@ -2,9 +2,9 @@
  *
  * Description: libgc's issue 949. A thread writes to a page of an old object and waits until the
  * page is unprotected. Meanwhile another one collects: it takes the dirty bit and protects the
- * page. If the page is unprotected only then, it ends writable and clean, and what is stored there
- * afterwards is lost. breakuffd.so (lag) makes the window as long as a collection.
- * Prints "rounds: N lost: N"; exit status 1 if any was lost. */
+ * page. If the page is unprotected only after that, it ends writable and clean, and later
+ * stores there are lost. breakuffd.so (lag) makes the window as long as a collection. Prints
+ * "rounds: N lost: N"; exit status 1 if any was lost. */
 #ifndef GC_THREADS
 #define GC_THREADS
 #endif
@@ -105,7 +105,8 @@ int main(void)
 	for (int round = 1; round <= ROUNDS; round++) {
 		litter(1000);
 		collect(); /* it is protected now */
-		/* To stop, a thread writes to the heap: it shall not wait for the monitor then. */
+		/* A thread writes to the heap in order to stop: it must not wait for the
+		 * monitor then. */
 		GC_stop_world_external();
 		GC_start_world_external();
 		atomic_store(&may_write, round);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Objects that know who they are: a program finds those that the collector took away. What
+ * Objects with an id: so a program finds those that the collector took away. The place that
  * points to an object has its id as well. Included once, by the program itself. */
 #ifndef CM_TESTS_BOEHM_OBJECTS_H
 #define CM_TESTS_BOEHM_OBJECTS_H
@@ -53,7 +53,8 @@ static inline void garbage(unsigned n)
 	}
 }
 
-/* Of a child that exits with 1 when it finds one; 1 as well where it cannot tell. */
+/* The lost objects of a child, which exits with 1 if it finds one; also 1 if the child ended
+ * otherwise. */
 static inline uint64_t lost_in(pid_t child)
 {
 	int status = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a program with a stop function of its own, under a pause target far too
- * short for its heap. Its function is asked and is what it set; a collection that it
- * asks for is not cut short; one that its function cuts short is; and the target
- * works on after that. So do the limit, rate and attempts that it sets.
- * Prints "asked: N full: N cut: N wrong: N"; exit status 0 whatever they are.
+ * short for its heap. Its function is called and stays set; a collection that it asks for is
+ * not cut short; one that its function cuts short is; and the target still works after that.
+ * So do the limit, rate and attempts that it sets. Prints "asked: N full: N cut: N wrong: N";
+ * exit status 0 whatever they are.
  *
  * "pace stops": its function stops each fifth time that it is asked. "pace exits": threads that end
  * by pthread_exit() and pthread_cancel() while a collection is under way. Both come to an end, or
@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 	}
 	GC_set_stop_func(stop);
 	wrong += GC_get_stop_func() != stop;
-	/* As ecl does; without a limit libgc would give up no stop. */
+	/* Like ecl; without a limit libgc would give up no stop. */
 	GC_set_time_limit(GC_TIME_UNLIMITED);
 	GC_set_rate(7);
 	GC_set_max_prior_attempts(3);

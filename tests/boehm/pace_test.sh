@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: the pause target beside a program's own stop function, in each of our
-# backends and in libgc's own mode; and what the report says of a target that can't be met.
+# backends and in libgc's own mode; and the report on a target that can't be met.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 # The number of a key of the report's pace.

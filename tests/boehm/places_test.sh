@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: where libgc is: in a file of another name, in an object that holds other things,
-# in the program itself. What the report says of it is true, nothing is lost, and verify mode
-# has nothing to say.
+# in the program itself. The report describes it correctly, nothing is lost, and verify mode
+# reports nothing.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 module=$bin/.libs/guestmod.so
 
@@ -32,7 +32,7 @@ run()
 libgc=$(ldd "$bin/guests" | sed -n 's/.*libgc\.so\.1 => \(.*\) (.*/\1/p')
 new=mygcx.so.1 # as long as libgc.so.1
 
-# Another name, in the library itself and in who wants it.
+# Another name, in the library itself and in the programs that need it.
 sed "s/libgc\.so\.1/$new/g" "$libgc" >"$scratch/$new"
 sed "s/libgc\.so\.1/$new/g" "$bin/guests" >"$scratch/guests"
 sed "s/libgc\.so\.1/$new/g" "$module" >"$scratch/guestmod.so"
@@ -56,7 +56,7 @@ under LD_LIBRARY_PATH="$scratch" CARDMARK_BACKEND=auto $more -- "$scratch/guests
 	fi
 }
 
-# Something else in it: one of its functions, which nobody here wants, with another name.
+# Other contents: one of its functions, which no program here needs, has another name.
 sed 's/GC_print_free_list/XX_print_free_list/g' "$scratch/$new" >"$scratch/x" && mv "$scratch/x" "$scratch/$new"
 run LD_LIBRARY_PATH="$scratch" CARDMARK_BACKEND=auto -- "$scratch/guests" module "$scratch/guestmod.so" 1 && {
 	if [ "$(said way)" = B ] && said why | grep -q 'with other code' && [ "$(number tracked_bytes)" -gt 0 ]; then

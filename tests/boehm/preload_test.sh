@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: the preload object's own behaviour: what it says, when it is silent,
-# exit statuses, the report, and settings that make no sense.
+# Description: the preload object's own behaviour: its messages, when it is silent, exit statuses,
+# the report, and invalid settings.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 # A program without libgc: one line, its own status, silent children.
@@ -41,7 +41,7 @@ done
 	>"$scratch/out" 2>&1
 check $? 1 "a backend that cannot work ends it"
 check "$(grep -c 'was not started:' "$scratch/out")" 1 "a backend that cannot work is explained"
-# What controls switch off or break is not in what is installed, whatever is set.
+# The installed object ignores the variables by which controls break it.
 for object in "$builddir"/gc-glue/boehm/.libs/*.so "$builddir/lib/.libs/libcardmark.so" \
 	"$builddir"/gc-glue/jemalloc/.libs/*.so "$builddir/tools/cardmark" "$builddir/tools/.libs/cardmark"; do
 	[ -e "$object" ] || continue

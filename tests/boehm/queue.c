@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: a queue of constant length. What was taken out still points to what came after it,
- * so one old node that is kept keeps all garbage since: prints how often it was collected, and how
- * large the heap became. */
+ * Description: a queue of constant length. A removed node still points to the nodes after it,
+ * so one old node that is kept keeps all later garbage. Prints the number of collections, and
+ * how large the heap became. */
 #include <gc.h>
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: the heap stays near that of stop-the-world where partial collections keep all
-# garbage, at no more than twice the collections.
+# Description: if partial collections keep all garbage, the heap stays near that of
+# stop-the-world, with at most twice the collections.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 unset GC_FREE_SPACE_DIVISOR
 

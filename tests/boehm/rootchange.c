@@ -5,8 +5,8 @@
  *
  * Each thread has small areas in memory that all threads share, so that one page has several
  * roots, and areas of some pages that it maps and unmaps. It adds them as roots, whole, in
- * overlapping parts, or shorter first; writes to them, removes them, and adds them again while
- * they hold what was stored meanwhile. A single thread also unmaps some, and loads and unloads
+ * overlapping parts, or shorter first; writes to them, removes them, and adds them again with
+ * the stores made meanwhile. A single thread also unmaps some, and loads and unloads
  * libraries, in whose data it keeps objects; with several libgc itself may still have such
  * memory on its mark stack. Prints "lost: N"; exit status 1 if N is not 0.
  *
@@ -59,8 +59,8 @@ struct worker {
 	unsigned index;
 	uint64_t random, operations, lost;
 	struct area *areas;    /* malloc memory: no pointers in it */
-	struct object ***held; /* malloc memory: points to what areas hold that are no roots */
-	void **chain;          /* heap: the only way to that */
+	struct object ***held; /* malloc memory: points to the objects of areas that are no roots */
+	void **chain;          /* heap: the only path to those objects */
 	struct object ***old;  /* heap that is written to all the time */
 	pthread_t thread;
 };
@@ -170,7 +170,7 @@ __attribute__((noinline)) static void store(struct worker *w, struct area *a, si
 	a->id[i] = o->id;
 }
 
-/* No longer a root: what it holds is dropped, and sometimes it is unmapped. */
+/* No longer a root: its objects are dropped, and sometimes it is unmapped. */
 static void leave(struct worker *w, struct area *a)
 {
 	check(w, a);
@@ -202,7 +202,7 @@ static void churn(struct worker *w)
 	}
 }
 
-/* Stored while it is no root, and held elsewhere until it is one again. */
+/* Stored while the area is no root, and held elsewhere until it is a root again. */
 static void fill(struct worker *w, struct area *a)
 {
 	for (size_t i = 0; i < SLOTS; i++)
@@ -228,9 +228,9 @@ static void come(struct worker *w, struct area *a)
 		release(w, a);
 }
 
-/* What is held elsewhere becomes a root's alone while marking is under way: after a stop that
- * looked at the dirty bits and then gave up, and before marking has come to where it is held. The
- * next stop must look at the new roots. */
+/* Objects that were held elsewhere become reachable only from a root during marking: after a
+ * stop that looked at the dirty bits and then gave up, and before marking has reached the
+ * place that held them. The next stop must look at the new roots. */
 static void come_all(struct worker *w)
 {
 	unsigned seen = atomic_load(&stops);
@@ -339,8 +339,8 @@ static void step_library(struct worker *w, struct library *l)
 	store(w, a, pick(w, SLOTS));
 	if (pick(w, 12) == 0) {
 		dlclose(l->handle);
-		/* libgc finds out. Before, a root that the program adds where the library was
-		 * would be taken for the library's, and be as long as it. */
+		/* Now libgc notices the unload. Before that, it would take a root that the
+		 * program adds at the same place for the library's, with the library's length. */
 		GC_gcollect();
 		l->handle = NULL;
 		a->at = NULL;

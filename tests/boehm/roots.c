@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: an unaligned root whose last page alone changes. libgc before
- * 8.2.8 misses that page in its soft-dirty mode (its issue #544), so that what
- * is stored there is lost unless we stand between. Two roots: one added with
- * GC_add_roots(), one the data of a library loaded with dlopen() whose segment
- * does not begin on a page (no RELRO). Prints "lost added: N lost library: N".
+ * 8.2.8 misses that page in its soft-dirty mode (its issue #544), so that stores there are
+ * lost without our adapter. Two roots: one added with GC_add_roots(), one the data of a
+ * library loaded with dlopen() whose segment does not begin on a page (no RELRO). Prints "lost
+ * added: N lost library: N".
  *
  * roots LIBRARY */
 #include <gc.h>

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: libgc before 8.2.8 misses the last page of an unaligned root; ours
-# does not, and without the defence it does.
+# Description: libgc before 8.2.8 misses the last page of an unaligned root. With our adapter it
+# does not; without the adapter's defence it does.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 library=$bin/.libs/rootmod.so
 

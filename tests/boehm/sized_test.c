@@ -10,7 +10,7 @@
 #include <gc.h>
 #include <sys/mman.h>
 
-/* What a child has to tell: the struct it was given, what the call returned, and its words. */
+/* The report of a child: the struct it was given, the result of the call, and its error text. */
 static struct told {
 	unsigned char caller[SIZED_ROOM];
 	int error;

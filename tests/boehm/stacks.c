@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: makes libgc's mark stack outgrow itself again and again, by writing to all
- * of a heap whose objects are then all put on it. What it has outgrown becomes heap.
- * Prints the heap's size; exit status 0.
+ * Description: makes libgc's mark stack grow again and again, by writing to all of a heap
+ * whose objects are then all pushed on it. The old stacks become heap. Prints the heap's size;
+ * exit status 0.
  *
  * With the argument "deep": some collections of a small heap, in a program with a second
  * thread, and then lists that need more than 4096 entries of the mark stack. */

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Description: mark stacks that libgc puts into its heap are tracked, though no block in
 # them has a header yet; without the rule for them they count as dirty at every stop.
-# libgc's own walk is what makes them grow. And the mark stack is enlarged before a program with
-# several marking threads needs it (markstack.c), which no collection has to begin again for.
+# libgc's own walk makes them grow. The mark stack is enlarged before a program with several
+# marking threads needs it (markstack.c), so no collection must begin again for it.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 
 # MiB of heap that are not tracked.

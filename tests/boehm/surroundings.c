@@ -62,7 +62,7 @@ static int reap(pid_t pid)
 }
 
 #if SURROUNDINGS_API == 1
-/* Nothing but the call to enable it: what else the adapter needs must come by itself. */
+/* Only the call to enable it: everything else that the adapter needs must come by itself. */
 static int api_step(char **argv)
 {
 	if (strcmp(*argv, "enable") != 0)
@@ -134,7 +134,7 @@ static volatile sig_atomic_t handled;
 
 static void handler(int sig)
 {
-	void *volatile p = malloc(10); /* as no handler should */
+	void *volatile p = malloc(10); /* which no handler should do */
 
 	handled = p ? sig : -1;
 	free(p);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: the adapter and `cardmark run` in odd surroundings: directories, locales,
-# wrappers, children, several programs behind one report, static links, privileges, and
-# what is said of all that fails.
+# wrappers, children, several programs behind one report, static links, privileges, and the
+# messages for all failures.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 use_command
 mkdir else
@@ -120,7 +120,7 @@ said 'counted nothing' "that there is no report"
 check "$(count 'none.json*')" 0 "no report"
 run 0 "$cardmark" run --stats -- "$program" close 2
 check "$(grep -c '"format"' out)" 1 "a program that closes standard error before it ends: the report"
-# The child runs on; nobody who waits for the end of standard error waits for it.
+# The child runs on, but does not keep standard error open for a reader.
 for command in "$program forget daemon" "sh -c 'sleep 300 2>/dev/null & echo \$! >daemon'"; do
 	rm -f daemon
 	eval "\"$cardmark\" run --stats=daemon.json -- $command" 2>&1 >/dev/null </dev/null | cat >out &
@@ -231,7 +231,7 @@ for name in linked.json link.json; do
 	fi
 done
 check "$(count '*.new')" 0 "no temporary file is left"
-# Another has it open and locked: what it writes stays.
+# Another program has it open and locked: its output stays.
 if command -v flock >/dev/null; then
 	run 0 flock linked.json "$cardmark" run --stats=link.json -- "$program"
 	said 'another process is writing to that file' "a file under another's lock is said"
@@ -241,7 +241,7 @@ fi
 echo before >stdout
 timeout 60 "$cardmark" run --stats=/dev/stdout -- "$program" >>stdout 2>err </dev/null
 check "$(head -1 stdout)" before "/dev/stdout keeps what was written to it before"
-# Nobody reads: the status is the program's own, not that of SIGPIPE.
+# There is no reader: the status is the program's own, not that of SIGPIPE.
 mkfifo pipe
 sh -c 'exec 3<pipe; exec 3<&-; : >gone' &
 reader=$!

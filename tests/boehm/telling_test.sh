@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: what cardmark run shows of a run: the summary, the log, the trace and the report say
-# the same; a trace is bounded; what cannot be written, or is not read, keeps no program up; a worse
-# backend is said.
+# Description: what cardmark run shows of a run: the summary, the log, the trace and the report
+# agree; a trace is bounded; output that cannot be written, or is not read, does not delay a
+# program; a worse backend is reported.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 use_command
 torture=$top/tests/boehm/torture
@@ -12,7 +12,7 @@ lines()
 	grep -cE '^(cardmark run: |  (stops|target|memory|what would help): )' "$1"
 }
 
-# terminal COMMAND...: with a terminal for standard error; what it got is in out
+# terminal COMMAND...: with a terminal for standard error; its output is in out
 terminal()
 {
 	timeout 60 python3 - "$@" >out 2>&1 <<'END'
@@ -137,7 +137,7 @@ for name in sys.argv[3:]:
         print(name, list(error.path), error.message[:200])
         bad += 1
 
-# Each of these must be found wrong.
+# Each of these must be found invalid.
 def spoil(change):
     global bad
     copied = copy.deepcopy(whole)

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: keeps objects alive through the heap alone and looks for any that
- * the collector took away.
+ * Description: keeps objects alive only through the heap, and looks for any that the collector
+ * took away.
  *
- * Every object knows its identity, and its parent knows it too. A collector
- * that misses a write to an old object frees what was stored there; the memory
- * becomes a free-list link, zeros or another object, and the identities differ.
- * Subtrees are swapped between old objects and threads, long lists grow the
- * mark stack, wide arrays span many cards, much is dropped and unmapped, and fork
- * children go on collecting. Prints "lost: N"; exit status 1 if N is not 0.
+ * Every object has an id, and its parent knows it, too. A collector that misses a write to
+ * an old object frees the object stored there. Its memory becomes a free-list link, zeros or
+ * another object, and the ids differ. Subtrees are swapped between old objects and threads,
+ * long lists grow the mark stack, wide arrays span many cards, much is dropped and unmapped,
+ * and fork children go on collecting. Prints "lost: N"; exit status 1 if N is not 0.
  *
  * torture [-s SEED] [-t THREADS] [-d SECONDS] [-f] [-l LIMIT_MS] [-m MB]
  *   -f  fork children that collect too   -l  a time limit for stops
@@ -104,7 +103,7 @@ static struct object *new_tree(int depth)
 	return o;
 }
 
-/* A list is as deep as the mark stack has to be. */
+/* A long list needs an equally deep mark stack. */
 static struct object *new_list(int length)
 {
 	struct object *head = new_object(), *o = head;

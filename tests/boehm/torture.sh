@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Description: no object may be lost, whatever the way, the backend, the number of
-# threads, forks and a pause target. The way is in the name of the test:
-# torture_a.sh and torture_b.sh run this file.
+# Description: no object may be lost, with any way, backend and number of threads, with forks and
+# with a pause target. The way is in the name of the test: torture_a.sh and torture_b.sh run this
+# file.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 way=${1:?way}
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Description: the torture program under verify mode: no changed page is missed, on
 # every backend, in both ways, with threads and fork children. The controls have
-# a kernel that loses writes preloaded underneath the library (dropscan.c): without verify
-# objects are lost; with it every loss is found and made good.
+# a kernel that loses writes preloaded underneath the library (dropscan.c): without verify objects
+# are lost; with it every loss is found and repaired.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}
 

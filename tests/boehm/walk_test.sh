@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Description: the walk over all block headers is left out, and nothing is lost: whatever the
-# backend, a target, the kind of the objects (kinds.c), heap that is not tracked, a mark stack that
-# is full, a program that sets GC_push_other_roots past us. Each has a control that loses objects
-# or is noticed. And a variable keeps the walk.
+# backend, a target, the kind of the objects (kinds.c), heap that is not tracked, a full mark
+# stack, a program that sets GC_push_other_roots unseen by us. Each has a control that loses
+# objects or is noticed. A variable keeps the walk.
 . "${CARDMARK_SRCDIR:-.}/tests/boehm/lib.sh"
 seed=${CARDMARK_TEST_SEED:-$(date +%s)}
 echo "# seed $seed"
@@ -34,7 +34,7 @@ keeps()
 
 for backend in pagemap softdirty uffd mprotect alldirty; do
 	keeps CARDMARK_BACKEND=$backend -- "$bin/kinds" -s "$seed" -d 1 -f
-	# Where all is dirty, no stop is short.
+	# If everything is dirty, no stop is short.
 	[ $backend = alldirty ] || keeps CARDMARK_BACKEND=$backend CARDMARK_PAUSE_TARGET=3 -- "$bin/kinds" -s "$seed" -d 1
 done
 # Where libgc marks with one thread, and with many.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What programs share that have worker threads. Included once, by the program itself. */
+ * Shared by programs with worker threads. Included once, by the program itself. */
 #ifndef CM_TESTS_BOEHM_WORKERS_H
 #define CM_TESTS_BOEHM_WORKERS_H
 

@@ -85,14 +85,14 @@ value()
 run()
 {
 	lost='' walked=''
-	# In a shell of its own: this one would report a crash, which a broken patch may bring.
-	# It may as well bring a list without an end.
+	# In a shell of its own: this one would report a crash. A broken patch may cause a crash,
+	# or a list without an end.
 	sh -c 'out=$1; shift; timeout 60 "$@" >"$out" 2>&1; exit $?' sh "$dir/out" "$@" 2>/dev/null || return 1
 	lost=$(value lost) walked=$(value walked)
 	[[ -n $lost && -n $walked ]]
 }
 
-# sound NAME: nothing is lost, with any seed; sets `most` and `least` of what was walked
+# sound NAME: nothing is lost, with any seed; sets `most` and `least` of the headers walked
 sound()
 {
 	local seed
@@ -129,7 +129,7 @@ at_most()
 	fi
 }
 
-# loses WHAT PROGRAM ARGUMENT...: with one of five seeds at least, which are the arguments' first
+# loses WHAT PROGRAM ARGUMENT...: with at least one of five seeds; the seed is the first argument
 loses()
 {
 	local seed
@@ -228,7 +228,7 @@ break_each()
 	sound patched
 }
 
-# A source file that a patch was not made for.
+# A source file that does not fit a patch.
 refuses()
 {
 	local copy=$dir/other

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * For a libgc with our patches (check-patches.sh). In manual mode the program itself says which
- * pages are dirty: so what a partial collection looks at can be counted, and what it must not miss
- * is known. Objects of many sizes are made old by a full collection. Then new ones are stored at
- * random places of some of the old ones, and nowhere else, and those pages are named as dirty.
- * After a partial collection all of the new ones must be there. */
+ * For a libgc with our patches (check-patches.sh). In manual mode the program itself names the
+ * dirty pages: so the test can count the headers that a partial collection looks at, and knows
+ * the objects that it must not miss. Objects of many sizes are made old by a full collection.
+ * Then new ones are stored at random places of some of the old ones, and nowhere else, and
+ * those pages are named as dirty. After a partial collection all of the new ones must be
+ * there. */
 #include <dlfcn.h>
 #include <gc.h>
 #include <gc/gc_mark.h>
@@ -73,7 +74,7 @@ static void make_old(void)
 	}
 }
 
-/* A free place: of a small object or of a large one, as often as the other. */
+/* A free place: in a small or in a large object, equally often. */
 static void **random_slot(void)
 {
 	for (;;) {
@@ -154,8 +155,9 @@ int main(int argc, char **argv)
 	before = *walked;
 	for (uintptr_t n = 0; n < stores; n++)
 		store_new(n, links, quiet);
-	/* A table that grows with the heap grows now, with these bits set: to the eightfold, since
-	 * the whole heap may lie where one more bit of each address is 0. */
+	/* A table that grows with the heap grows now, with these bits set. The heap becomes
+	 * eight times as large, because all of it may lie where one more bit of each address
+	 * is 0. */
 	GC_expand_hp(GC_get_heap_size() * 7);
 	clear_stack();
 	GC_start_incremental_collection();

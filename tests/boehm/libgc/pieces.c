@@ -118,7 +118,7 @@ static void fill(unsigned n)
 	set_slot(n, new_object(number, new_object(number + 1, new_object(number + 2, NULL))));
 }
 
-/* What a program may do, too. */
+/* Other calls that a program may make. */
 static void disturb(unsigned n)
 {
 	struct object *object = chunks[n / CHUNK][n % CHUNK], *moved;
@@ -162,7 +162,7 @@ static void disturb(unsigned n)
 	}
 }
 
-/* pieces SEED STEPS [calm]: with "calm" nothing but allocation and stores. */
+/* pieces SEED STEPS [calm]: with "calm" only allocation and stores. */
 int main(int argc, char **argv)
 {
 	unsigned long steps = argc > 2 ? strtoul(argv[2], NULL, 0) : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * For a libgc with our patches (check-patches.sh). A full collection looks for uncollectable
- * blocks among all headers. Each step of it that an allocation does should look at a few only.
+ * blocks among all headers. Each step of it, done by an allocation, should look at only a few.
  * The steps are done one by one here, and the headers of each are counted. Objects that only
  * uncollectable ones lead to must be there after it. */
 #include <dlfcn.h>
