@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: an arena under watch from its creation to its end: what is written is
- * dirty, allocating is not writing, and what cannot be done is refused with a reason. */
+ * Description: an arena under watch from its creation to its end: written pages are dirty,
+ * allocation does not count as a write, and impossible calls are refused with a reason. */
 #include "tests/jemalloc/watched.h"
 
 #include "lib/tracker.h"
@@ -58,8 +58,8 @@ static void writes_are_reported(void)
 	tear_down();
 }
 
-/* jemalloc keeps its books out of the arena's pages. The control: with the books in
- * the hooks, the same work is seen. */
+/* jemalloc keeps its metadata out of the arena's pages. The control: with metadata from the
+ * hooks, the same work shows as writes. */
 static size_t cards_dirtied_by_50000(unsigned flags)
 {
 	enum { N = 50000 };
@@ -197,7 +197,7 @@ static void a_live_arena_is_refused(void)
 	CHECK(before != NULL);
 	expect_refused(cardmark_jemalloc_adopt(&je, cm, mallctl, arena, 0), -EBUSY,
 		       "holds memory already");
-	/* All that is left is memory that jemalloc keeps: just as untracked. */
+	/* Only memory that jemalloc keeps is left: it is untracked, too. */
 	dallocx(before, none);
 	if (retains()) {
 		CHECK_EQ(je_arena_do("purge", arena), 0);
@@ -210,7 +210,7 @@ static void a_live_arena_is_refused(void)
 	CHECK_EQ(cardmark_jemalloc_adopt(&again, cm, mallctl, arena, CARDMARK_JEMALLOC_BEST_EFFORT),
 		 -EBUSY);
 	CHECK(strstr(cardmark_last_error(), "tracked already") != NULL);
-	/* What it had is not found, and check says why. What comes is. */
+	/* Its old memory is not found, and check gives the reason. New memory is found. */
 	CHECK(!cardmark_jemalloc_contains(je, before, 1));
 	CHECK_EQ(cardmark_jemalloc_check(je, before, 1), -ENOENT);
 	CHECK(strstr(cardmark_last_error(), "before it was adopted") != NULL);
@@ -241,7 +241,7 @@ static void an_unused_arena_is_adopted(void)
 	CHECK_EQ(live_stats(cm).tracked_bytes, 0);
 }
 
-/* One of jemalloc's own that no thread has been given yet. */
+/* One of jemalloc's own arenas that no thread uses yet. */
 static void an_automatic_arena_is_adopted(void)
 {
 	unsigned n = 0, before = 0, after = 0, last;
@@ -260,14 +260,14 @@ static void an_automatic_arena_is_adopted(void)
 	CHECK_EQ(cardmark_jemalloc_adopt(&je, cm, mallctl, last, 0), 0);
 	CHECK_EQ(mallctl("thread.arena", &after, &size, NULL, 0), 0);
 	CHECK_EQ(after, before);
-	/* Its books are elsewhere: nothing is mapped before something is wanted. */
+	/* Its metadata is elsewhere: nothing is mapped before the first allocation. */
 	CHECK_EQ(live_stats(cm).tracked_bytes, 0);
 	p = mallocx(100, cardmark_jemalloc_flags(je));
 	CHECK_EQ(cardmark_jemalloc_check(je, p, 100), 0);
 	CHECK_EQ(cardmark_jemalloc_detach(&je), 0);
 }
 
-/* An automatic arena is not jemalloc's to destroy. */
+/* jemalloc cannot destroy an automatic arena. */
 static void what_jemalloc_keeps_is_said(void)
 {
 	cm = live_open();
@@ -324,7 +324,7 @@ static void two_arenas_share_a_tracker(void)
 	CHECK(dirty(p) && cardmark_jemalloc_is_dirty(other, table, q));
 	collect();
 	live_store(q, 2);
-	collect(); /* of one arena, and it does for both */
+	collect(); /* a collect of one arena collects both */
 	CHECK(cardmark_jemalloc_is_dirty(other, table, q));
 	if (live_can(CARDMARK_CAP_PRECISE))
 		CHECK_EQ(dirty_cards(), 0);
@@ -418,7 +418,8 @@ static void each_thread_has_a_cache(void)
 	tear_down();
 }
 
-/* In a process that clone(2) made in the middle of a call: not known is not "not watched". */
+/* In a process that clone(2) made in the middle of a call: "not known" does not mean "not
+ * watched". */
 static void check_when_torn(void *arg)
 {
 	cm->torn = true;

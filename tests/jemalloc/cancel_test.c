@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a thread with a cancellation pending makes each call of the adapter, and allocates
- * and frees through its hooks: it gets to the end of all of them. Control: with a cancellation
- * point in a call it does not. */
+ * and frees through its hooks: it completes all of them. Control: with a cancellation point in
+ * a call it does not. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
 #include "tests/jemalloc/watched.h"
@@ -109,7 +109,7 @@ static void run_calls(void *with_point)
 	atomic_store(&wrong, 0);
 	atomic_fetch_add(&waited_for->ranges.version, 1);
 	CHECK_EQ(pthread_create(&thread, NULL, make_calls, table), 0);
-	(void)usleep(200000); /* time enough to wait; what is shown does not depend on it */
+	(void)usleep(200000); /* enough time to wait; the result does not depend on it */
 	atomic_fetch_add(&waited_for->ranges.version, 1);
 	CHECK_EQ(pthread_join(thread, &end), 0);
 	CHECK(end == PTHREAD_CANCELED);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: a collect of one arena takes the cards of that arena and leaves all others for the
- * next collect. Controls: a collect of the whole tracker takes them all; without the arena's lock,
- * memory that goes to another arena in the middle of the call takes its writes along. */
+ * next collect. Controls: a collect of the whole tracker takes them all; without the arena's
+ * lock, the writes to memory that goes to another arena in the middle of the call are lost to
+ * the new owner. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
 #include "tests/jemalloc/locked.h"
@@ -141,7 +142,7 @@ static void a_table_of_another_tracker_is_all_dirty(void)
 
 /* ---- Without the arena's lock ------------------------------------------------------------ */
 
-/* Nothing is taken from the tracker: what was written is reported once more. */
+/* Nothing is taken from the tracker: the writes are reported once more. */
 static void without_the_lock_all_cards_are_dirty(void)
 {
 	set_up_two();
@@ -159,7 +160,7 @@ static void without_the_lock_all_cards_are_dirty(void)
 
 /* ---- Memory that goes to another arena ----------------------------------------------------- */
 
-static unsigned char *area; /* what both arenas' own hooks map and unmap */
+static unsigned char *area; /* the memory that both arenas' own hooks map and unmap */
 static _Thread_local bool stops_before_the_tracker;
 static _Atomic bool lets_go; /* control: the arena's lock is not held there */
 
@@ -221,8 +222,8 @@ static void map_area_in(struct cardmark_jemalloc *arena)
 				 arena->arena) == area);
 }
 
-/* As jemalloc does that unmaps in one arena and maps in another. Then the new owner collects and
- * the program writes. */
+/* Like jemalloc when it unmaps in one arena and maps in another. Then the new owner collects
+ * and the program writes. */
 static void *move_area(void *arg)
 {
 	CHECK(!je->hooks.dalloc(&je->hooks, area, BYTES, true, je->arena));

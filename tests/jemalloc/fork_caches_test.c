@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: threads' caches in a fork child: the arena can be destroyed there, jemalloc is whole
- * afterwards, and a fork while a cache is on its way back makes nobody wait for ever. */
+ * Description: threads' caches in a fork child: the arena can be destroyed there, jemalloc is
+ * whole afterwards, and a fork while a cache is being given back makes no thread wait for
+ * ever. */
 #include "tests/jemalloc/je.h"
 
 #include <errno.h>
@@ -55,7 +56,7 @@ static void threads_come_and_go(void)
 	}
 }
 
-/* jemalloc walks its lists of caches. What it freed is in use again. */
+/* jemalloc walks its lists of caches. Memory that it freed is in use again. */
 static void look_at_statistics(void)
 {
 	uint64_t epoch = 1;
@@ -104,8 +105,8 @@ static void reset_arena(void *unused)
 	q = mallocx(100, flags); /* nothing was done */
 	CHECK_EQ(cardmark_jemalloc_check(je, q, 100), 0);
 	dallocx(q, flags);
-	/* A thread without a cache from before is no help: the first one's would hand out what
-	 * was freed. */
+	/* A thread without a cache from before the fork cannot do it either: the first
+	 * thread's cache would hand out freed memory. */
 	CHECK_EQ(pthread_create(&thread, NULL, reset_there, &error), 0);
 	CHECK_EQ(pthread_join(thread, NULL), 0);
 	CHECK_EQ(error, -ENOTSUP);
@@ -119,7 +120,7 @@ static void caches_from_before_a_fork_are_given_up(void)
 	set_up();
 	CHECK_EQ(tap_in_child(destroy_arena, NULL), 0);
 	CHECK_EQ(tap_in_child(reset_arena, NULL), 0);
-	/* A jemalloc that can do it needs no help of ours. */
+	/* A jemalloc that can do this does not need our handling. */
 	tap_note("control: a cache that is destroyed in a child: status %#x",
 		 (unsigned)tap_in_child(destroy_cache, NULL));
 	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: an arena under watch in a fork child, and forks beside threads that
- * allocate: no write of parent or child is lost, and nobody waits for anybody for ever. */
+ * allocate: no write of parent or child is lost, and no thread waits for ever. */
 #include "gc-glue/jemalloc/glue.h" /* first: the file has a variable `je` */
 
 #include "tests/jemalloc/je.h"
@@ -113,7 +113,7 @@ static void a_child_loses_nothing(void)
 	collect();
 	live_store(p, 9); /* not asked for before the fork */
 	CHECK_EQ(lost_by_child(shared), 0);
-	/* Nor did the child take anything from the parent. */
+	/* The child took nothing from the parent either. */
 	collect();
 	CHECK(dirty(p));
 	CHECK_EQ(lost_writes(), 0);
@@ -173,7 +173,7 @@ static void *mutate(void *arg)
 	return NULL;
 }
 
-/* Allocates with no cache: those of the threads are not there any more. */
+/* Allocates without a cache: the threads' caches no longer exist. */
 static void work_in_child(void)
 {
 	int none = JE_ARENA(cardmark_jemalloc_arena(je)) | JE_TCACHE_NONE;
@@ -209,9 +209,9 @@ static void *fork_often(void *arg)
 	return NULL;
 }
 
-/* jemalloc 5 does not hold the lock of its address tree over a fork: a child of a moment
- * in which another thread adds a leaf to it, of 1 GiB of addresses, waits for that lock
- * for ever. So the leaves are there before anybody forks. */
+/* jemalloc 5 does not hold the lock of its address tree over a fork: if another thread adds a
+ * leaf (1 GiB of addresses) to it at the moment of the fork, the child waits for that lock for
+ * ever. So the leaves are made before any fork. */
 static void grow_address_tree(void)
 {
 	enum { LEAVES = 3 };
@@ -265,7 +265,7 @@ static void forks_beside_threads(void)
 	tear_down();
 }
 
-/* A fork holds the arena's lock: what a hook does then. */
+/* What a hook does while a fork holds the arena's lock. */
 static struct je_hooks *ours;
 static unsigned char *extent;
 static size_t extent_bytes;
@@ -280,7 +280,7 @@ static void *call_hooks(void *arg)
 	while (!atomic_load(&go))
 		(void)usleep(100);
 	extent = ours->alloc(ours, NULL, extent_bytes, live_card, &zero, &commit, arena);
-	/* Refused, whatever the inner hook would say. */
+	/* Refused, whatever the inner hook would return. */
 	if (extent != NULL && !ours->dalloc(ours, extent, extent_bytes, true, arena))
 		extent = NULL;
 	if (extent != NULL)
@@ -360,7 +360,7 @@ static void hooks_do_not_wait_for_a_fork(void)
 	CHECK(dirty(extent));
 	CHECK_EQ(je_stats(je).always_dirty_bytes, 0);
 	CHECK_EQ(je_stats(je).mended, 1);
-	/* jemalloc does not know of it. */
+	/* jemalloc does not know this memory. */
 	ours->destroy(ours, extent, extent_bytes, true, cardmark_jemalloc_arena(je));
 	CHECK(!cardmark_jemalloc_contains(je, extent, 1));
 	tear_down();
@@ -385,7 +385,8 @@ static bool exited_well(pid_t pid)
 	return false;
 }
 
-/* A thread was in the middle of a hook: its lock is locked here, and it is not here. */
+/* A thread was in the middle of a hook: here its lock is locked, but the thread does not
+ * exist. */
 static int fork_in_clone(void)
 {
 	pid_t pid = fork();

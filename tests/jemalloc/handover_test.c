@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: orders of events in the adapter, each made certain: a reader while notes are
- * being entered, a collect without the adapter's lock, a thread that ends beside a destroy or
- * reset, a thread whose own destructors still free objects. Controls: with the rule taken out the
- * reader is told "not in the arena", and the destroy does not wait. */
+ * Description: orders of events in the adapter, each forced: a reader while notes are being
+ * entered, a collect without the adapter's lock, a thread that ends beside a destroy or reset,
+ * a thread whose own destructors still free objects. Controls: without the rule the reader
+ * gets "not in the arena", and the destroy does not wait. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
 #include "tests/jemalloc/locked.h"
@@ -78,7 +78,7 @@ static void a_reader_while_notes_are_entered(void)
 	CHECK(found_while_notes_are_entered(false));
 }
 
-/* Control: a reader that is not told that they are. */
+/* Control: a reader that does not learn that notes are being entered. */
 static void a_reader_that_is_not_told_finds_nothing(void)
 {
 	CHECK(!found_while_notes_are_entered(true));
@@ -152,7 +152,7 @@ static void start_ending_thread(pthread_t *thread)
 	atomic_store(&given_back, false);
 	shut_gate();
 	CHECK_EQ(pthread_create(thread, NULL, use_and_end, NULL), 0);
-	await(&gate_reached); /* its cache is out of the slot, and not given back */
+	await(&gate_reached); /* its cache is out of the slot, but not given back yet */
 }
 
 static void a_destroy_waits_for_a_thread_that_ends(void)
@@ -192,7 +192,7 @@ static void reset_too_early(void *arg)
 	_exit(atomic_load(&given_back) ? 1 : 42);
 }
 
-/* Control: a destroy that does not know of it does not wait. */
+/* Control: a destroy that does not know this thread does not wait. */
 static void destroy_too_early(void *arg)
 {
 	pthread_t thread;
@@ -238,7 +238,7 @@ struct own {
 	int flags, rounds;
 };
 
-/* The program's: frees what it has in the arena, perhaps in a later round. */
+/* The program's destructor: frees its objects in the arena, perhaps in a later round. */
 static void end_own(void *value)
 {
 	struct own *own = value;
@@ -246,7 +246,8 @@ static void end_own(void *value)
 	if (own->rounds-- > 0 && pthread_setspecific(own_key, own) == 0)
 		return;
 	if (cache_is_gone && atomic_load(&asks_again)) {
-		/* In the last round: there are flags without a cache, as nobody would give it back.
+		/* In the last round it gets flags without a cache, because a cache would not
+		 * be given back.
 		 */
 		own->flags = cardmark_jemalloc_flags(je);
 		atomic_fetch_add(&without_cache, (own->flags & 0xfff00) == JE_TCACHE_NONE);

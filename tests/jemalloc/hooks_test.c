@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: an arena's hooks: mappings that go as one, what is refused or cannot be
- * tracked, what was discarded, and a detach beside threads that are in them. */
+ * Description: an arena's hooks: mappings that are unmapped as one, memory that is refused or
+ * cannot be tracked, discarded memory, and a detach beside threads inside the hooks. */
 #include "gc-glue/jemalloc/glue.h"
 #include "tests/jemalloc/watched.h"
 #include "tests/support/broken_os.h"
@@ -65,7 +65,7 @@ static void set_up_inner(void)
 	inner_dallocs = 0;
 }
 
-/* Blocks of an arena are mapped one by one, side by side, and go as one. */
+/* Blocks of an arena are mapped one by one, side by side, and are unmapped as one. */
 static void merged_mappings_go_as_one(void)
 {
 	enum { N = 200 };
@@ -123,7 +123,7 @@ static void what_is_refused_is_watched_again(void)
 	CHECK_EQ(je_arena_do("purge", cardmark_jemalloc_arena(je)), 0);
 	CHECK(inner_dallocs > 0);
 	CHECK(je_stats(je).dalloc_refused > 0);
-	/* jemalloc uses what it could not give away. */
+	/* jemalloc uses the memory that it could not return. */
 	q = mallocx((size_t)8 << 20, none);
 	CHECK_EQ(cardmark_jemalloc_check(je, q, (size_t)8 << 20), 0);
 	memset(q, 2, (size_t)8 << 20);
@@ -136,7 +136,7 @@ static void what_is_refused_is_watched_again(void)
 	tear_down();
 }
 
-/* Tracking that fails fails no malloc: the range is dirty until a collect mends it. */
+/* If tracking fails, malloc still works: the range is dirty until a collect repairs it. */
 static atomic_bool kernel_fails;
 
 static int failing_vma_at(uintptr_t addr, struct cm_vma *out)
@@ -245,7 +245,7 @@ static void discards_are_not_writes(void)
 	CHECK_EQ(je_arena_do("purge", cardmark_jemalloc_arena(je)), 0);
 	collect();
 	if (live_backend == CARDMARK_BACKEND_PAGEMAP)
-		CHECK_EQ(dirty_cards(), 0); /* gone is not written */
+		CHECK_EQ(dirty_cards(), 0); /* discarded is not written */
 	/* One at a time, to the end. */
 	while ((n = cardmark_jemalloc_discarded(je, out, 1)) > 0) {
 		CHECK_EQ(n, 1);
@@ -256,8 +256,8 @@ static void discards_are_not_writes(void)
 	if (je_stats(je).dalloc != je_stats(je).dalloc_refused)
 		tap_skip("this jemalloc unmaps (opt.retain:false)");
 	CHECK(zeroed >= len);
-	CHECK_EQ(cardmark_jemalloc_discarded(je, out, 64), 0); /* told once */
-	/* And what is written there again is written. */
+	CHECK_EQ(cardmark_jemalloc_discarded(je, out, 64), 0); /* reported once */
+	/* A new write there is reported as a write. */
 	p = mallocx(len, none);
 	memset(p, 2, len);
 	collect();
@@ -267,7 +267,7 @@ static void discards_are_not_writes(void)
 	tear_down();
 }
 
-/* More than the list holds: the arena is answered as a whole. */
+/* More than the list holds: the whole arena is reported. */
 static void a_full_list_is_said(void)
 {
 	struct cardmark_jemalloc_range out[64];
@@ -280,7 +280,7 @@ static void a_full_list_is_said(void)
 	none = JE_ARENA(cardmark_jemalloc_arena(je)) | JE_TCACHE_NONE;
 	p = mallocx((size_t)64 << 20, none);
 	CHECK(p != NULL);
-	/* As jemalloc would, had it 8000 dirty extents with gaps. */
+	/* Like jemalloc with 8000 dirty extents with gaps. */
 	ours = je_read_hooks(cardmark_jemalloc_arena(je));
 	base = (void *)((uintptr_t)p & ~(live_card - 1));
 	for (size_t i = 0; i < 8000; i++)
@@ -353,7 +353,8 @@ static void detach_while_threads_run(void)
 		}
 		(void)pthread_barrier_wait(&ready);
 		for (int i = 0; i < 20; i++) {
-			/* Not cleared: a table is no one's but the tracker's while it tracks. */
+			/* Not cleared: while the tracker tracks, only the tracker may use the
+			 * table. */
 			(void)cardmark_jemalloc_collect(je, table);
 			(void)usleep(500);
 		}
@@ -384,7 +385,7 @@ static void *change_the_map(void *arg)
 	atomic_store_explicit(&inside, true, memory_order_release);
 	while (!atomic_load_explicit(&let_out, memory_order_acquire))
 		(void)usleep(1000);
-	(void)usleep(100000); /* more than a reader used to have patience for */
+	(void)usleep(100000); /* longer than readers used to wait */
 	(void)atomic_fetch_add_explicit(&je->ranges.version, 1, memory_order_acq_rel);
 	return arg;
 }
@@ -420,7 +421,7 @@ static void a_slow_hook_hides_nothing(void)
 	tear_down();
 }
 
-/* A tracer stopped it there, say: nobody waits for ever. */
+/* For example, a tracer stopped it there: no reader waits for ever. */
 static void a_hook_that_never_ends_makes_all_dirty(void)
 {
 	struct cardmark_run run;
@@ -439,7 +440,7 @@ static void a_hook_that_never_ends_makes_all_dirty(void)
 }
 
 #if !TAP_TSAN /* takes the copy for a thread that races */
-/* clone(2) behind everybody's back, in the middle of a change: nobody ends it there. */
+/* A bare clone(2) in the middle of a change: no thread of the child ends it. */
 static void a_copy_in_the_middle_is_dirty(void)
 {
 	struct cardmark_run run;

@@ -129,7 +129,7 @@ static int flags_of(void)
 	return options->none ? arena | JE_TCACHE_NONE : cardmark_jemalloc_flags(je);
 }
 
-/* What a program does that has used malloc before: its own cache is full. */
+/* Like a program that has used malloc before: its own cache is full. */
 static void fill_own_cache(void)
 {
 	void *p[256];
@@ -154,14 +154,14 @@ static void *mutate(void *arg)
 			operate(m);
 		(void)pthread_barrier_wait(&turn);
 	}
-	/* In their own time, with their own cache. */
+	/* In their own turns, with their own cache. */
 	for (size_t i = 0; i < SLOTS; i++)
 		if (m->objects[i].p != NULL)
 			dallocx(m->objects[i].p, m->flags);
 	return NULL;
 }
 
-/* What is written outside the other arena is none of its business. */
+/* The collect must leave writes outside the other arena alone. */
 static void collect_other(void)
 {
 	cardmark_table_clear(other_table);
@@ -184,8 +184,8 @@ static void use_other(struct mutator *m, struct object *o)
 		collect_other();
 }
 
-/* Maps memory of its own, all the time: what the arena unmaps is somebody else's soon, and
- * comes back. */
+/* Maps memory of its own all the time: it soon owns memory that the arena has unmapped, which
+ * comes back later. */
 static void *be_a_neighbour(void *arg)
 {
 	size_t len = 16 * card;
@@ -261,7 +261,7 @@ static int make_arena(void)
 	CHECK_EQ(je_write_hooks(arena, &inner_hooks), 0);
 	error = cardmark_jemalloc_adopt(&je, cm, mallctl, arena, 0);
 	if (error == 0 && options->broken == BREAK_COMMIT) {
-		/* In the adapter's own struct: others would be noticed. */
+		/* In the adapter's own struct: another struct would be noticed. */
 		je_read_hooks(arena)->commit = inner_commit;
 	}
 	return error;
@@ -305,14 +305,14 @@ static struct page *page_of(uintptr_t at)
 	while (pages[i].at != at && pages[i].at != 0)
 		i = (i + 1) & (PAGES - 1);
 	if (pages[i].at == 0) {
-		CHECK(++n_pages < PAGES); /* or the search would not end */
+		CHECK(++n_pages < PAGES); /* otherwise the search would not end */
 		pages[i].at = at;
 	}
 	return &pages[i];
 }
 
-/* What was not reported. A background thread may be about to unmap it, and have taken it
- * out of the tracker: that is known when the arena's lock was free once. */
+/* Changed pages that were not reported. A background thread may be about to unmap one, and
+ * have untracked it: that is certain once the arena's lock was free. */
 static struct {
 	uintptr_t at;
 	uint64_t before, hash;
@@ -360,7 +360,7 @@ static void compare_page(uintptr_t at, bool holds)
 	struct page *p = page_of(at);
 	uint64_t hash = zeros;
 	bool known = p->round + 1 == round_now && round_now > 1;
-	/* What was not there held nothing. */
+	/* A missing page held nothing. */
 	uint64_t before = known ? p->hash : zeros;
 	bool dirty;
 
@@ -372,8 +372,8 @@ static void compare_page(uintptr_t at, bool holds)
 	if (hash == before) {
 		counts->over += dirty && known;
 	} else if (hash == zeros && !dirty) {
-		/* No write: it is empty. Then the list of discards should have it; it must, if
-		 * there is a page, for then it was purged between our two looks at it. */
+		/* No write: it is empty. Then it should be in the list of discards. If there
+		 * is a page, it must be: then it was purged between our two looks. */
 		counts->emptied++;
 		if (p->suspect == 0)
 			suspects[n_suspects++] = p;
@@ -459,8 +459,8 @@ static bool still_there(uintptr_t page)
 }
 
 /* Emptied pages against the lists of this round, the one before and the one after: a
- * background thread may purge before we look and enter it when we have asked. Where
- * memory is unmapped nothing can be said. */
+ * background thread may purge before we look and enter it when we have asked. Where memory is
+ * unmapped, this cannot be checked. */
 static void compare_discards(void)
 {
 	struct cardmark_jemalloc_stats s = je_stats(je);
@@ -481,7 +481,7 @@ static void compare_discards(void)
 		} else if (still_there(p->at)) {
 			suspects[kept++] = p;
 		} else {
-			/* Unmapped before we looked, and zeros of somebody else's since. */
+			/* Unmapped before we looked; the zeros belong to another mapping. */
 			p->suspect = 0;
 		}
 	}
@@ -506,7 +506,7 @@ static void run_rounds(int pagemap)
 		round_now++;
 		(void)pthread_barrier_wait(&turn);
 		(void)pthread_barrier_wait(&turn);
-		/* The world stands still, but for jemalloc's background threads. */
+		/* The world is stopped, except jemalloc's background threads. */
 		cardmark_table_clear(table);
 		if (other != NULL && !other_asks_any_time)
 			collect_other();

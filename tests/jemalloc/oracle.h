@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two threads allocate, write, move and free in an arena under watch. Between their
- * turns each page of the arena and of each live object is hashed, and held
- * against what was reported. The oracle knows what it allocated, and does not
- * take the adapter's word for where that is. */
+ * Two threads allocate, write, move and free in an arena under watch. Between their turns each
+ * page of the arena and of each live object is hashed, and compared with the reports. The
+ * oracle knows its objects' addresses itself, and does not ask the adapter. */
 #ifndef CM_TESTS_ORACLE_H
 #define CM_TESTS_ORACLE_H
 
@@ -24,14 +23,15 @@ struct oracle_options {
 	bool remap;    /* inner hooks that decommit and commit by mapping anew */
 	bool apart;    /* another arena of the tracker has a table of its own */
 	uint64_t seed;
-	uint64_t pages; /* goes on until so many have changed */
+	uint64_t pages; /* goes on until this many have changed */
 };
 
 struct oracle_counts {
 	uint64_t rounds, changed, reported, over, missed;
-	uint64_t emptied; /* pages that held data and hold none: no write is lost */
+	uint64_t emptied; /* pages that held data and now hold none: that is no lost write */
 	uint64_t emptied_checked, emptied_missed; /* of those, not in the list of discards */
-	uint64_t objects, outside;                /* live ones looked at; not in the arena */
+	uint64_t objects, outside;                /* live objects checked; of these not in the
+						   * arena */
 	struct cardmark_jemalloc_stats je;
 };
 

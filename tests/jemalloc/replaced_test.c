@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Description: the program writes other extent hooks to an arena under watch, for good or for a
- * time, or a copy of ours, or destroys the arena: everything counts as dirty then, and is reported
- * so. Controls: without the word in which jemalloc keeps the hooks, a collect finds nothing and a
- * write is lost; where memory of unknown origin is expected, it raises no alarm. */
+ * time, or a copy of ours, or destroys the arena: then everything counts and is reported as
+ * dirty. Controls: a collect that cannot read jemalloc's pointer to the hooks notices nothing,
+ * and a write is lost; where memory of unknown origin is expected, there is no alarm. */
 #include "gc-glue/jemalloc/glue.h" /* first: the frame has a variable `je` */
 
 #include "tests/jemalloc/watched.h"
@@ -112,7 +112,7 @@ static bool word_is_known(void)
 	return false;
 }
 
-/* Is a write to what a stranger mapped found after two collects? */
+/* Is a write to memory that foreign hooks mapped found after two collects? */
 static bool found_after_collects(enum cardmark_collected *result)
 {
 	unsigned char *p = mallocx(BYTES, flags);
@@ -138,14 +138,14 @@ static void a_collect_notices(void)
 	CHECK(result != CARDMARK_EXACT);
 	p = mallocx(BYTES, flags);
 	expect_all_dirty(p);
-	/* For good, as nobody says what was mapped meanwhile. */
+	/* For ever, because no hook reported the mappings made meanwhile. */
 	CHECK_EQ(je_write_hooks(cardmark_jemalloc_arena(je), ours), 0);
 	collect();
 	expect_all_dirty(p);
 	tear_down();
 }
 
-/* Control: a collect that cannot look. */
+/* Control: a collect that cannot read the pointer. */
 static void a_collect_that_cannot_look_loses(void)
 {
 	enum cardmark_collected result;
@@ -226,7 +226,7 @@ static void hooks_that_were_replaced_for_a_time(void)
 	CHECK(noticed_later(false));
 }
 
-/* Control: as for an arena that may hold what no hook told of. */
+/* Control: as for an arena that may hold memory that no hook reported. */
 static void unknown_memory_that_is_expected(void)
 {
 	CHECK(!noticed_later(true));
@@ -256,7 +256,7 @@ static void a_wrapper_is_left_in_place(void)
 	dallocx(p, flags);
 }
 
-/* The usual way to change one hook: a copy of those that are there. Ours are called with an
+/* The usual way to change one hook: a copy of the current ones. Ours are then called with an
  * address that is not ours. */
 static struct je_hooks *copy_with_other_purge(void)
 {
@@ -264,7 +264,7 @@ static struct je_hooks *copy_with_other_purge(void)
 	size_t bytes = 2 * live_card;
 	unsigned char *p;
 
-	/* At the end of a mapping: what is read behind it is not there. */
+	/* At the end of a mapping: a read beyond it would fault. */
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(p != MAP_FAILED && mprotect(p + live_card, live_card, PROT_NONE) == 0);
 	copy = (void *)(p + live_card - sizeof *copy);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: whatever jemalloc is told to do with its memory, every page of an arena
- * that changed was reported, or its contents were discarded and are in that list.
+ * Description: with any settings of jemalloc, every changed page of an arena was reported, or
+ * was discarded and is in that list.
  *
  * PROGRAM [BACKEND] [--seed=N] [--pages=N] [--row=WORDS]
  *
- * Each row is a process of its own, with its own MALLOC_CONF. It goes on until so many
- * pages have changed. --row runs those whose names have the words in them. */
+ * Each row is a process of its own, with its own MALLOC_CONF. It goes on until that many pages
+ * have changed. --row runs those whose names have the words in them. */
 #include "tests/jemalloc/oracle.h"
 
 #include "tests/support/live.h"
@@ -26,7 +26,7 @@ struct row {
 	const char *name, *conf;
 	struct oracle_options options;
 	bool overcommit; /* as with vm.overcommit_memory=2 */
-	bool all;        /* on every backend, not on pagemap alone */
+	bool all;        /* on every backend, not only on pagemap */
 	bool loses;      /* a negative control */
 };
 
@@ -119,7 +119,8 @@ static int run_row(const struct row *row, enum cardmark_backend backend, uint64_
 		return c.missed > 0 ? 0 : 1;
 	good = c.missed == 0 && c.emptied_missed == 0 && c.outside == 0 && c.changed >= pages &&
 	       c.je.track_failed == 0 && c.je.untrack_failed == 0 && c.je.ranges_overflown == 0;
-	/* Is this the row that it says it is? (What is not retained is mapped committed.) */
+	/* Does jemalloc have the settings of this row? (Memory that is not retained is mapped
+	 * committed.) */
 	if ((row->overcommit && strstr(row->conf, "retain:false") == NULL) || row->options.remap)
 		good = good && c.je.commit > 0 && c.je.decommit > 0;
 	return good ? 0 : 1;
@@ -127,7 +128,7 @@ static int run_row(const struct row *row, enum cardmark_backend backend, uint64_
 
 /* ---- In the program that starts it ------------------------------------------------------ */
 
-/* jemalloc asks this file how it is to map memory. The kernel itself is not told. */
+/* jemalloc reads in this file how to map memory. The kernel's own setting does not change. */
 static const char *feign_overcommit(void)
 {
 	static const char path[] = "/proc/sys/vm/overcommit_memory";

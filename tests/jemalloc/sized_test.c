@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Description: structs of <cardmark/jemalloc.h> that begin with their size: shorter, longer, and
- * longer with something set that the adapter does not know. */
+ * Description: structs of <cardmark/jemalloc.h> that begin with their size: shorter, longer,
+ * and longer with an unknown member set. */
 #include "tests/jemalloc/je.h"
 #include "tests/support/sized.h"
 

@@ -21,7 +21,7 @@ static inline void tear_down(void)
 {
 	CHECK_EQ(cardmark_jemalloc_destroy(&je), 0);
 	CHECK(je == NULL);
-	/* Nothing of it is left in the tracker. */
+	/* The arena has left nothing in the tracker. */
 	CHECK_EQ(live_stats(cm).tracked_bytes, 0);
 }
 
@@ -36,7 +36,7 @@ static inline bool dirty(const void *p)
 	return cardmark_jemalloc_is_dirty(je, table, p);
 }
 
-/* Cards that the walk gives; each must be in the arena and dirty. */
+/* The number of cards that the walk returns; each must be in the arena and dirty. */
 static inline size_t dirty_cards(void)
 {
 	struct cardmark_run run, last;
