@@ -28,6 +28,8 @@
  * default, or are 0 in an answer. If a program uses a field that is newer than the library, the
  * call returns -EINVAL.
  *
+ * A pointer must not be NULL unless the comment of the call allows it.
+ *
  * Units: addresses and lengths are bytes, counts are cards, times nanoseconds.
  * Calls on one tracker may come from any thread; they take turns. Calls on
  * different trackers are independent. No call is a cancellation point. No call but open and probe
