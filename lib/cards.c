@@ -208,8 +208,8 @@ void cm_cards_set(struct cm_cards *c, uintptr_t start, uintptr_t end)
 
 void cm_cards_set_regions(struct cm_cards *c, const struct page_region *v, size_t n)
 {
-	struct cm_leaf *leaf = NULL;
-	size_t at = SIZE_MAX;
+	struct cm_leaf *leaf = c->root[0];
+	size_t at = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t card = v[i].start >> c->card_shift;
