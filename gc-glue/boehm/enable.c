@@ -144,7 +144,6 @@ static void after_fork(void)
 	cm_gc_turn_child();
 	cm_gc_reporter_child();
 	cm_gc_redirect_child();
-	cm_gc_finish_child();
 	cm_gc_events_child();
 	cm_gc_roots_child();
 	cm_gc_walk_child();

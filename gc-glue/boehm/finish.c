@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a program must not do while a collection is under way. With a pause target, one may be under
- * way between two slices. The collection is ended before, and where it is necessary no other
- * begins. That is not possible in a thread that libgc does not know, and while the program has
- * turned collections off. */
+ * What a program does while a collection is under way. With a pause target, one may be under way
+ * between two slices. For some calls it is ended before, and where it is necessary no other begins.
+ * That is not possible in a thread that libgc does not know, and while the program has turned
+ * collections off. */
 #include "gc-glue/boehm/glue.h"
 
 #include <dlfcn.h>
-#include <sched.h>
 
 /* Pieces of roots are on libgc's mark stack. If the program unmaps a root that it has removed, the
  * next slice reads it and crashes. */
@@ -23,84 +22,87 @@ void cm_gc_hook_clear_roots_only(void)
 	cm_gc_pace_finish();
 }
 
-/* As libgc does at the end of a thread: within the limits of slices and stops. */
-static void finish_in_slices(void)
-{
-	while (!cm_gc_api.GC_is_disabled() && cm_gc_api.GC_collect_a_little())
-		;
-}
-
-static atomic_flag deciding = ATOMIC_FLAG_INIT;
-
-void cm_gc_finish_child(void)
-{
-	atomic_flag_clear(&deciding);
-}
-
-/* One thread at a time: if collections are off while one is under way, the program has turned them
- * off. */
-static bool hold_off_alone(void (*end)(void))
-{
-	for (;;) {
-		cm_gc_api.GC_disable();
-		/* Does nothing now but answer whether one is under way. */
-		if (!cm_gc_api.GC_collect_a_little())
-			return true;
-		cm_gc_api.GC_enable();
-		if (cm_gc_api.GC_is_disabled())
-			return false;
-		end();
-	}
-}
-
-/* Ends the collection under way by this function and turns collections off. False: neither is
- * possible. */
-static bool hold_off(void (*end)(void))
-{
-	bool held;
-
-	if (!cm_gc_pace_can_finish())
-		return false;
-	while (atomic_flag_test_and_set_explicit(&deciding, memory_order_acquire))
-		(void)sched_yield();
-	held = hold_off_alone(end);
-	atomic_flag_clear_explicit(&deciding, memory_order_release);
-	return held;
-}
-
-static void release(void *held)
-{
-	if (*(bool *)held)
-		cm_gc_api.GC_enable();
-}
-
-/* libgc learns that an object is gone when it begins the next collection. So none begins before. */
+/* libgc learns that an object is gone when it begins the next collection. So none begins before:
+ * collections are off meanwhile. If another thread was faster, that one is ended, too. */
 int cm_gc_hook_dlclose(void *handle)
 {
-	bool held = hold_off(cm_gc_pace_finish);
-	int result = dlclose(handle);
+	bool off = false;
+	int result;
 
-	release(&held);
+	while (!off && cm_gc_pace_can_finish() && !cm_gc_api.GC_is_disabled()) {
+		cm_gc_pace_finish();
+		cm_gc_api.GC_disable();
+		/* Answers whether one is under way. */
+		off = !cm_gc_api.GC_collect_a_little();
+		if (!off)
+			cm_gc_api.GC_enable();
+	}
+	result = dlclose(handle);
+	if (off)
+		cm_gc_api.GC_enable();
 	return result;
 }
 
-/* libgc turns collections off until the thread is gone. The thread, at its end, waits for the
- * collection under way, which makes no step while they are off (8.2.2 and the head of July 2026:
- * GC_wait_for_gc_completion). So none may be under way. */
+/* ---- Threads that end by pthread_exit() or are cancelled ------------------------------ */
+
+/* libgc turns collections off until such a thread is gone, because it may not answer libgc's
+ * signals (tried: "Signals delivery fails constantly"). At its end the thread waits for the
+ * collection under way, which before 8.2.4 makes no step while they are off. So the one under way
+ * is ended before, and they are turned off under libgc's lock while none is. */
+
+static void *turn_off(void *off)
+{
+	int *count = cm_gc_dont_gc();
+
+	if (!count || cm_gc_pace_is_marking())
+		return NULL;
+	++*count;
+	*(bool *)off = true;
+	return NULL;
+}
+
+static void turn_on(void *off)
+{
+	if (*(bool *)off)
+		cm_gc_api.GC_enable();
+}
+
+/* False: it is not possible. As at the end of any thread, the steps are slices and stops. */
+static bool turn_off_when_none(void)
+{
+	bool off = false;
+
+	while (!off && cm_gc_pace_can_finish()) {
+		(void)cm_gc_api.GC_call_with_alloc_lock(turn_off, &off);
+		if (off)
+			break;
+		if (cm_gc_api.GC_is_disabled()) /* by the program */
+			return false;
+		if (!cm_gc_api.GC_collect_a_little() && !cm_gc_dont_gc())
+			return false;
+	}
+	return off;
+}
+
 void cm_gc_hook_pthread_exit(void *result)
 {
-	bool held = hold_off(finish_in_slices);
+	bool off = turn_off_when_none();
 
-	pthread_cleanup_push(release, &held);
+	pthread_cleanup_push(turn_on, &off);
 	cm_gc_api.GC_pthread_exit(result);
 	pthread_cleanup_pop(0);
 }
 
+/* A thread may cancel itself. */
 int cm_gc_hook_pthread_cancel(pthread_t thread)
 {
-	bool held = hold_off(finish_in_slices);
-	int result = cm_gc_api.GC_pthread_cancel(thread);
+	int state, result;
+	bool off;
 
-	release(&held);
+	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	off = turn_off_when_none();
+	result = cm_gc_api.GC_pthread_cancel(thread);
+	turn_on(&off);
+	(void)pthread_setcancelstate(state, NULL);
 	return result;
 }

@@ -86,10 +86,20 @@ int cm_gc_api_load(void)
 	return 0;
 }
 
-void *cm_gc_arrays(void)
+static void *variable(const char *name)
 {
-	void *at = look_up("GC_arrays", NULL);
+	void *at = look_up(name, NULL);
 	Dl_info info;
 
 	return at && dladdr(at, &info) && info.dli_fbase == cm_gc_api.base ? at : NULL;
+}
+
+void *cm_gc_arrays(void)
+{
+	return variable("GC_arrays");
+}
+
+int *cm_gc_dont_gc(void)
+{
+	return variable("GC_dont_gc");
 }

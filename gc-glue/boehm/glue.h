@@ -152,6 +152,8 @@ extern struct cm_gc_api cm_gc_api;
  * none that is read without the lock. */
 void *cm_gc_arrays(void);
 #define CM_GC_ARRAYS_WORDS 64
+/* How often collections were turned off; under libgc's lock. NULL as above. */
+int *cm_gc_dont_gc(void);
 
 /* Finds libgc in this process. -ENOTSUP: none, a part of one, two, or one too old. */
 int cm_gc_api_load(void);
@@ -497,13 +499,14 @@ void cm_gc_pace_event(int event);
 /* Ends the collection under way at once, if this thread can. */
 void cm_gc_pace_finish(void);
 bool cm_gc_pace_can_finish(void);
+/* Exact under libgc's lock. */
+bool cm_gc_pace_is_marking(void);
 /* finish.c */
 int cm_gc_hook_dlclose(void *handle);
 void cm_gc_hook_pthread_exit(void *result);
 int cm_gc_hook_pthread_cancel(pthread_t thread);
 void cm_gc_hook_remove_roots_only(void *start, void *end);
 void cm_gc_hook_clear_roots_only(void);
-void cm_gc_finish_child(void);
 /* pause_target.c */
 /* Around an allocation of so many bytes; leave gets what enter returned. */
 struct cm_gc_paced {

@@ -362,6 +362,7 @@ static void fork_ends(void)
 static void in_child(void)
 {
 	atomic_store_explicit(&forks, 0, memory_order_relaxed);
+	atomic_store_explicit(&finishing, 0, memory_order_relaxed);
 }
 
 /* After GC_init(), where libgc adds its own handler: ours must run before it. */
@@ -430,6 +431,11 @@ bool cm_gc_pace_can_finish(void)
 	       (!api->threads ||
 		(api->GC_thread_is_registered && api->GC_thread_is_registered())) &&
 	       !cm_gc_test(CM_GC_TEST_NO_FINISH);
+}
+
+bool cm_gc_pace_is_marking(void)
+{
+	return atomic_load_explicit(&marking, memory_order_relaxed);
 }
 
 void cm_gc_pace_finish(void)

@@ -114,6 +114,8 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	if (argc > 1) {
+		printf("libgc: %u\n", GC_get_version());
+		(void)fflush(stdout);
 		allocate(LISTS);
 		(void)alarm(argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 60);
 		return strcmp(argv[1], "stops") == 0 ? stops() : exits();

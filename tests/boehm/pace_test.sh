@@ -63,6 +63,11 @@ for mode in stops exits; do
 	done
 	ends $mode CARDMARK_BACKEND=pagemap CARDMARK_GC_WAY=B
 	ends $mode CARDMARK_GC_MODE=libgc-mprotect
+	# From 8.2.4 on libgc itself makes steps while collections are off.
+	if [ "$mode" = exits ] && [ "$(value libgc:)" -ge $((8 << 16 | 2 << 8 | 4)) ]; then
+		skipped
+		continue
+	fi
 	for seconds in 3 10 60; do
 		under CARDMARK_BACKEND=alldirty CARDMARK_PAUSE_TARGET=1 CARDMARK_GC_TEST_NO_FINISH=1 -- \
 			"$bin/pace" "$mode" $seconds
