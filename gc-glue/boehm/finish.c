@@ -22,34 +22,10 @@ void cm_gc_hook_clear_roots_only(void)
 	cm_gc_pace_finish();
 }
 
-/* libgc learns that an object is gone when it begins the next collection. So none begins before:
- * collections are off meanwhile. If another thread was faster, that one is ended, too. */
-int cm_gc_hook_dlclose(void *handle)
-{
-	bool off = false;
-	int result;
+/* ---- None while something goes on ----------------------------------------------------- */
 
-	while (!off && cm_gc_pace_can_finish() && !cm_gc_api.GC_is_disabled()) {
-		cm_gc_pace_finish();
-		cm_gc_api.GC_disable();
-		/* Answers whether one is under way. */
-		off = !cm_gc_api.GC_collect_a_little();
-		if (!off)
-			cm_gc_api.GC_enable();
-	}
-	result = dlclose(handle);
-	if (off)
-		cm_gc_api.GC_enable();
-	return result;
-}
-
-/* ---- Threads that end by pthread_exit() or are cancelled ------------------------------ */
-
-/* libgc turns collections off until such a thread is gone, because it may not answer libgc's
- * signals (tried: "Signals delivery fails constantly"). At its end the thread waits for the
- * collection under way, which before 8.2.4 makes no step while they are off. So the one under way
- * is ended before, and they are turned off under libgc's lock while none is. */
-
+/* Under libgc's lock: while one is under way, they must not be off even for a moment. Another
+ * thread may wait with the lock for its end (GC_dlopen() of 8.2.2), or want to end it. */
 static void *turn_off(void *off)
 {
 	int *count = cm_gc_dont_gc();
@@ -67,23 +43,37 @@ static void turn_on(void *off)
 		cm_gc_api.GC_enable();
 }
 
+/* Others begin one as soon as one has ended; but not so often before this thread gets the lock. */
+#define MOST_ENDED 1000
+
 /* False: it is not possible. As at the end of any thread, the steps are slices and stops. */
 static bool turn_off_when_none(void)
 {
 	bool off = false;
 
-	while (!off && cm_gc_pace_can_finish()) {
+	for (unsigned ended = 0; ended < MOST_ENDED && cm_gc_pace_can_finish();) {
 		(void)cm_gc_api.GC_call_with_alloc_lock(turn_off, &off);
-		if (off)
-			break;
-		if (cm_gc_api.GC_is_disabled()) /* by the program */
-			return false;
-		if (!cm_gc_api.GC_collect_a_little() && !cm_gc_dont_gc())
-			return false;
+		if (off || cm_gc_api.GC_is_disabled()) /* by the program */
+			return off;
+		if (!cm_gc_api.GC_collect_a_little())
+			ended++;
 	}
-	return off;
+	return false;
 }
 
+/* libgc learns that an object is gone when it begins the next collection. */
+int cm_gc_hook_dlclose(void *handle)
+{
+	bool off = turn_off_when_none();
+	int result = dlclose(handle);
+
+	turn_on(&off);
+	return result;
+}
+
+/* libgc turns collections off until such a thread is gone, because it may not answer libgc's
+ * signals (tried: "Signals delivery fails constantly"). At its end the thread waits for the
+ * collection under way, which before 8.2.4 makes no step while they are off. */
 void cm_gc_hook_pthread_exit(void *result)
 {
 	bool off = turn_off_when_none();
