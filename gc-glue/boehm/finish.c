@@ -46,6 +46,17 @@ static void turn_on(void *off)
 /* Others begin one as soon as one has ended; but not so often before this thread gets the lock. */
 #define MOST_ENDED 1000
 
+/* Where libgc's count is not found, as in a program that has a copy of it. */
+static bool turn_off_by_call(void)
+{
+	cm_gc_pace_finish();
+	cm_gc_api.GC_disable();
+	if (!cm_gc_api.GC_collect_a_little()) /* answers whether one is under way */
+		return true;
+	cm_gc_api.GC_enable();
+	return false;
+}
+
 /* False: it is not possible. As at the end of any thread, the steps are slices and stops. */
 static bool turn_off_when_none(void)
 {
@@ -55,6 +66,8 @@ static bool turn_off_when_none(void)
 		(void)cm_gc_api.GC_call_with_alloc_lock(turn_off, &off);
 		if (off || cm_gc_api.GC_is_disabled()) /* by the program */
 			return off;
+		if (!cm_gc_dont_gc())
+			return turn_off_by_call();
 		if (!cm_gc_api.GC_collect_a_little())
 			ended++;
 	}

@@ -61,7 +61,7 @@ static int parse(int argc, char **argv, struct asked *asked)
 /* Fills in *page. */
 static bool load_all(const struct asked *asked, struct report_page *page)
 {
-	/* One more file, for the pauses of the write barriers. */
+	/* One entry more: the pauses of the write barriers are shown as a file, too. */
 	page->files = calloc(asked->n_files + 1, sizeof *page->files);
 	page->barriers = asked->barriers != NULL ? calloc(1, sizeof *page->barriers) : NULL;
 	page->barriers_file = asked->barriers;
